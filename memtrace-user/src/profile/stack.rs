@@ -1,0 +1,41 @@
+//! Call stacks as they are recorded: code locations, innermost first, and why the walk ended.
+
+use std::sync::Arc;
+
+use super::{AllocStats, Location};
+
+/// Locations of return addresses, innermost (the caller of the allocator) first.
+pub type CallStack = Arc<[Location]>;
+
+/// Why a stack walk ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum StackEnd {
+    /// The outermost frame was reached: the frame pointer chain ends with zero, as the start of a thread leaves it.
+    Whole,
+    /// `--max-frames` were taken and there were more.
+    Truncated,
+    /// The chain led to memory that cannot be read, or to something that is no code.
+    #[default]
+    Incomplete,
+}
+
+/// A layer of memory. Layers are never added up: a block lies in pages that another layer counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Domain {
+    /// Blocks handed out by an allocator: malloc and its relatives.
+    #[default]
+    Malloc,
+}
+
+/// One call stack of one process with what was allocated through it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackSample {
+    /// The frames, innermost first; empty when none could be recorded.
+    pub stack: CallStack,
+    /// Whether the frames reach the start of the thread.
+    pub end: StackEnd,
+    /// Layer of memory.
+    pub domain: Domain,
+    /// Its counters.
+    pub stats: AllocStats,
+}

@@ -1,0 +1,80 @@
+//! The four counters of a call site, and what follows from them.
+
+use std::ops::{Add, AddAssign};
+
+/// Counters that only grow. Blocks are allocator calls that returned memory; bytes are what the program asked for,
+/// not what the allocator rounded it up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AllocStats {
+    /// Blocks allocated since tracing began.
+    pub allocated_blocks: u64,
+    /// Bytes of [`Self::allocated_blocks`].
+    pub allocated_bytes: u64,
+    /// Blocks of those that were freed, or moved away by `realloc`.
+    pub freed_blocks: u64,
+    /// Bytes of [`Self::freed_blocks`].
+    pub freed_bytes: u64,
+}
+
+impl AllocStats {
+    /// Blocks allocated and not yet freed (pprof: `inuse_objects`).
+    #[must_use]
+    pub const fn live_blocks(&self) -> u64 {
+        self.allocated_blocks.saturating_sub(self.freed_blocks)
+    }
+
+    /// Bytes allocated and not yet freed (pprof: `inuse_space`).
+    #[must_use]
+    pub const fn live_bytes(&self) -> u64 {
+        self.allocated_bytes.saturating_sub(self.freed_bytes)
+    }
+
+    /// Mean size in bytes of a live block, or of an allocated one when none is live.
+    #[must_use]
+    pub const fn average_bytes(&self) -> u64 {
+        match (self.live_blocks(), self.allocated_blocks) {
+            (0, 0) => 0,
+            (0, allocated) => self.allocated_bytes / allocated,
+            (live, _) => self.live_bytes() / live,
+        }
+    }
+}
+
+impl Add for AllocStats {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
+impl AddAssign for AllocStats {
+    fn add_assign(&mut self, other: Self) {
+        self.allocated_blocks += other.allocated_blocks;
+        self.allocated_bytes += other.allocated_bytes;
+        self.freed_blocks += other.freed_blocks;
+        self.freed_bytes += other.freed_bytes;
+    }
+}
+
+impl std::iter::Sum for AllocStats {
+    fn sum<I: Iterator<Item = Self>>(iter: I) -> Self {
+        iter.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The average is over live blocks while there are any, and over all allocated ones once all are freed.
+    #[test]
+    fn average_falls_back_to_allocated_blocks() {
+        let live = AllocStats { allocated_blocks: 4, allocated_bytes: 100, freed_blocks: 2, freed_bytes: 20 };
+        assert_eq!(live.average_bytes(), 40);
+        let freed = AllocStats { freed_blocks: 4, freed_bytes: 100, ..live };
+        assert_eq!(freed.average_bytes(), 25);
+        assert_eq!(AllocStats::default().average_bytes(), 0);
+    }
+}

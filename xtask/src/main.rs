@@ -1,0 +1,2 @@
+//! Build and test commands of memtrace: `cargo xtask --help`.
+fn main() {}
