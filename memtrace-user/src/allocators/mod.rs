@@ -1,0 +1,1 @@
+//! The allocators that memtrace knows: one file each, a table of functions.

@@ -1,0 +1,1 @@
+//! The traced process: what it is, what it maps, how one is started.

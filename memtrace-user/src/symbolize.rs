@@ -1,0 +1,1 @@
+//! Names for locations. The only place that uses blazesym.

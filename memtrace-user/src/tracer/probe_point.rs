@@ -1,0 +1,1 @@
+//! Where in a function a probe is cheapest and still sees every call.

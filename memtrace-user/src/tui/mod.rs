@@ -1,0 +1,1 @@
+//! The live view. The only place that uses ratatui.
