@@ -1,7 +1,7 @@
 //! The table of live blocks.
 //!
 //! Segments of buckets, each segment an array map; user space adds a segment of twice the size when the newest
-//! passes half full, so nothing is moved and memory follows the number of blocks. A bucket holds five entries in
+//! fills, so nothing is moved and memory follows the number of blocks. A bucket holds five entries in
 //! two cache lines. A block lies in one of [`PROBES`] buckets of one segment.
 
 /// Most segments.
@@ -46,20 +46,18 @@ pub struct Bucket {
     pub padding: u64,
 }
 
-/// How full a segment is: one cache line each.
+/// What the two sides tell each other about a segment: one cache line each.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub struct SegmentRecord {
-    /// Entries in use.
-    pub used: u64,
-    /// Buckets less one; 0 while the segment does not exist.
+    /// Buckets less one; the number of buckets is a power of two.
     pub mask: u64,
-    /// `used` at which user space is told.
+    /// Blocks that found no room in their first two buckets.
+    pub spills: u64,
+    /// `spills` at which user space is told that the segment fills.
     pub mark: u64,
-    /// Non-zero once user space has been told.
-    pub told: u64,
     /// Explicit padding.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 5],
 }
 
 /// The key of a block, or `None` when the address does not fit.

@@ -1,3 +1,88 @@
-//! x
+//! memtrace's BPF programs: the entry points, and nothing else.
+//!
+//! Every program returns 0: before kernel 6.13 a uprobe-multi program that returns 1 removes its own breakpoint
+//! (commit fb9618060bb7). Programs may be preempted and run interleaved on one CPU (since 6.0 they hold no more than
+//! a migration lock), so nothing here is kept per CPU: a call's state lives in its thread's storage.
 #![no_std]
 #![no_main]
+// `AtomicU64` has no fetch_add or compare_exchange on the bpf target (rustc sets atomic_cas = false); the intrinsics work.
+// Registers are read by asm, see `registers`.
+#![feature(core_intrinsics, asm_experimental_arch)]
+#![expect(internal_features, reason = "core_intrinsics, see above")]
+#![expect(missing_docs, reason = "aya's program macros drop the doc comments of the functions below")]
+
+mod atomic;
+mod event;
+mod live;
+mod loss;
+mod maps;
+mod process;
+mod record;
+mod registers;
+mod site;
+mod stack;
+mod thread;
+
+use aya_ebpf::{
+    EbpfContext as _,
+    macros::{raw_tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext},
+};
+
+/// Entry of an allocating function. The link's cookie says what it does.
+#[uprobe]
+pub fn begin(context: ProbeContext) -> u32 {
+    record::begin(context.as_ptr());
+    0
+}
+
+/// Return of an allocating function.
+#[uretprobe]
+pub fn finish(context: RetProbeContext) -> u32 {
+    record::finish(context.as_ptr());
+    0
+}
+
+/// Entry of a freeing function.
+#[uprobe]
+pub fn release(context: ProbeContext) -> u32 {
+    record::release(context.as_ptr());
+    0
+}
+
+/// Does nothing: what a trap costs by itself.
+#[uprobe]
+pub fn floor_entry(_context: ProbeContext) -> u32 {
+    0
+}
+
+/// Does nothing: what a return trap costs by itself.
+#[uretprobe]
+pub fn floor_return(_context: RetProbeContext) -> u32 {
+    0
+}
+
+/// A process replaced its image: its heap is gone and a new one begins.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec(_context: RawTracePointContext) -> i32 {
+    process::exec();
+    0
+}
+
+/// A thread ends, perhaps inside an allocator call.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn thread_exit(_context: RawTracePointContext) -> i32 {
+    record::thread_exit();
+    0
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // Never reached: the verifier rejects a program with a path to it.
+    loop {}
+}
+
+/// The helpers that read user memory are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

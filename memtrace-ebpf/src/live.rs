@@ -1,0 +1,162 @@
+//! The table of live blocks; see `memtrace_common::live`.
+
+use aya_ebpf::helpers::generated::bpf_jiffies64;
+use memtrace_common::{
+    event,
+    live::{BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
+    loss,
+};
+
+use crate::{
+    atomic,
+    event::send,
+    loss::count,
+    maps::{CURSORS, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
+    site,
+};
+
+/// Fibonacci hashing: 2^64 over the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The coarse clock of `LiveEntry::ticks`: free, where `bpf_ktime_get_ns` costs 20 ns.
+#[inline(always)]
+pub fn now() -> u32 {
+    // SAFETY: the helper (5.5) reads a variable.
+    unsafe { bpf_jiffies64() as u32 }
+}
+
+/// The bucket to try at the n-th probe: two neighbours, whose cache lines are fetched together, then two elsewhere.
+#[inline(always)]
+fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
+    let half = if probe < 2 { hash >> 32 } else { hash.rotate_left(23) >> 32 };
+    ((half ^ u64::from(probe & 1)) & mask) as u32
+}
+
+#[inline(always)]
+fn newest_segment() -> u32 {
+    // SAFETY: a map value, written by user space alone.
+    CURSORS.get_ptr(NEWEST_SEGMENT).map_or(0, |word| unsafe { core::ptr::read_volatile(word) } as u32)
+}
+
+#[inline(always)]
+fn segment_mask(segment: u32) -> Option<u64> {
+    // SAFETY: a map value, written by user space alone, before the segment becomes the newest.
+    LIVE_SEGMENTS.get_ptr(segment).map(|record| unsafe { core::ptr::read_volatile(&raw const (*record).mask) })
+}
+
+#[inline(always)]
+fn key_of(bucket: *mut Bucket, entry: usize) -> *mut u64 {
+    // SAFETY: a map value and an index below `BUCKET_ENTRIES`; only a place in it is computed.
+    unsafe { &raw mut (*bucket).entries[entry].key }
+}
+
+/// Enters a block; `false` when its buckets are full in every segment.
+#[inline(always)]
+pub fn insert(block: &LiveEntry) -> bool {
+    let newest = newest_segment();
+    for age in 0..SEGMENTS {
+        if age > newest {
+            break;
+        }
+        if insert_into(newest - age, block.key, block.size, block.site, block.ticks) != 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// One segment; a function of its own, so that the verifier walks it once.
+#[inline(never)]
+fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 {
+    let Some(mask) = segment_mask(segment) else { return 0 };
+    let hash = key.wrapping_mul(MULTIPLIER);
+    for probe in 0..PROBES {
+        let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
+        for entry in 0..BUCKET_ENTRIES {
+            let place = key_of(bucket, entry);
+            // SAFETY: a map value. Volatile, as other CPUs write it.
+            let found = unsafe { core::ptr::read_volatile(place) };
+            if found == key {
+                return replace(bucket, entry, size, site, ticks);
+            }
+            if found == 0 && atomic::replace_if(place, 0, CLAIMED) {
+                write(bucket, entry, size, site, ticks);
+                atomic::publish(place, key);
+                if probe >= 2 {
+                    note_spill(segment);
+                }
+                return 1;
+            }
+        }
+    }
+    0
+}
+
+/// The address is in the table: its free was not seen. The old block counts as freed. (An old record further on would
+/// not be found; to look everywhere would cost every allocation as much as a free.)
+#[inline(always)]
+fn replace(bucket: *mut Bucket, entry: usize, size: u64, site: u32, ticks: u32) -> u32 {
+    // SAFETY: a map value of this address, which this thread holds: nobody else writes it.
+    let old = unsafe { (*bucket).entries[entry] };
+    site::count_freed(old.site, old.size);
+    count(loss::MISSED_FREE);
+    write(bucket, entry, size, site, ticks);
+    1
+}
+
+#[inline(always)]
+fn write(bucket: *mut Bucket, entry: usize, size: u64, site: u32, ticks: u32) {
+    // SAFETY: a map value whose key this thread has claimed.
+    unsafe {
+        (*bucket).entries[entry].size = size;
+        (*bucket).entries[entry].site = site;
+        (*bucket).entries[entry].ticks = ticks;
+    }
+}
+
+/// A block did not find room in its first two buckets: the segment fills. At the mark, user space is told once.
+#[inline(always)]
+fn note_spill(segment: u32) {
+    let Some(record) = LIVE_SEGMENTS.get_ptr_mut(segment) else { return };
+    // SAFETY: a map value; only places in it are computed, the mark is written by user space alone.
+    let (spills, mark) = unsafe { (&raw mut (*record).spills, core::ptr::read_volatile(&raw const (*record).mark)) };
+    if atomic::fetch_add(spills, 1) == mark {
+        send(event::LIVE_GROW, 0, segment);
+    }
+}
+
+/// Takes a block out and copies its record; `false` when it is not in the table.
+#[inline(always)]
+pub fn remove(key: u64, taken: &mut LiveEntry) -> bool {
+    let newest = newest_segment();
+    for age in 0..SEGMENTS {
+        if age > newest {
+            break;
+        }
+        if remove_from(newest - age, key, taken) != 0 {
+            return true;
+        }
+    }
+    false
+}
+
+/// One segment; a function of its own, so that the verifier walks it once.
+#[inline(never)]
+fn remove_from(segment: u32, key: u64, taken: &mut LiveEntry) -> u32 {
+    let Some(mask) = segment_mask(segment) else { return 0 };
+    let hash = key.wrapping_mul(MULTIPLIER);
+    for probe in 0..PROBES {
+        let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
+        for entry in 0..BUCKET_ENTRIES {
+            let place = key_of(bucket, entry);
+            // SAFETY: a map value. Volatile, as other CPUs write it.
+            if unsafe { core::ptr::read_volatile(place) } == key {
+                // SAFETY: a map value; the record of a block is not written while the block is live.
+                *taken = unsafe { (*bucket).entries[entry] };
+                // Of two threads that free one block at once (a bug of the program), one gets it.
+                return u32::from(atomic::replace_if(place, key, 0));
+            }
+        }
+    }
+    0
+}

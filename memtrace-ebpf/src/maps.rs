@@ -1,0 +1,91 @@
+//! Every map and every constant that user space sets before loading.
+
+use core::ptr::null;
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_F_MMAPABLE,
+    btf_maps,
+    macros::{btf_map, map},
+    maps::{Array, HashMap, RingBuf},
+};
+use memtrace_common::{
+    event::Event,
+    live::{Bucket, SEGMENTS, SegmentRecord},
+    loss,
+    process::{ProcessRecord, SLOTS, Target},
+    site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
+};
+
+use crate::thread::Thread;
+
+/// Most frames of a stack.
+#[unsafe(no_mangle)]
+pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
+
+/// Blocks below this many bytes are not recorded.
+#[unsafe(no_mangle)]
+pub static MIN_SIZE: Global<u64> = Global::new(0);
+
+/// Traced processes by thread group id in the initial pid namespace.
+#[map]
+pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(SLOTS, 0);
+
+/// Counters by process slot.
+#[map]
+pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
+
+/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`.
+#[map]
+pub static CURSORS: Array<u64> = Array::with_max_entries(3, BPF_F_MMAPABLE);
+pub const NEXT_SLOT: u32 = 0;
+pub const NEXT_FRAME_WORD: u32 = 1;
+pub const NEWEST_SEGMENT: u32 = 2;
+
+/// Call stacks and their counters; see `memtrace_common::site`.
+#[map]
+pub static SITES: Array<SiteRecord> = Array::with_max_entries(SITE_COUNT, BPF_F_MMAPABLE);
+
+/// Frames of the call stacks, appended; see `memtrace_common::site`.
+#[map]
+pub static FRAMES: Array<u64> = Array::with_max_entries(FRAME_WORDS, BPF_F_MMAPABLE);
+
+/// `BPF_F_MMAPABLE | BPF_F_INNER_MAP`: segments may differ in size (5.10).
+const SEGMENT_FLAGS: usize = 0x1400;
+
+/// Live blocks; see `memtrace_common::live`. User space puts the segments in.
+#[btf_map]
+pub static LIVE: btf_maps::ArrayOfMaps<btf_maps::Array<Bucket, 1, SEGMENT_FLAGS>, { SEGMENTS as usize }> =
+    btf_maps::ArrayOfMaps::new();
+
+/// The segments of `LIVE`.
+#[map]
+pub static LIVE_SEGMENTS: Array<SegmentRecord> = Array::with_max_entries(SEGMENTS, BPF_F_MMAPABLE);
+
+/// What was not recorded, by reason.
+#[map]
+pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPABLE);
+
+/// Events for user space.
+#[map]
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+
+const _: () = assert!(size_of::<Event>() == 16);
+
+/// `BPF_MAP_TYPE_TASK_STORAGE`, which aya-ebpf has no type for: the fields are the BTF form that loaders parse.
+#[repr(C)]
+pub struct TaskStorage<V> {
+    r#type: *const [i32; 29],
+    key: *const i32,
+    value: *const V,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; 1],
+}
+
+// SAFETY: only its address is used, by BPF helpers; the fields are never read.
+unsafe impl<V> Sync for TaskStorage<V> {}
+
+/// State of each thread; freed by the kernel with the thread.
+#[btf_map]
+pub static THREADS: TaskStorage<Thread> =
+    TaskStorage { r#type: null(), key: null(), value: null(), max_entries: null(), map_flags: null() };

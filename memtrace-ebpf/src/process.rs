@@ -1,0 +1,79 @@
+//! Which process a thread belongs to, and the counters of the process as a whole.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use memtrace_common::{
+    event,
+    process::{NO_SLOT, ProcessRecord, SLOTS},
+};
+
+use crate::{
+    atomic,
+    event::send,
+    maps::{CURSORS, NEXT_SLOT, PROCESSES, TARGETS},
+    thread::{self, Thread},
+};
+
+/// Thread group id of the running thread, in the initial pid namespace.
+#[inline(always)]
+fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+/// The process slot of the running thread, or `None` when its process is not traced.
+#[inline(always)]
+pub fn slot(thread: &mut Thread) -> Option<u32> {
+    if thread.slot == u64::from(NO_SLOT) {
+        // SAFETY: the value is copied out at once; user space alone removes entries, after detaching.
+        let target = unsafe { TARGETS.get(&current_tgid()) }?;
+        thread.slot = u64::from(target.slot);
+    }
+    (thread.slot != u64::from(NO_SLOT)).then_some(thread.slot as u32)
+}
+
+/// The counters of a slot.
+#[inline(always)]
+pub fn record(slot: u32) -> Option<&'static mut ProcessRecord> {
+    // SAFETY: a map value; other CPUs write it too, so callers use atomics only.
+    PROCESSES.get_ptr_mut(slot).map(|record| unsafe { &mut *record })
+}
+
+/// Adds a block, or with `released` the difference between a block and the one it replaces.
+#[inline(always)]
+pub fn grow(record: &mut ProcessRecord, allocated: u64, released: u64) {
+    let change = allocated.wrapping_sub(released);
+    let now = atomic::fetch_add(&raw mut record.current_bytes, change).wrapping_add(change);
+    if allocated > released {
+        atomic::raise_to(&raw mut record.peak_bytes, now);
+    }
+}
+
+/// Takes a block away.
+#[inline(always)]
+pub fn shrink(record: &mut ProcessRecord, released: u64) {
+    atomic::add(&raw mut record.current_bytes, released.wrapping_neg());
+}
+
+/// Gives a traced process that replaced its image a new slot: other counters, other stacks, other blocks.
+#[inline(always)]
+pub fn exec() {
+    let tgid = current_tgid();
+    let Some(target) = TARGETS.get_ptr_mut(&tgid) else { return };
+    let Some(cursor) = CURSORS.get_ptr_mut(NEXT_SLOT) else { return };
+    let slot = atomic::fetch_add(cursor, 1);
+    // Without a slot the new image is not recorded: `process::slot` finds `NO_SLOT`. User space learns it by the event.
+    let slot = if slot < u64::from(SLOTS) { slot as u32 } else { NO_SLOT };
+    if let Some(record) = record(slot) {
+        record.tgid = tgid;
+    }
+    // SAFETY: the value of a hash map that only this thread, the only one left of its process, writes now.
+    unsafe {
+        (*target).slot = slot;
+        (*target).from_exec = 0;
+    }
+    if let Some(thread) = thread::existing() {
+        thread.slot = u64::from(slot);
+        thread.pending.stack_pointer = 0;
+        thread.stack_top = 0;
+    }
+    send(event::EXEC, tgid, slot);
+}

@@ -1,0 +1,128 @@
+//! The table of call stacks; see `memtrace_common::site`.
+
+use memtrace_common::{
+    loss,
+    site::{FRAME_WORDS, PROBES, SITES as COUNT, UNATTRIBUTED, header},
+};
+
+use crate::{
+    atomic,
+    loss::count,
+    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, SITES},
+    thread::{FRAME_PLACES, Thread},
+};
+
+const _: () = assert!(COUNT.is_power_of_two());
+
+/// Adds an allocated block to a site.
+#[inline(always)]
+pub fn count_allocated(site: u32, size: u64) {
+    if let Some(record) = SITES.get_ptr_mut(site) {
+        // SAFETY: a map value; only places in it are computed.
+        let (blocks, bytes) = unsafe { (&raw mut (*record).allocated_blocks, &raw mut (*record).allocated_bytes) };
+        atomic::add(blocks, 1);
+        atomic::add(bytes, size);
+    }
+}
+
+/// Adds a freed block to the site that had allocated it.
+#[inline(always)]
+pub fn count_freed(site: u32, size: u64) {
+    if let Some(record) = SITES.get_ptr_mut(site) {
+        // SAFETY: a map value; only places in it are computed.
+        let (blocks, bytes) = unsafe { (&raw mut (*record).freed_blocks, &raw mut (*record).freed_bytes) };
+        atomic::add(blocks, 1);
+        atomic::add(bytes, size);
+    }
+}
+
+/// The index of the site with this hash; a new one gets the thread's frames. [`UNATTRIBUTED`], counted as a loss, when
+/// there is no room.
+#[inline(always)]
+pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
+    let mut index = first(hash);
+    for _ in 0..PROBES {
+        let Some(record) = SITES.get_ptr_mut(index) else { return UNATTRIBUTED };
+        // SAFETY: a map value. Volatile, as other CPUs write it.
+        let found = unsafe { core::ptr::read_volatile(&raw const (*record).hash) };
+        if found == hash {
+            return index;
+        }
+        if found == 0 {
+            return add(hash, index, slot, end, thread);
+        }
+        index = next(index);
+    }
+    count(loss::SITES_FULL);
+    UNATTRIBUTED
+}
+
+#[inline(always)]
+fn first(hash: u64) -> u32 {
+    skip_unattributed((hash >> 32) as u32 & (COUNT - 1))
+}
+
+#[inline(always)]
+fn next(index: u32) -> u32 {
+    skip_unattributed((index + 1) & (COUNT - 1))
+}
+
+#[inline(always)]
+fn skip_unattributed(index: u32) -> u32 {
+    if index == UNATTRIBUTED { 1 } else { index }
+}
+
+/// Stores the frames, then claims an entry at `index` or after it. A stack that another thread adds at the same time
+/// is stored twice and counted once.
+#[inline(never)]
+fn add(hash: u64, start: u32, slot: u32, end: u64, thread: &mut Thread) -> u32 {
+    let Some(word) = store_frames(thread) else {
+        count(loss::FRAMES_FULL);
+        return UNATTRIBUTED;
+    };
+    let index = claim(hash, start);
+    if let Some(place) = FRAMES.get_ptr_mut(word) {
+        atomic::publish(place, header::pack(index, slot, end, thread.frame_count));
+    }
+    index
+}
+
+/// Claims an entry for the hash, or finds the one that another thread has claimed.
+#[inline(always)]
+fn claim(hash: u64, start: u32) -> u32 {
+    let mut index = start;
+    for _ in 0..PROBES {
+        let Some(record) = SITES.get_ptr_mut(index) else { return UNATTRIBUTED };
+        // SAFETY: a map value; only a place in it is computed.
+        let place = unsafe { &raw mut (*record).hash };
+        if atomic::replace_if(place, 0, hash) {
+            return index;
+        }
+        // SAFETY: as above. Volatile, as other CPUs write it.
+        if unsafe { core::ptr::read_volatile(place) } == hash {
+            return index;
+        }
+        index = next(index);
+    }
+    count(loss::SITES_FULL);
+    UNATTRIBUTED
+}
+
+/// Appends the thread's frames to `FRAMES`, behind a word left for the header, whose index is returned.
+#[inline(always)]
+fn store_frames(thread: &mut Thread) -> Option<u32> {
+    let frames = thread.frame_count;
+    let start = atomic::fetch_add(CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?, frames + 1);
+    if start + frames + 1 > u64::from(FRAME_WORDS) {
+        return None;
+    }
+    for index in 0..FRAME_PLACES as u64 {
+        if index >= frames {
+            break;
+        }
+        let word = FRAMES.get_ptr_mut((start + 1 + index) as u32)?;
+        // SAFETY: a map value in the range that this call has reserved; nobody else writes it.
+        unsafe { *word = thread.frames[index as usize] };
+    }
+    Some(start as u32)
+}

@@ -1,0 +1,59 @@
+//! Call stacks at the return of an allocator call: ip, sp and frame pointer are then the caller's, so the innermost
+//! frame, the call itself, is never lost.
+//!
+//! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. A second walker
+//! (by `.eh_frame` tables) has its place beside `frame_pointer`.
+
+mod frame_pointer;
+
+use crate::{
+    registers::Registers,
+    site,
+    thread::{FRAME_PLACES, Thread},
+};
+
+/// Keeps LLVM from proving things about a value, so that a bound check stays beside the access that it guards.
+#[inline(always)]
+pub fn opaque(mut value: u64) -> u64 {
+    // SAFETY: moves a register onto itself.
+    unsafe { core::arch::asm!("{0} = {0}", inout(reg) value, options(nomem, nostack, pure)) };
+    value
+}
+
+/// Walks the stack and returns the index of its site.
+#[inline(always)]
+pub fn walk(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
+    let walked = frame_pointer::walk(thread, registers, u64::from(slot));
+    site::find_or_add(finish_hash(walked.hash), slot, walked.end, thread)
+}
+
+/// What a walker returns; the frames are in the thread's state.
+pub struct Walked {
+    /// Running hash, see [`mix`].
+    pub hash: u64,
+    /// A constant of `memtrace_common::site::end`.
+    pub end: u64,
+}
+
+/// Adds a word to a running hash (the step of FxHash; its weak low bits are mended by [`finish_hash`]).
+#[inline(always)]
+pub fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+/// Spreads the hash over all bits (the finaliser of MurmurHash3). Never 0, which marks a free entry.
+#[inline(always)]
+fn finish_hash(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    (hash ^ (hash >> 33)) | 1
+}
+
+/// Stores a frame of the walk under way.
+#[inline(always)]
+pub fn keep(thread: &mut Thread, index: u64, address: u64) {
+    let index = opaque(index) as usize & (FRAME_PLACES - 1);
+    thread.frames[index] = address;
+}

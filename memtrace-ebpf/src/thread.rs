@@ -1,0 +1,80 @@
+//! What is remembered of a thread between the probes.
+
+use core::{ffi::c_void, ptr::null_mut};
+
+use aya_ebpf::{
+    bindings::BPF_LOCAL_STORAGE_GET_F_CREATE,
+    helpers::{bpf_get_current_task_btf, generated::bpf_task_storage_get},
+};
+use memtrace_common::{live::LiveEntry, loss, site::MAX_FRAMES};
+
+use crate::{loss::count, maps::THREADS};
+
+/// Bytes of the stack that are copied at once.
+pub const WINDOW: usize = 8192;
+
+/// Places for frames: a power of two, so that an index can be masked.
+pub const FRAME_PLACES: usize = 128;
+
+const _: () = assert!(MAX_FRAMES < FRAME_PLACES as u32);
+
+/// An allocator call between its entry and its return. Only the outermost one of a thread is kept.
+#[repr(C)]
+pub struct Pending {
+    /// Stack pointer at entry; 0 when no call is under way.
+    pub stack_pointer: u64,
+    /// A constant of `memtrace_common::call`.
+    pub call: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// posix_memalign: where the result goes.
+    pub result_at: u64,
+    /// realloc: the block's record, taken out at entry; its key is 0 when there was none.
+    pub moved: LiveEntry,
+    /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
+    pub chained: u64,
+}
+
+/// State of one thread.
+#[repr(C)]
+pub struct Thread {
+    /// The call under way.
+    pub pending: Pending,
+    /// Process slot, 0 until looked up.
+    pub slot: u64,
+    /// Highest address that a stack walk of this thread has read: a copy of the stack need not reach further.
+    pub stack_top: u64,
+    /// Number of `frames` of the walk under way.
+    pub frame_count: u64,
+    /// Return addresses of the walk under way, innermost first.
+    pub frames: [u64; FRAME_PLACES],
+    /// Copy of the top of the stack.
+    pub window: [u8; WINDOW],
+}
+
+/// The running thread's state, made when it has none; `None`, and counted, when the kernel cannot give it.
+#[inline(always)]
+pub fn current<'a>() -> Option<&'a mut Thread> {
+    let thread = storage(u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE));
+    if thread.is_none() {
+        count(loss::NO_THREAD_STATE);
+    }
+    thread
+}
+
+/// The running thread's state if it has one.
+#[inline(always)]
+pub fn existing<'a>() -> Option<&'a mut Thread> {
+    storage(0)
+}
+
+#[inline(always)]
+fn storage<'a>(flags: u64) -> Option<&'a mut Thread> {
+    // SAFETY: the helper returns null or this task's own storage, zeroed when new and alive while the task runs. No
+    // other program touches it meanwhile: programs that use it do not nest in one thread.
+    unsafe {
+        let task = bpf_get_current_task_btf();
+        let map = (&raw const THREADS).cast_mut().cast::<c_void>();
+        bpf_task_storage_get(map, task.cast(), null_mut(), flags).cast::<Thread>().as_mut()
+    }
+}
