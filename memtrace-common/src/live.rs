@@ -5,10 +5,14 @@
 //! two cache lines. A block lies in one of [`PROBES`] buckets of one segment.
 
 /// Most segments.
-pub const SEGMENTS: u32 = 12;
+pub const SEGMENTS: u32 = 6;
 
 /// log2 of the buckets in the first segment: 2^15 buckets of 128 bytes, 4 MiB, 163,840 entries.
 pub const FIRST_SEGMENT_BITS: u32 = 15;
+
+/// log2 of how much larger each segment is than the one before. Few segments, as a program tries one after the other,
+/// and the verifier walks each try.
+pub const SEGMENT_GROWTH_BITS: u32 = 2;
 
 /// Buckets that an entry may lie in.
 pub const PROBES: u32 = 4;

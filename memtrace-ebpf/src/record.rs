@@ -139,7 +139,8 @@ pub fn finish(context: *mut c_void) {
         return;
     }
     let Some(process) = process::record(slot) else { return };
-    match result(thread, registers) {
+    let address = result(thread, registers);
+    match stack::forget(thread, address) {
         0 => nothing_returned(thread, process),
         address => block_returned(thread, process, slot, address, registers),
     }

@@ -9,6 +9,7 @@ use crate::{
     atomic,
     loss::count,
     maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, SITES},
+    stack::forget,
     thread::{FRAME_PLACES, Thread},
 };
 
@@ -41,6 +42,7 @@ pub fn count_freed(site: u32, size: u64) {
 #[inline(always)]
 pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     let mut index = first(hash);
+    let mut free = UNATTRIBUTED;
     for _ in 0..PROBES {
         let Some(record) = SITES.get_ptr_mut(index) else { return UNATTRIBUTED };
         // SAFETY: a map value. Volatile, as other CPUs write it.
@@ -49,12 +51,17 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
             return index;
         }
         if found == 0 {
-            return add(hash, index, slot, end, thread);
+            free = index;
+            break;
         }
         index = next(index);
     }
-    count(loss::SITES_FULL);
-    UNATTRIBUTED
+    let free = forget(thread, u64::from(free)) as u32;
+    if free == UNATTRIBUTED {
+        count(loss::SITES_FULL);
+        return UNATTRIBUTED;
+    }
+    add(hash, free, slot, end, thread)
 }
 
 #[inline(always)]

@@ -46,6 +46,8 @@ pub struct Thread {
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.
     pub frame_count: u64,
+    /// See `stack::forget`.
+    pub forgotten: u64,
     /// Return addresses of the walk under way, innermost first.
     pub frames: [u64; FRAME_PLACES],
     /// Copy of the top of the stack.

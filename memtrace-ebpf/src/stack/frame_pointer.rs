@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memtrace_common::site::{MAX_FRAMES, end};
 
-use super::{Walked, keep, mix, opaque};
+use super::{Walked, forget, keep, mix, opaque};
 use crate::{
     maps::FRAME_LIMIT,
     registers::Registers,
@@ -38,10 +38,9 @@ pub fn walk(thread: &mut Thread, registers: Registers, seed: u64) -> Walked {
     keep(thread, 0, caller);
     let limit = u64::from(FRAME_LIMIT.load());
     let lowest = walk_copy(thread, &mut chain, stack_pointer, limit);
-    // Through map memory, so that the verifier forgets the value and need not walk the rest once for each.
-    thread.frame_count = chain.count;
-    // SAFETY: the thread's own memory; volatile is what makes the verifier forget.
-    chain.count = unsafe { core::ptr::read_volatile(&raw const thread.frame_count) };
+    chain.count = forget(thread, chain.count);
+    chain.frame_pointer = forget(thread, chain.frame_pointer);
+    let lowest = forget(thread, lowest);
     let end = walk_memory(thread, &mut chain, lowest, limit);
     thread.frame_count = chain.count;
     Walked { hash: chain.hash, end }
@@ -51,6 +50,7 @@ pub fn walk(thread: &mut Thread, registers: Registers, seed: u64) -> Walked {
 #[inline(always)]
 fn walk_copy(thread: &mut Thread, chain: &mut Chain, stack_pointer: u64, limit: u64) -> u64 {
     let copied = copy_window(thread, stack_pointer);
+    let copied = forget(thread, copied);
     let mut lowest = stack_pointer;
     if copied < RECORD {
         return lowest;

@@ -24,7 +24,20 @@ pub fn opaque(mut value: u64) -> u64 {
 #[inline(always)]
 pub fn walk(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
     let walked = frame_pointer::walk(thread, registers, u64::from(slot));
-    site::find_or_add(finish_hash(walked.hash), slot, walked.end, thread)
+    let end = forget(thread, walked.end);
+    let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
+    forget(thread, u64::from(site)) as u32
+}
+
+/// Passes a value through the thread's memory, so that the verifier forgets what it knows of it and need not walk all
+/// that follows once for each value.
+#[inline(always)]
+pub fn forget(thread: &mut Thread, value: u64) -> u64 {
+    // SAFETY: the thread's own memory; volatile, or LLVM would remember for the verifier.
+    unsafe {
+        core::ptr::write_volatile(&raw mut thread.forgotten, value);
+        core::ptr::read_volatile(&raw const thread.forgotten)
+    }
 }
 
 /// What a walker returns; the frames are in the thread's state.

@@ -20,8 +20,10 @@ pub struct ProcessTotals {
     pub failed_calls: u64,
     /// Frees of blocks that tracing did not see allocated: from before the attach, or below `--min-size`.
     pub unknown_frees: u64,
-    /// Probe hits that memtrace caused in the process.
-    pub probe_hits: u64,
+    /// Hits of the probes on allocating functions: an entry and a return each.
+    pub entry_hits: u64,
+    /// Hits of the probes on freeing functions.
+    pub release_hits: u64,
 }
 
 /// One call stack with raw addresses.

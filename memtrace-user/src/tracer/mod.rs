@@ -1,3 +1,228 @@
-//! Loads the BPF programs, chooses probe points, attaches, and reads the maps. The only place that uses aya.
+//! Loads the BPF programs, places probes, and reads the maps. The only place that uses aya.
 
+mod error;
+mod events;
+mod features;
+mod links;
+mod live_table;
+mod mapped;
+mod object;
 pub mod probe_point;
+mod read;
+mod syscall;
+
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, RingBuf},
+};
+use memtrace_common::{
+    live::SEGMENTS,
+    loss,
+    process::{NO_SLOT, ProcessRecord, SLOTS, Target},
+    site::{FRAME_WORDS, SITES},
+};
+
+pub use self::{
+    error::TracerError,
+    events::{Events, TracerEvent},
+    features::{check_requirements, kernel_release},
+    links::{Probe, ProbedFile},
+};
+use self::{
+    links::ProbeLinks,
+    live_table::LiveTable,
+    mapped::MappedArray,
+    object::MultiPrograms,
+    read::{Maps, Reader},
+};
+use crate::profile::RawProfile;
+
+/// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
+const CURSORS: u32 = 3;
+const NEXT_SLOT: u32 = 0;
+const NEWEST_SEGMENT: u32 = 2;
+
+/// How to trace.
+#[derive(Debug, Clone)]
+pub struct TracerOptions {
+    /// Most frames of a stack, 1 to 127.
+    pub max_frames: u32,
+    /// Blocks of fewer bytes are not recorded.
+    pub min_size: u64,
+    /// Use perf-event links even where uprobe-multi links would do.
+    pub without_multi: bool,
+}
+
+/// BPF programs in the kernel, and the probes that run them.
+#[derive(Debug)]
+pub struct Tracer {
+    // Dropped in this order: probes before what their programs use.
+    links: Vec<ProbeLinks>,
+    multi: Option<MultiPrograms>,
+    reader: Reader,
+    live: Arc<Mutex<LiveTable>>,
+    cursors: MappedArray<u64>,
+    ebpf: Ebpf,
+    started: Instant,
+}
+
+impl Tracer {
+    /// Loads the programs and makes the maps. Nothing is probed yet.
+    ///
+    /// # Errors
+    /// [`TracerError`] with what is missing or was refused.
+    pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
+        check_requirements()?;
+        let mut ebpf = object::load(options)?;
+        let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
+        cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
+        let maps = Maps {
+            processes: mapped::<ProcessRecord>(&ebpf, "PROCESSES", SLOTS)?,
+            sites: mapped(&ebpf, "SITES", SITES)?,
+            frames: mapped(&ebpf, "FRAMES", FRAME_WORDS)?,
+            losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
+        };
+        let live = live_table(&ebpf)?;
+        object::attach_tracepoints(&mut ebpf)?;
+        let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let live = Arc::new(Mutex::new(live));
+        Ok(Self { links: Vec::new(), multi, reader: Reader::new(maps), live, cursors, ebpf, started: Instant::now() })
+    }
+
+    /// Places the probes of a file in one process. They run at once, but nothing is recorded before
+    /// [`Self::trace_process`].
+    ///
+    /// # Errors
+    /// [`TracerError::Attach`], [`TracerError::ProcessEnded`].
+    pub fn place_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+        let links = match &self.multi {
+            Some(programs) => links::attach_multi(programs, file, pid)?,
+            None => links::attach_perf(&mut self.ebpf, file, pid)?,
+        };
+        self.links.push(links);
+        Ok(())
+    }
+
+    /// Begins to record a process, named by its id in the initial pid namespace. Returns its slot.
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`].
+    pub fn trace_process(&mut self, host_tgid: u32) -> Result<u32, TracerError> {
+        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
+        let slot = slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))?;
+        self.set_target(host_tgid, Target { slot, from_exec: 0 })?;
+        self.started = Instant::now();
+        Ok(slot)
+    }
+
+    /// Records a process from its next `exec` on; the slot comes with [`TracerEvent::Exec`].
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`].
+    pub fn trace_from_exec(&mut self, host_tgid: u32) -> Result<(), TracerError> {
+        self.started = Instant::now();
+        self.set_target(host_tgid, Target { slot: NO_SLOT, from_exec: 1 })
+    }
+
+    fn set_target(&mut self, host_tgid: u32, target: Target) -> Result<(), TracerError> {
+        let setup = TracerError::setup("target");
+        let map = self.ebpf.map_mut("TARGETS").ok_or_else(|| setup("no map `TARGETS`".into()))?;
+        let mut targets: HashMap<_, u32, Target> = map.try_into().map_err(|error| setup(Box::new(error)))?;
+        targets.insert(host_tgid, target, 0).map_err(|error| setup(Box::new(error)))
+    }
+
+    /// The events of the BPF programs; can be taken once.
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`].
+    pub fn take_events(&mut self) -> Result<Events, TracerError> {
+        let setup = TracerError::setup("events");
+        let map = self.ebpf.take_map("EVENTS").ok_or_else(|| setup("the events are taken".into()))?;
+        let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
+        Events::new(ring).map_err(|error| setup(Box::new(error)))
+    }
+
+    /// Reads the counters of a process slot.
+    #[must_use]
+    pub fn read(&mut self, slot: u32) -> RawProfile {
+        self.reader.read(slot, self.started.elapsed())
+    }
+
+    /// The work that [`TracerEvent::LiveTableFills`] asks for. Blocks for some 10 ms: run it off the event loop.
+    pub fn live_table_work(&mut self) -> impl FnOnce() + Send + 'static {
+        let live_blocks = self.reader.live_blocks();
+        let live = Arc::clone(&self.live);
+        move || {
+            let mut table = live.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = table.make_room_for(live_blocks) {
+                log::warn!("cannot enlarge the table of live blocks beyond {}: {error}", table.capacity());
+            }
+        }
+    }
+
+    /// Forgets the live blocks of a slot whose process has exited or replaced its image.
+    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + 'static {
+        let live = Arc::clone(&self.live);
+        move || {
+            let cleared = live.lock().unwrap_or_else(PoisonError::into_inner).clear_slot(slot);
+            log::debug!("{cleared} live blocks of slot {slot} forgotten");
+        }
+    }
+
+    /// Whether probes are placed by uprobe-multi links.
+    #[must_use]
+    pub const fn uses_multi_links(&self) -> bool {
+        self.multi.is_some()
+    }
+
+    /// Bytes of kernel memory in BPF maps, for `threads` traced threads.
+    #[must_use]
+    pub fn bpf_memory(&self, threads: u64) -> u64 {
+        let maps = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        let fixed: u64 = maps.iter().filter_map(|name| object::map_memory(&self.ebpf, name)).sum();
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).bytes();
+        fixed + live + threads * THREAD_STATE_BYTES
+    }
+}
+
+/// Bytes that the kernel holds for a traced thread: `Thread` of memtrace-ebpf and its headers.
+const THREAD_STATE_BYTES: u64 = 8192 + 128 * 8 + 256;
+
+fn mapped<T>(ebpf: &Ebpf, name: &'static str, entries: u32) -> Result<MappedArray<T>, TracerError> {
+    let map = object::map_descriptor(ebpf, name)?;
+    MappedArray::new(map, entries).map_err(|error| TracerError::setup(name)(Box::new(error)))
+}
+
+fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
+    let setup = TracerError::setup("table of live blocks");
+    let outer = object::map_descriptor(ebpf, "LIVE")?.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
+    let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
+    let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
+    LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+}
+
+/// The programs for uprobe-multi links, or `None` where perf-event links must do.
+fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
+    let names = [object::BEGIN, object::FINISH, object::RELEASE];
+    match object::load_multi_programs(ebpf, &names) {
+        Ok(programs) => {
+            let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
+            if !fixed {
+                log::info!("uprobe-multi links of this kernel filter by thread; using perf-event links");
+            }
+            Ok(fixed.then_some(programs))
+        }
+        Err(error @ TracerError::KernelTooOld { .. }) => Err(error),
+        Err(error) => {
+            log::info!("no uprobe-multi links, using perf-event links: {error}");
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Why tracing cannot begin, and what to do about it.
+
+use std::io;
+
+use thiserror::Error;
+
+/// An error of the tracer.
+#[derive(Debug, Error)]
+pub enum TracerError {
+    /// Capabilities are missing.
+    #[error("not permitted to load BPF programs: {} missing", missing.join(" and "))]
+    NotPermitted {
+        /// Their names.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel has no type information.
+    #[error("kernel {release} has no BTF type information (/sys/kernel/btf/vmlinux)")]
+    NoBtf {
+        /// Kernel release.
+        release: String,
+    },
+    /// Below the floor.
+    #[error("kernel {release} is too old: memtrace needs 5.15 or newer")]
+    KernelTooOld {
+        /// Kernel release.
+        release: String,
+    },
+    /// The kernel did not take a program.
+    #[error("the kernel refused BPF program `{program}`: {source} ({log})")]
+    Refused {
+        /// Name of the program.
+        program: String,
+        /// The system call's error.
+        source: io::Error,
+        /// End of the verifier's log.
+        log: String,
+    },
+    /// A map or the object as a whole could not be set up.
+    #[error("cannot set up BPF {what}: {source}")]
+    Setup {
+        /// What was being set up.
+        what: &'static str,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A probe could not be placed.
+    #[error("cannot place probes in {path}: {source}")]
+    Attach {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The process is gone.
+    #[error("process {pid} ended before the probes were placed")]
+    ProcessEnded {
+        /// Its id.
+        pid: u32,
+    },
+}
+
+impl TracerError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NotPermitted { .. } => Some("run it as root (sudo memtrace …), or grant CAP_BPF and CAP_PERFMON"),
+            Self::NoBtf { .. } => {
+                Some("use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as every current distribution's is")
+            }
+            Self::KernelTooOld { .. } => Some("boot a newer kernel; every supported distribution offers one"),
+            Self::Refused { .. } => Some("please report this with the kernel's release; -v prints more"),
+            Self::Setup { .. } => Some("if memory is short, close other tracers; -v prints more"),
+            Self::Attach { .. } => Some("the file may lie on a file system without uprobe support; -v prints more"),
+            Self::ProcessEnded { .. } => None,
+        }
+    }
+
+    /// An error while setting up `what`.
+    pub(super) fn setup(what: &'static str) -> impl Fn(Box<dyn std::error::Error + Send + Sync>) -> Self {
+        move |source| Self::Setup { what, source }
+    }
+}

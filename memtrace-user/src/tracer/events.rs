@@ -1,0 +1,92 @@
+//! What the BPF programs tell at once, as a stream for tokio.
+
+#![expect(unsafe_code, reason = "registering a descriptor with tokio")]
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use aya::maps::{MapData, RingBuf};
+use memtrace_common::event::{self, Event};
+use tokio::io::{Interest, unix::AsyncFd};
+
+/// Something happened that user space must act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TracerEvent {
+    /// A traced process replaced its image.
+    Exec {
+        /// Thread group id in the initial pid namespace.
+        tgid: u32,
+        /// Its slot from now on; 0 when there was none left.
+        slot: u32,
+    },
+    /// The table of live blocks fills.
+    LiveTableFills,
+}
+
+/// The ring buffer, and its descriptor to wait on.
+#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
+pub struct Events {
+    ready: AsyncFd<OwnedFd>,
+    ring: RingBuf<MapData>,
+}
+
+impl Events {
+    /// Wraps the ring buffer; needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// What epoll(7) says.
+    pub fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
+        let descriptor = ring.as_fd().try_clone_to_owned()?;
+        // SAFETY: an `OwnedFd` always names the same open descriptor, and closes it only when dropped.
+        let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+        Ok(Self { ready, ring })
+    }
+
+    /// Waits for the next event. Can be dropped at any time without losing one.
+    ///
+    /// # Errors
+    /// What epoll(7) says.
+    pub async fn next(&mut self) -> io::Result<TracerEvent> {
+        loop {
+            if let Some(item) = self.ring.next() {
+                if let Some(event) = parse(&item) {
+                    return Ok(event);
+                }
+                continue;
+            }
+            let mut guard = self.ready.readable().await?;
+            // Before the ring is looked at again: an event from here on makes it ready anew.
+            guard.clear_ready();
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<TracerEvent> {
+    let word = |index: usize| {
+        bytes.get(index * 4..index * 4 + 4).and_then(|word| word.try_into().ok()).map(u32::from_ne_bytes)
+    };
+    let event = Event { kind: word(0)?, tgid: word(1)?, value: word(2)?, padding: 0 };
+    match event.kind {
+        event::EXEC => Some(TracerEvent::Exec { tgid: event.tgid, slot: event.value }),
+        event::LIVE_GROW => Some(TracerEvent::LiveTableFills),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events are read from their bytes; unknown kinds and short records are passed over.
+    #[test]
+    fn events_are_parsed() {
+        let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
+        let exec = TracerEvent::Exec { tgid: 42, slot: 7 };
+        assert_eq!(parse(&bytes(&[event::EXEC, 42, 7, 0])), Some(exec));
+        assert_eq!(parse(&bytes(&[event::LIVE_GROW, 0, 0, 0])), Some(TracerEvent::LiveTableFills));
+        assert_eq!(parse(&bytes(&[99, 0, 0, 0])), None);
+        assert_eq!(parse(&[1, 2]), None);
+    }
+}

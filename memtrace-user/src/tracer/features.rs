@@ -1,0 +1,116 @@
+//! What this kernel and these permissions allow. Features are tried, never inferred from a version number:
+//! distributions back-port.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd as _, BorrowedFd},
+    path::Path,
+};
+
+use super::{
+    error::TracerError,
+    syscall::{MultiLink, link_multi},
+};
+
+/// Capabilities by number in `CapEff` (include/uapi/linux/capability.h).
+const SYS_ADMIN: (u32, &str) = (21, "CAP_SYS_ADMIN");
+const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
+const BPF: (u32, &str) = (39, "CAP_BPF");
+
+/// Checks what can be checked before anything is loaded.
+///
+/// # Errors
+/// [`TracerError::NotPermitted`] with the missing capabilities, [`TracerError::NoBtf`].
+pub fn check_requirements() -> Result<(), TracerError> {
+    let missing = missing_capabilities(effective_capabilities());
+    if !missing.is_empty() {
+        return Err(TracerError::NotPermitted { missing });
+    }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Err(TracerError::NoBtf { release: kernel_release() });
+    }
+    Ok(())
+}
+
+/// CAP_BPF and CAP_PERFMON exist since 5.8; CAP_SYS_ADMIN stands for both.
+fn missing_capabilities(effective: u64) -> Vec<&'static str> {
+    let has = |(number, _): &(u32, &str)| effective >> number & 1 == 1;
+    if has(&SYS_ADMIN) {
+        return Vec::new();
+    }
+    [BPF, PERFMON].iter().filter(|capability| !has(capability)).map(|(_, name)| *name).collect()
+}
+
+fn effective_capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// The running kernel's release, as `6.1.0-18-amd64`.
+#[must_use]
+pub fn kernel_release() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "unknown".into(), |text| text.trim().into())
+}
+
+/// Whether the release is certainly below 5.15, the floor. Used only to explain a refusal that has happened.
+#[must_use]
+pub fn below_floor(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) < (5, 15),
+        _ => false,
+    }
+}
+
+/// Whether uprobe-multi links exist (6.6) and filter by process, not by thread (6.10, and later 6.6 and 6.9 kernels;
+/// commit 46ba0e49b642).
+///
+/// The fixed kernels check the process id first and so answer `EINVAL` to an impossible one; the others look at the
+/// path first (libbpf's `probe_uprobe_multi_link`).
+#[must_use]
+pub fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
+    let probe = |pid: u32| {
+        let link = MultiLink { path: Path::new("/"), offsets: &[0], cookies: &[0], pid, at_return: false };
+        link_multi(program.as_fd(), &link).err().and_then(|error| error.raw_os_error())
+    };
+    probe(0) == Some(libc::EBADF) && probe(u32::MAX) == Some(libc::EINVAL)
+}
+
+/// Turns the kernel's refusal to load into what to do about it.
+#[must_use]
+pub fn explain_refusal(program: &str, error: io::Error, log: &str) -> TracerError {
+    let release = kernel_release();
+    if below_floor(&release) {
+        return TracerError::KernelTooOld { release };
+    }
+        std::fs::write(format!("/tmp/v-{program}.log"), log).ok();
+    }
+    let log = log.lines().rev().take(3).collect::<Vec<_>>().join(" | ");
+    TracerError::Refused { program: program.to_owned(), source: error, log }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Root's capabilities suffice, and of an unprivileged user's both missing ones are named.
+    #[test]
+    fn missing_capabilities_are_named() {
+        assert!(missing_capabilities(u64::MAX).is_empty());
+        assert!(missing_capabilities(1 << 21).is_empty());
+        assert!(missing_capabilities(1 << 38 | 1 << 39).is_empty());
+        assert_eq!(missing_capabilities(1 << 38), ["CAP_BPF"]);
+        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_PERFMON"]);
+    }
+
+    /// Only a release that is certainly older than 5.15 explains a refusal by its age.
+    #[test]
+    fn floor_is_read_from_the_release() {
+        assert!(below_floor("5.10.0-32-cloud-amd64"));
+        assert!(below_floor("4.18.0-553.el8.x86_64"));
+        assert!(!below_floor("5.15.0-1-generic"));
+        assert!(!below_floor("6.1.0"));
+        assert!(!below_floor("mystery"));
+    }
+}

@@ -1,0 +1,114 @@
+//! User space's part of the table of live blocks: it makes the segments, adds one when they fill, and clears what a
+//! process has left behind. See `memtrace_common::live` for the layout.
+
+use std::{
+    io,
+    mem::offset_of,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::atomic::Ordering,
+};
+
+use memtrace_common::live::{
+    ADDRESS_BITS, BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
+};
+
+use super::{mapped::MappedArray, syscall};
+
+/// The part of all entries, in percent, beyond which a segment is added: what is free must last until it is there.
+const FULL_PERCENT: u64 = 60;
+
+/// The table. Owns the segments' maps.
+#[derive(Debug)]
+pub struct LiveTable {
+    outer: OwnedFd,
+    records: MappedArray<SegmentRecord>,
+    /// The map `CURSORS`; its word `newest_word` names the newest segment to the BPF programs.
+    cursors: MappedArray<u64>,
+    newest_word: u32,
+    segments: Vec<(OwnedFd, MappedArray<Bucket>)>,
+}
+
+impl LiveTable {
+    /// Makes the table with its first segment.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn new(
+        outer: OwnedFd,
+        records: MappedArray<SegmentRecord>,
+        cursors: MappedArray<u64>,
+        newest_word: u32,
+    ) -> io::Result<Self> {
+        let mut table = Self { outer, records, cursors, newest_word, segments: Vec::new() };
+        table.add_segment()?;
+        Ok(table)
+    }
+
+    /// Blocks that fit, if they spread evenly.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.segments.iter().map(|(_, buckets)| (buckets.entries() * BUCKET_ENTRIES) as u64).sum()
+    }
+
+    /// Bytes of kernel memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|(_, buckets)| buckets.bytes()).sum::<u64>() + self.records.bytes()
+    }
+
+    /// Adds a segment, larger than the newest, when the table is too full for `live_blocks`, or puts off the
+    /// next warning when it is not. Takes some 10 ms when it adds.
+    ///
+    /// # Errors
+    /// What the kernel says when it cannot make a segment; the table goes on with what it has.
+    pub fn make_room_for(&mut self, live_blocks: u64) -> io::Result<()> {
+        if live_blocks * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < SEGMENTS as usize {
+            return self.add_segment();
+        }
+        // A warning without need: blocks that come and go meet full buckets now and then. Warn again later.
+        let newest = self.newest();
+        let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
+        let buckets = self.segments[newest as usize].1.entries() as u64;
+        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 8);
+        Ok(())
+    }
+
+    fn newest(&self) -> u32 {
+        u32::try_from(self.segments.len() - 1).unwrap_or(0)
+    }
+
+    fn add_segment(&mut self) -> io::Result<()> {
+        let index = u32::try_from(self.segments.len()).map_err(io::Error::other)?;
+        let buckets = 1u32 << (FIRST_SEGMENT_BITS + index * SEGMENT_GROWTH_BITS);
+        let bucket_size = u32::try_from(size_of::<Bucket>()).map_err(io::Error::other)?;
+        let map = syscall::create_segment(bucket_size, buckets)?;
+        let memory = MappedArray::new(&map, buckets)?;
+        self.records.store(index, offset_of!(SegmentRecord, mask), u64::from(buckets - 1));
+        self.records.store(index, offset_of!(SegmentRecord, mark), u64::from(buckets / 64));
+        syscall::set_inner_map(self.outer.as_fd(), index, map.as_fd())?;
+        // Last: programs look at it first.
+        self.cursors.store(self.newest_word, 0, u64::from(index));
+        self.segments.push((map, memory));
+        Ok(())
+    }
+
+    /// Removes what a process slot has left: its process has exited or replaced its image, so no program will look
+    /// for these blocks any more. Returns how many there were.
+    pub fn clear_slot(&self, slot: u32) -> u64 {
+        let mut cleared = 0;
+        for (_, buckets) in &self.segments {
+            for bucket in 0..u32::try_from(buckets.entries()).unwrap_or(u32::MAX) {
+                for word in buckets.words(bucket).iter().step_by(size_of::<LiveEntry>() / 8).take(BUCKET_ENTRIES) {
+                    let key = word.load(Ordering::Relaxed);
+                    if key >> ADDRESS_BITS == u64::from(slot) && slot != 0 {
+                        word.store(0, Ordering::Relaxed);
+                        cleared += 1;
+                    }
+                }
+            }
+        }
+        cleared
+    }
+}
+
+const _: () = assert!(offset_of!(Bucket, entries) == 0 && offset_of!(LiveEntry, key) == 0);

@@ -1,0 +1,167 @@
+//! The BPF object: maps through aya, programs for uprobe-multi links by a second reading of the same bytes.
+//!
+//! aya 0.14 loads uprobe programs without an expected attach type, and the kernel takes no such program for a
+//! uprobe-multi link. So aya makes the maps (and loads the programs where perf-event links must do), and the programs
+//! for multi links are relocated against those maps here with aya-obj.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::Map,
+    programs::{RawTracePoint, UProbe},
+};
+
+use super::{TracerOptions, error::TracerError, features, syscall};
+
+/// The object, for this architecture.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace.bpf.o"));
+
+/// The uprobe programs, by name in memtrace-ebpf.
+pub const BEGIN: &str = "begin";
+/// See [`BEGIN`].
+pub const FINISH: &str = "finish";
+/// See [`BEGIN`].
+pub const RELEASE: &str = "release";
+/// See [`BEGIN`].
+pub const FLOOR_ENTRY: &str = "floor_entry";
+/// See [`BEGIN`].
+pub const FLOOR_RETURN: &str = "floor_return";
+
+/// Loads the object and makes its maps.
+///
+/// # Errors
+/// [`TracerError`] with what the kernel refused.
+pub fn load(options: &TracerOptions) -> Result<Ebpf, TracerError> {
+    let mut loader = EbpfLoader::new();
+    loader.allow_unsupported_maps();
+    loader.override_global("FRAME_LIMIT", &options.max_frames, true);
+    loader.override_global("MIN_SIZE", &options.min_size, true);
+    loader.load(OBJECT).map_err(|error| {
+        let release = features::kernel_release();
+        if features::below_floor(&release) {
+            TracerError::KernelTooOld { release }
+        } else {
+            TracerError::setup("maps")(Box::new(error))
+        }
+    })
+}
+
+/// The descriptor of a map.
+///
+/// # Errors
+/// When the object has no such map: it and this program do not belong together.
+pub fn map_descriptor<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<BorrowedFd<'a>, TracerError> {
+    ebpf.map(name)
+        .and_then(descriptor)
+        .ok_or_else(|| TracerError::setup("maps")(format!("no map `{name}` in the BPF object").into()))
+}
+
+fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
+    match map {
+        Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::RingBuf(data)
+        | Map::PerCpuArray(data)
+        | Map::Unsupported(data) => Some(data.fd().as_fd()),
+        _ => None,
+    }
+}
+
+/// The programs, loaded for uprobe-multi links, by name.
+pub type MultiPrograms = HashMap<&'static str, OwnedFd>;
+
+/// Loads programs for uprobe-multi links.
+///
+/// # Errors
+/// [`TracerError::Refused`] where the kernel does not take them: below 6.6, it knows no such programs.
+pub fn load_multi_programs(ebpf: &Ebpf, names: &[&'static str]) -> Result<MultiPrograms, TracerError> {
+    let setup = TracerError::setup("programs");
+    let mut object = aya_obj::Object::parse(OBJECT).map_err(|error| setup(Box::new(error)))?;
+    let btf = load_btf(&mut object)?;
+    let text: HashSet<usize> = object.functions.keys().map(|key| key.0).collect();
+    let definitions = object.maps.clone();
+    let maps: Vec<_> = ebpf
+        .maps()
+        .filter_map(|(name, map)| Some((name, descriptor(map)?.as_raw_fd(), definitions.get(name)?)))
+        .collect();
+    object.relocate_maps(maps.iter().copied(), &text).map_err(|error| setup(Box::new(error)))?;
+    object.relocate_calls(&text).map_err(|error| setup(Box::new(error)))?;
+    object.sanitize_functions(aya::features());
+    names.iter().map(|name| Ok((*name, load_multi_program(&object, name, btf.as_fd())?))).collect()
+}
+
+fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd, TracerError> {
+    let setup = TracerError::setup("type information");
+    let features = aya::features().btf().ok_or_else(|| setup("the kernel takes none".into()))?;
+    let btf = object.fixup_and_sanitize_btf(features).map_err(|error| setup(Box::new(error)))?;
+    let btf = btf.ok_or_else(|| setup("the object has none".into()))?.to_bytes();
+    syscall::load_btf(&btf).map_err(|error| setup(Box::new(error)))
+}
+
+fn load_multi_program(object: &aya_obj::Object, name: &str, btf: BorrowedFd<'_>) -> Result<OwnedFd, TracerError> {
+    let missing = || TracerError::setup("programs")(format!("no program `{name}` in the BPF object").into());
+    let program = object.programs.get(name).ok_or_else(missing)?;
+    let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
+    let image = syscall::ProgramImage {
+        instructions: &function.instructions,
+        license: &object.license,
+        btf,
+        functions: (&function.func_info.func_info_bytes(), function.func_info_rec_size),
+        lines: (&function.line_info.line_info_bytes(), function.line_info_rec_size),
+    };
+    syscall::load_multi_program(&image).map_err(|(error, log)| features::explain_refusal(name, error, &log))
+}
+
+/// A uprobe program of aya's, loaded for perf-event links.
+///
+/// # Errors
+/// [`TracerError::Refused`] with the verifier's words.
+pub fn perf_program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, TracerError> {
+    let program: &mut UProbe = ebpf
+        .program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or_else(|| TracerError::setup("programs")(format!("no program `{name}` in the BPF object").into()))?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| refused(name, error))?;
+    }
+    Ok(program)
+}
+
+/// Loads and attaches the programs that follow processes.
+///
+/// # Errors
+/// [`TracerError::Refused`] with the kernel's words.
+pub fn attach_tracepoints(ebpf: &mut Ebpf) -> Result<(), TracerError> {
+    for (name, tracepoint) in [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")] {
+        let program: &mut RawTracePoint = ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| TracerError::setup("programs")(format!("no program `{name}` in the BPF object").into()))?;
+        program.load().map_err(|error| refused(name, error))?;
+        program.attach(tracepoint).map_err(|error| refused(name, error))?;
+    }
+    Ok(())
+}
+
+fn refused(name: &str, error: aya::programs::ProgramError) -> TracerError {
+    use aya::programs::ProgramError;
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            features::explain_refusal(name, io_error, &verifier_log.to_string())
+        }
+        other => features::explain_refusal(name, std::io::Error::other(other), ""),
+    }
+}
+
+/// Bytes of kernel memory that a map takes, as the kernel counts them.
+#[must_use]
+pub fn map_memory(ebpf: &Ebpf, name: &str) -> Option<u64> {
+    let descriptor = descriptor(ebpf.map(name)?)?;
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd())).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("memlock:")).and_then(|value| value.trim().parse().ok())
+}

@@ -1,0 +1,194 @@
+//! Reads the maps into a [`RawProfile`].
+
+use std::{
+    collections::{HashMap, HashSet},
+    mem::offset_of,
+    sync::Arc,
+    time::Duration,
+};
+
+use memtrace_common::{
+    loss,
+    process::ProcessRecord,
+    site::{self, SiteRecord, UNATTRIBUTED, header},
+};
+
+use super::mapped::MappedArray;
+use crate::profile::{AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, StackEnd};
+
+/// The kernel's counters of losses, by what they mean here.
+const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
+    (loss::NO_THREAD_STATE, LossReason::NoThreadState),
+    (loss::NEVER_RETURNED, LossReason::NeverReturned),
+    (loss::IN_FLIGHT, LossReason::InFlight),
+    (loss::LIVE_FULL, LossReason::LiveFull),
+    (loss::SITES_FULL, LossReason::SitesFull),
+    (loss::FRAMES_FULL, LossReason::FramesFull),
+    (loss::MISSED_FREE, LossReason::MissedFree),
+    (loss::ADDRESS_RANGE, LossReason::AddressRange),
+    (loss::UNREADABLE_RESULT, LossReason::UnreadableResult),
+    (loss::EVENT_DROPPED, LossReason::EventDropped),
+];
+
+/// The maps that are read.
+#[derive(Debug)]
+pub struct Maps {
+    /// Counters of processes.
+    pub processes: MappedArray<ProcessRecord>,
+    /// Counters of call stacks.
+    pub sites: MappedArray<SiteRecord>,
+    /// Frames of call stacks.
+    pub frames: MappedArray<u64>,
+    /// Losses.
+    pub losses: MappedArray<u64>,
+}
+
+/// A call stack that has been seen, and where its counters are.
+#[derive(Debug)]
+struct KnownStack {
+    site: u32,
+    end: StackEnd,
+    addresses: Arc<[u64]>,
+}
+
+/// Reads on from where it stopped, so that a reading costs what is new plus a few nanoseconds a stack.
+#[derive(Debug)]
+pub struct Reader {
+    maps: Maps,
+    next_word: u32,
+    seen_sites: HashSet<u32>,
+    stacks: HashMap<u32, Vec<KnownStack>>,
+}
+
+impl Reader {
+    /// A reader that has seen nothing yet.
+    #[must_use]
+    pub fn new(maps: Maps) -> Self {
+        Self { maps, next_word: 0, seen_sites: HashSet::new(), stacks: HashMap::new() }
+    }
+
+    /// Reads the counters of a process slot.
+    #[must_use]
+    pub fn read(&mut self, slot: u32, elapsed: Duration) -> RawProfile {
+        self.take_new_stacks();
+        let stacks = self.stacks.get(&slot).map_or(&[][..], Vec::as_slice);
+        let mut stacks: Vec<RawStack> = stacks
+            .iter()
+            .map(|stack| RawStack {
+                addresses: Arc::clone(&stack.addresses),
+                end: stack.end,
+                domain: Domain::Malloc,
+                stats: self.stats(stack.site),
+            })
+            .collect();
+        stacks.extend(self.unattributed());
+        let mut totals = self.totals(slot);
+        totals.stats = stacks.iter().map(|stack| stack.stats).sum();
+        RawProfile { elapsed, totals, stacks, losses: self.losses() }
+    }
+
+    /// Blocks live in all processes.
+    #[must_use]
+    pub fn live_blocks(&mut self) -> u64 {
+        self.take_new_stacks();
+        let sites = self.stacks.values().flatten().map(|stack| stack.site).chain([UNATTRIBUTED]);
+        sites.map(|site| self.stats(site).live_blocks()).sum()
+    }
+
+    /// What found no room in the tables: counted, under no stack.
+    fn unattributed(&self) -> Option<RawStack> {
+        let stats = self.stats(UNATTRIBUTED);
+        (stats.allocated_blocks > 0).then(|| RawStack {
+            addresses: Arc::new([]),
+            end: StackEnd::Incomplete,
+            domain: Domain::Malloc,
+            stats,
+        })
+    }
+
+    /// Learns the stacks that were committed since the last reading.
+    fn take_new_stacks(&mut self) {
+        while let Some(word) = self.header(self.next_word) {
+            let count = header::frames(word);
+            let first = self.next_word + 1;
+            self.next_word = first + u32::try_from(count).unwrap_or(0);
+            let site = header::site(word);
+            // A stack that two threads added at once is stored twice; both records name the same site.
+            if site == UNATTRIBUTED || !self.seen_sites.insert(site) {
+                continue;
+            }
+            let addresses = (first..self.next_word).map(|index| self.maps.frames.load(index, 0)).collect();
+            let stack = KnownStack { site, end: stack_end(header::end(word)), addresses };
+            self.stacks.entry(header::slot(word)).or_default().push(stack);
+        }
+    }
+
+    /// The header at a word, if a whole record lies there.
+    fn header(&self, index: u32) -> Option<u64> {
+        if index as usize >= self.maps.frames.entries() {
+            return None;
+        }
+        let word = self.maps.frames.load(index, 0);
+        let fits = index as usize + header::frames(word) < self.maps.frames.entries();
+        (word != 0 && fits).then_some(word)
+    }
+
+    /// Freed before allocated: both only grow, so a reading in between cannot show more freed than allocated.
+    fn stats(&self, site: u32) -> AllocStats {
+        let load = |offset| self.maps.sites.load(site, offset);
+        let freed_blocks = load(offset_of!(SiteRecord, freed_blocks));
+        let freed_bytes = load(offset_of!(SiteRecord, freed_bytes));
+        AllocStats {
+            allocated_blocks: load(offset_of!(SiteRecord, allocated_blocks)),
+            allocated_bytes: load(offset_of!(SiteRecord, allocated_bytes)),
+            freed_blocks,
+            freed_bytes,
+        }
+    }
+
+    fn totals(&self, slot: u32) -> ProcessTotals {
+        let load = |offset| self.maps.processes.load(slot, offset);
+        let entries = load(offset_of!(ProcessRecord, entries));
+        ProcessTotals {
+            current_bytes: load(offset_of!(ProcessRecord, current_bytes)),
+            peak_bytes: load(offset_of!(ProcessRecord, peak_bytes)),
+            stats: AllocStats::default(),
+            failed_calls: load(offset_of!(ProcessRecord, failed_calls)),
+            unknown_frees: load(offset_of!(ProcessRecord, unknown_frees)),
+            entry_hits: entries,
+            release_hits: load(offset_of!(ProcessRecord, releases)),
+        }
+    }
+
+    fn losses(&self) -> Losses {
+        let mut losses = Losses::default();
+        for (index, reason) in LOSS_REASONS {
+            losses.add(reason, self.maps.losses.load(index, 0));
+        }
+        losses
+    }
+}
+
+fn stack_end(end: u64) -> StackEnd {
+    match end {
+        site::end::WHOLE => StackEnd::Whole,
+        site::end::TRUNCATED => StackEnd::Truncated,
+        _ => StackEnd::Incomplete,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every reason that the kernel counts is read, and each reason of the profile is fed by one.
+    #[test]
+    fn loss_reasons_map_one_to_one() {
+        for (index, (kernel, _)) in LOSS_REASONS.iter().enumerate() {
+            assert_eq!(*kernel as usize, index);
+        }
+        for reason in LossReason::all() {
+            assert_eq!(LOSS_REASONS.iter().filter(|(_, mapped)| *mapped == reason).count(), 1);
+        }
+    }
+}
