@@ -3,6 +3,8 @@
 //! Left out on purpose:
 //! - `reallocarray` jumps to `realloc` as its last act, so that probe sees its calls with the product as size. With
 //!   return probes on both, the second would find the first one's trampoline as its return address.
+//!   (`realloc(NULL, n)` jumps to `malloc` in the same way, and both have to be probed: there the BPF programs have
+//!   to tell that the call with the same stack pointer is a part of the pending one.)
 //! - `strdup`, `getline` and the like call `malloc` as any program does.
 
 use super::{Allocator, AllocatorFunction, Call};

@@ -3,7 +3,7 @@
 //! Files come from processes that are traced, so nothing in them is trusted. They are read with `pread`, not mapped:
 //! a file that is cut short while it is mapped kills its reader with SIGBUS, and a prelude of 150 MB would be paged
 //! in. Each read is checked against the file's length and against a limit of its own; symbol tables are streamed
-//! ([`symbols`]), so memory does not follow the size of the file.
+//! (`symbols`), so memory does not follow the size of the file.
 
 pub mod error;
 mod reader;
@@ -141,11 +141,11 @@ impl ElfFile {
         let value = |tag: i64| {
             entries
                 .iter()
-                .take_while(|entry| entry.d_tag.get(LE) != elf::DT_NULL.into())
-                .find(|entry| i64::try_from(entry.d_tag.get(LE)) == Ok(tag))
+                .take_while(|entry| entry.d_tag.get(LE) != elf::DT_NULL)
+                .find(|entry| entry.d_tag.get(LE) == tag)
                 .map(|entry| entry.d_val.get(LE))
         };
-        let (Some(strings), Some(name)) = (value(elf::DT_STRTAB.into()), value(elf::DT_SONAME.into())) else {
+        let (Some(strings), Some(name)) = (value(elf::DT_STRTAB), value(elf::DT_SONAME)) else {
             return Ok(None);
         };
         let Some((offset, _)) = strings.checked_add(name).and_then(|address| self.offset_of(address)) else {

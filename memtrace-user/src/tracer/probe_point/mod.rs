@@ -1,12 +1,12 @@
 //! Where in a function a probe is cheapest and still sees every call.
 //!
 //! A uprobe costs one trap where the kernel emulates the probed instruction, and two where it has to single-step a
-//! copy of it: 170 ns against 2,250 ns (facts measured on Linux 6.18, x86_64). So the instructions of a function are
+//! copy of it: 170 ns against 2,250 ns (measured on Linux 6.18, `x86_64`). So the instructions of a function are
 //! walked from its entry, and the first that the kernel emulates is taken, as long as at that point
 //! - every call has come by, and none twice: no branch has left, and no branch of the function leads back;
 //! - the arguments that the BPF program reads, the stack pointer and the frame pointer are as at entry;
 //! - nothing has been stored, so that a block that is being freed cannot have been published;
-//! - the return address is where the kernel looks for it, as a return probe needs: at the stack pointer (x86_64), or
+//! - the return address is where the kernel looks for it, as a return probe needs: at the stack pointer (`x86_64`), or
 //!   in x30, neither signed nor saved (aarch64).
 //!
 //! A function that takes a block back may be left before by calls with NULL: they release nothing. Where no
@@ -16,7 +16,7 @@
 //! function leads into the middle of its first instructions. Compilers lead there only to the entry.
 //!
 //! The walk needs bytes, not a running kernel: some kernels take a probe on an instruction that they refuse later, and
-//! the probe never fires (seen on 6.18, x86_64, with what `is_prefix_bad` refuses). Such places are errors here.
+//! the probe never fires (seen on 6.18, `x86_64`, with what `is_prefix_bad` refuses). Such places are errors here.
 
 mod aarch64;
 mod x86_64;

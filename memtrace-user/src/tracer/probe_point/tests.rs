@@ -59,7 +59,7 @@ fn debian_12_x86_64() {
     insta::assert_snapshot!(points(include_str!("testdata/debian-12-x86_64.txt"), Machine::X86_64));
 }
 
-/// On Debian 13 likewise; its aligned_alloc is a function of its own.
+/// On Debian 13 likewise; its `aligned_alloc` is a function of its own.
 #[test]
 fn debian_13_x86_64() {
     insta::assert_snapshot!(points(include_str!("testdata/debian-13-x86_64.txt"), Machine::X86_64));

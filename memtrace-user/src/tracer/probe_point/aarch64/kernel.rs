@@ -5,7 +5,7 @@
 //!
 //! Left out of [`SIMULATED`] on purpose:
 //! - `nop`: simulated since 6.13 only;
-//! - `bl`, `blr`, `br`, `ret`: simulated, but no place before them is ever passed over for theirs;
+//! - `bl`, `blr`, `ret`: simulated, but they concern the guarded control stack, and no function of use begins so;
 //! - load of a literal: simulated for kprobes only, and refused for uprobes.
 
 /// An instruction as mask and value of its 32 bits, with its name in assembler.
@@ -35,6 +35,7 @@ const SIMULATED: &[Pattern] = &[
     Pattern::new(0x9f00_0000, 0x1000_0000, "adr"),
     Pattern::new(0x9f00_0000, 0x9000_0000, "adrp"),
     Pattern::new(0xfc00_0000, 0x1400_0000, "b"),
+    Pattern::new(0xffff_fc1f, 0xd61f_0000, "br"),
 ];
 
 /// Not simulated and not to be stepped.

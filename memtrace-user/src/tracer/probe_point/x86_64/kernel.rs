@@ -1,4 +1,4 @@
-//! What the kernel does with a uprobe on an instruction, x86_64.
+//! What the kernel does with a uprobe on an instruction, `x86_64`.
 //!
 //! Source: `arch/x86/kernel/uprobes.c` of Linux: `branch_setup_xol_ops`, `push_setup_xol_ops` (emulation),
 //! `uprobe_init_insn`, `is_prefix_bad`, `good_insns_64` (refusal); `insn_masking_exception` in
@@ -76,25 +76,23 @@ pub(super) fn accepts(instruction: &[u8]) -> bool {
     if instruction[..prefixes].iter().any(|byte| BAD_PREFIXES.contains(byte)) {
         return false;
     }
-    match instruction[prefixes..] {
-        // VEX: one opcode byte of its own, which the kernel looks up among the one-byte opcodes all the same.
-        [0xc5, _, opcode, ..] | [0xc4, _, _, opcode, ..] => good(&GOOD, opcode),
-        [0x40..=0x4f, ref rest @ ..] => accepts_opcode(rest),
-        ref rest => accepts_opcode(rest),
+    let rex = usize::from(matches!(instruction.get(prefixes), Some(0x40..=0x4f)));
+    let rest = &instruction[prefixes + rex..];
+    // mov to %ss: the next instruction is not interrupted, so not stepped.
+    if matches!(rest, [0x8e, modrm, ..] if modrm >> 3 & 7 == 2) {
+        return false;
     }
+    // VEX has one opcode byte of its own, which the kernel looks up among the one-byte opcodes all the same.
+    let opcode = match rest.first() {
+        Some(0xc5) => rest.get(2),
+        Some(0xc4) => rest.get(3),
+        first => first,
+    };
+    opcode.is_some_and(|opcode| good(*opcode))
 }
 
-fn accepts_opcode(opcode: &[u8]) -> bool {
-    match *opcode {
-        // mov to %ss: the next instruction is not interrupted, so not stepped.
-        [0x8e, modrm, ..] if modrm >> 3 & 7 == 2 => false,
-        [first, ..] => good(&GOOD, first),
-        [] => false,
-    }
-}
-
-fn good(table: &[u16; 16], opcode: u8) -> bool {
-    table[usize::from(opcode >> 4)] >> (opcode & 0xf) & 1 == 1
+fn good(opcode: u8) -> bool {
+    GOOD[usize::from(opcode >> 4)] >> (opcode & 0xf) & 1 == 1
 }
 
 /// A row as the kernel's source writes it: the first digit stands for the first opcode.

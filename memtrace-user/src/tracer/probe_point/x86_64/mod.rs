@@ -1,4 +1,4 @@
-//! The walk through a function of x86_64.
+//! The walk through a function of `x86_64`.
 
 mod kernel;
 
