@@ -133,18 +133,8 @@ impl ElfFile {
     /// # Errors
     /// When the file is malformed or cannot be read.
     pub fn soname(&self) -> Result<Option<String>, ElfError> {
-        let Some(header) = self.headers_of(elf::PT_DYNAMIC).next() else { return Ok(None) };
-        let count = usize::try_from(header.p_filesz.get(LE)).unwrap_or(usize::MAX) / size_of::<elf::Dyn64<LE>>();
-        let limit = MAX_DYNAMIC / size_of::<elf::Dyn64<LE>>();
-        let entries: Vec<elf::Dyn64<LE>> =
-            self.named(self.reader.many(header.p_offset.get(LE), count, limit, "dynamic section"))?;
-        let value = |tag: i64| {
-            entries
-                .iter()
-                .take_while(|entry| entry.d_tag.get(LE) != elf::DT_NULL)
-                .find(|entry| entry.d_tag.get(LE) == tag)
-                .map(|entry| entry.d_val.get(LE))
-        };
+        let entries = self.named(self.dynamic())?;
+        let value = |tag| entries.iter().find(|entry| entry.d_tag.get(LE) == tag).map(|entry| entry.d_val.get(LE));
         let (Some(strings), Some(name)) = (value(elf::DT_STRTAB), value(elf::DT_SONAME)) else {
             return Ok(None);
         };
@@ -172,15 +162,29 @@ impl ElfFile {
 
     /// The functions of the names `wanted` that this file defines, each piece of code once.
     ///
-    /// `.dynsym` is asked first. Only a file without interpreter of which `.dynsym` defines none of them is asked
-    /// for `.symtab`: that is a static executable. In others a local symbol may bear the name of a global function.
+    /// `.dynsym` is asked first. Only a file that has neither interpreter nor needed libraries, and of which `.dynsym`
+    /// defines none of them, is asked for `.symtab`: that is a static executable. Elsewhere a function that is not
+    /// exported serves nobody but its own file, and the table may have hundreds of megabytes.
     ///
     /// # Errors
     /// When the file is malformed or cannot be read.
     pub fn functions<'a>(&self, wanted: impl IntoIterator<Item = &'a str>) -> Result<Functions, ElfError> {
         let wanted: Vec<&str> = wanted.into_iter().collect();
-        let is_static = self.headers_of(elf::PT_INTERP).next().is_none();
+        let needs = self.named(self.dynamic())?.iter().any(|entry| entry.d_tag.get(LE) == elf::DT_NEEDED);
+        let is_static = !needs && self.headers_of(elf::PT_INTERP).next().is_none();
         self.named(symbols::functions(self, &wanted, is_static))
+    }
+
+    /// The dynamic section up to its end mark; empty where there is none.
+    fn dynamic(&self) -> Result<Vec<elf::Dyn64<LE>>, ElfProblem> {
+        let Some(header) = self.headers_of(elf::PT_DYNAMIC).next() else { return Ok(Vec::new()) };
+        let count = usize::try_from(header.p_filesz.get(LE)).unwrap_or(usize::MAX) / size_of::<elf::Dyn64<LE>>();
+        let limit = MAX_DYNAMIC / size_of::<elf::Dyn64<LE>>();
+        let mut entries: Vec<elf::Dyn64<LE>> =
+            self.reader.many(header.p_offset.get(LE), count, limit, "dynamic section")?;
+        let end = entries.iter().position(|entry| entry.d_tag.get(LE) == elf::DT_NULL);
+        entries.truncate(end.unwrap_or(entries.len()));
+        Ok(entries)
     }
 
     fn headers_of(&self, kind: u32) -> impl Iterator<Item = &elf::ProgramHeader64<LE>> {

@@ -155,6 +155,8 @@ fn find_names(
     const PART: &str = "symbol names";
     let needles: Vec<Vec<u8>> = wanted.iter().map(|name| [name.as_bytes(), b"\0"].concat()).collect();
     let overlap = needles.iter().map(Vec::len).max().unwrap_or(1);
+    let mut last = [false; 256];
+    wanted.iter().filter_map(|name| name.bytes().last()).for_each(|byte| last[usize::from(byte)] = true);
     let (start, size) = extent(strings, PART)?;
     let mut places = BTreeMap::new();
     let mut done = 0;
@@ -162,7 +164,8 @@ fn find_names(
         // Each chunk reaches into the next by the longest name, so that none is missed at a seam.
         let length = usize::try_from(size - done).unwrap_or(usize::MAX).min(CHUNK + overlap);
         let chunk = file.reader.bytes(start + done, length, length, PART)?;
-        for zero in chunk.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at + 1) {
+        let ends = (1..chunk.len()).filter(|at| chunk[*at] == 0 && last[usize::from(chunk[at - 1])]);
+        for zero in ends.map(|at| at + 1) {
             for (index, _) in needles.iter().enumerate().filter(|(_, needle)| chunk[..zero].ends_with(needle)) {
                 let place = done + (zero - needles[index].len()) as u64;
                 places.insert(u32::try_from(place).map_err(|_| ElfProblem::Malformed(PART))?, index);

@@ -136,6 +136,19 @@ fn dynamic_executables_are_not_read_from_symtab() {
     assert_eq!(found(&bytes).found, []);
 }
 
+/// Nor is a library that needs others.
+#[test]
+fn libraries_are_not_read_from_symtab() {
+    let mut bytes = elf_with(elf::SHT_SYMTAB, &[symbol(FREE, 0x12, 1, ADDRESS, 4)]);
+    put(&mut bytes, 56, &[2, 0]);
+    put_words(&mut bytes, 120, &[2 | 4 << 32, 0x340, 0, 0, 32, 32, 8]);
+    put_words(&mut bytes, 0x340, &[1, 0, 0, 0]);
+    assert_eq!(found(&bytes).found, []);
+    // The same behind the end of the section's entries means nothing.
+    put_words(&mut bytes, 0x340, &[0, 0, 1, 0]);
+    assert!(found(&bytes).defines("free"));
+}
+
 /// A symbol without size yields its first bytes, and says that they are not all.
 #[test]
 fn unsized_functions() {
