@@ -1,1 +1,0 @@
-//! Where in a function a probe is cheapest and still sees every call.
