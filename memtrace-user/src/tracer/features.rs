@@ -84,8 +84,6 @@ pub fn explain_refusal(program: &str, error: io::Error, log: &str) -> TracerErro
     if below_floor(&release) {
         return TracerError::KernelTooOld { release };
     }
-        std::fs::write(format!("/tmp/v-{program}.log"), log).ok();
-    }
     let log = log.lines().rev().take(3).collect::<Vec<_>>().join(" | ");
     TracerError::Refused { program: program.to_owned(), source: error, log }
 }
