@@ -1,2 +1,51 @@
-//! Build and test commands of memtrace: `cargo xtask --help`.
-fn main() {}
+//! Build and test commands of memtrace: `cargo xtask --help`. One file a command.
+
+mod apt;
+mod bpf_linker;
+mod build;
+#[path = "../../memtrace-ebpf/cargo_call.rs"]
+mod cargo_call;
+mod debian_rust_src;
+mod lint;
+mod privilege;
+mod process;
+mod run;
+mod rust_src;
+mod setup;
+mod test;
+mod test_packages;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, runs and tests memtrace on a machine that has Rust and a C compiler; brings everything else itself.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Bring what building needs, under target/tools: rust-src and bpf-linker. Every other command does this first
+    Setup,
+    /// Build memtrace
+    Build(build::Arguments),
+    /// Build memtrace, then run it as root: `cargo xtask run -- attach --pid PID`
+    Run(run::Arguments),
+    /// Install what the tests need, build them, run all of them as root
+    Test(test::Arguments),
+    /// Check formatting, lints and documentation of every crate; a warning is an error
+    Lint,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Task::Setup => setup::setup(),
+        Task::Build(arguments) => build::build(&arguments),
+        Task::Run(arguments) => run::run(&arguments),
+        Task::Test(arguments) => test::test(&arguments),
+        Task::Lint => lint::lint(),
+    }
+}
