@@ -53,7 +53,7 @@ fn download(release: &str, scratch: &Path) -> Result<PathBuf> {
             return find_deb(&root);
         }
     }
-    bail!("no suite of {} has rust-src {release} (looked in {})", mirror, SUITES.join(", "))
+    bail!("no suite of {mirror} could give rust-src {release} (tried {})", SUITES.join(", "))
 }
 
 /// The machine's Debian mirror, as its own apt sources name it. Works before the first `apt-get update`, too.
@@ -99,10 +99,10 @@ fn unpack(deb: &Path, scratch: &Path, library: &Path) -> Result<()> {
     say(&format!("unpacking {}", deb.file_name().unwrap_or_default().display()));
     let mut package = Command::new("dpkg-deb").arg("--fsys-tarfile").arg(deb).stdout(Stdio::piped()).spawn()?;
     let archive = package.stdout.take().context("dpkg-deb has an output")?;
-    // ./usr/src/rustc-VERSION/library/FILE becomes FILE.
+    // ./usr/src/rustc-VERSION/library/FILE becomes FILE. --directory holds for the members named after it alone.
     let mut tar = Command::new("tar");
-    tar.args(["--extract", "--strip-components=5", "--wildcards", "./usr/src/rustc-*/library/*", "--directory"]);
-    run(tar.arg(&unpacked).stdin(archive))?;
+    tar.args(["--extract", "--strip-components=5", "--directory"]).arg(&unpacked);
+    run(tar.args(["--wildcards", "./usr/src/rustc-*/library/*"]).stdin(archive))?;
     let status = package.wait()?;
     ensure!(status.success(), "dpkg-deb --fsys-tarfile {}: {status}", deb.display());
     ensure!(cargo_call::is_library(&unpacked), "{} holds no standard library", deb.display());
