@@ -80,5 +80,7 @@ fn install(tools: &Path, llvm_prefix: &Path) -> Result<()> {
     cargo.args(["bpf-linker", "--version", VERSION, "--locked", "--force"]);
     cargo.args(["--no-default-features", "--features", &format!("llvm-{LLVM}"), "--root"]).arg(tools);
     cargo.env("LLVM_PREFIX", llvm_prefix);
+    // Its release profile has debug information: half of the time for something nobody here reads.
+    cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "0");
     run(&mut cargo)
 }

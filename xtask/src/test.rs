@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Error, Result};
 use clap::Args;
 
-use crate::process::{run, say};
+use crate::process::run;
 use crate::{cargo_call, privilege, setup, test_packages, workspace};
 
 /// Which tests.
@@ -30,9 +30,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     if !arguments.filters.is_empty() {
         cargo.arg("--").args(&arguments.filters);
     }
-    run(&mut cargo)?;
-    say("all tests passed");
-    Ok(())
+    run(&mut cargo)
 }
 
 /// Makes cargo start the test programs through sudo or doas, unless this is root already.
