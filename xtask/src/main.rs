@@ -16,6 +16,8 @@ mod test;
 mod test_packages;
 mod workspace;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Builds, runs and tests memtrace on a machine that has Rust and a C compiler; brings everything else itself.
@@ -40,8 +42,19 @@ enum Task {
     Lint,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    match perform(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not by returning it from main: where RUST_BACKTRACE is set, a backtrace would bury the message.
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Setup => setup::setup(),
         Task::Build(arguments) => build::build(&arguments),
         Task::Run(arguments) => run::run(&arguments),
