@@ -19,12 +19,13 @@ pub struct Arguments {
 }
 
 /// Variables that `cargo xtask` adds for xtask itself. A program that memtrace starts must not inherit them.
-const FROM_CARGO: [&str; 6] = [
+const FROM_CARGO: [&str; 7] = [
     "CARGO",
     "CARGO_MANIFEST_DIR",
     "CARGO_MANIFEST_PATH",
     "MEMTRACE_TOOLS",
     "RUSTUP_TOOLCHAIN",
+    "RUSTUP_TOOLCHAIN_SOURCE",
     "RUST_RECURSION_COUNT",
 ];
 
@@ -33,6 +34,8 @@ const FROM_CARGO: [&str; 6] = [
 /// # Errors
 /// When the set-up or the build fails, or there is no way to become root.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    // First, as a build is long.
+    privilege::prefix()?;
     setup::ensure()?;
     let mut cargo = workspace::cargo("build");
     process::run(cargo.args(["--quiet", "--release", "--package", "memtrace", "--bin", "memtrace"]))?;
