@@ -106,7 +106,7 @@ mod tests {
         };
         assert_eq!(name.fit(80), "serialize_response (reply.c:120) [server]");
         assert_eq!(name.fit(35), "serialize_response (reply.c:120)");
-        assert_eq!(name.fit(27), "seriali…ponse (reply.c:120)");
+        assert_eq!(name.fit(27), "serial…sponse (reply.c:120)");
         assert_eq!(name.fit(18), "serialize_response");
         assert_eq!(name.fit(9), "seri…onse");
     }

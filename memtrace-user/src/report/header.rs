@@ -16,11 +16,14 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.extend(uncounted(profile));
     rows.extend(losses(profile));
     rows.push(("Overhead", overhead(profile)));
-    rows.into_iter().map(|(label, text)| fit(&format!("{label:LABEL$} {text}"), width)).collect()
+    rows.into_iter().flat_map(|(label, text)| row(label, &text, width)).collect()
 }
 
-pub(super) fn fit(line: &str, width: Option<usize>) -> String {
-    width.map_or_else(|| line.to_owned(), |width| elide::middle(line, width))
+/// A label and its text, wrapped under itself.
+fn row(label: &str, text: &str, width: Option<usize>) -> Vec<String> {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(LABEL + 1));
+    let lines = elide::wrap(text, room).into_iter().enumerate();
+    lines.map(|(index, line)| format!("{:LABEL$} {line}", if index == 0 { label } else { "" })).collect()
 }
 
 fn process(profile: &Profile) -> String {
@@ -42,13 +45,11 @@ fn memory(profile: &Profile) -> [(&'static str, String); 3] {
         profile.process.rss_bytes.map_or_else(String::new, |rss| format!(", RSS {}", units::bytes(rss))),
     );
     let flow = |bytes, blocks, block_rate, byte_rate| {
-        format!(
-            "{} in {}, now {}, {}",
-            units::bytes(bytes),
-            units::counted(blocks, "block"),
-            units::rate(block_rate),
-            units::byte_rate(byte_rate)
-        )
+        let sum = format!("{} in {}", units::bytes(bytes), units::counted(blocks, "block"));
+        if profile.process.exited {
+            return sum;
+        }
+        format!("{sum}, now {}, {}", units::rate(block_rate), units::byte_rate(byte_rate))
     };
     let stats = &totals.stats;
     [
@@ -72,7 +73,7 @@ fn coverage(profile: &Profile) -> String {
             parts.push(format!("{} {what}", units::percent(share)));
         }
     }
-    format!("{} (of allocated bytes)", parts.join(", "))
+    format!("{}, by allocated bytes", parts.join(", "))
 }
 
 /// What is no loss, but explains why numbers differ from another tool's.
@@ -98,8 +99,7 @@ fn losses(profile: &Profile) -> Vec<(&'static str, String)> {
     let mut rows =
         vec![("LOSSES", format!("{} in all: the numbers below are not exact", units::count(profile.losses.total())))];
     for (reason, number) in counts {
-        rows.push(("", format!("{number:>width$} {}", reason.name())));
-        rows.push(("", format!("{:width$} {}", "", reason.meaning())));
+        rows.push(("", format!("{number:>width$} {}: {}", reason.name(), reason.meaning())));
     }
     rows
 }
