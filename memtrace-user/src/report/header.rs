@@ -73,7 +73,7 @@ fn coverage(profile: &Profile) -> String {
             parts.push(format!("{} {what}", units::percent(share)));
         }
     }
-    format!("{}, by allocated bytes", parts.join(", "))
+    format!("{} (by bytes)", parts.join(", "))
 }
 
 /// What is no loss, but explains why numbers differ from another tool's.
@@ -106,11 +106,9 @@ fn losses(profile: &Profile) -> Vec<(&'static str, String)> {
 
 fn overhead(profile: &Profile) -> String {
     let overhead = &profile.overhead;
-    let time = overhead
-        .core_share
-        .map_or_else(|| "not measured".into(), |share| format!("{} of one core", units::percent(share)));
+    let time = overhead.core_share.map_or_else(String::new, |share| format!("{} of one core, ", units::percent(share)));
     format!(
-        "{time} in {}; memory of memtrace {}, {} of it in BPF maps",
+        "{time}{}; own memory {}, {} in BPF maps",
         units::counted(profile.totals.probe_hits, "probe hit"),
         units::bytes(overhead.own_memory_bytes),
         units::bytes(overhead.bpf_memory_bytes)
