@@ -116,14 +116,14 @@ pub(crate) fn typical() -> (Profile, SymbolTable) {
 
 fn typical_scene() -> Scene {
     const MAIN: [&str; 2] = ["main@/srv/bin/rowsd@src/main.c:33", "__libc_start_call_main@/usr/lib/libc.so.6"];
-    let mut scene = Scene::default();
-    scene.process = ProcessInfo {
+    let process = ProcessInfo {
         pid: 4711,
         command: "/srv/bin/rowsd --port 8080".into(),
         exited: false,
         rss_bytes: Some(50_650_000),
         allocators: vec!["glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)".into()],
     };
+    let mut scene = Scene { process, ..Scene::default() };
     let with_main = |frames: &[&'static str]| [frames, &MAIN].concat();
     let rows = ["xmalloc@/srv/bin/rowsd@src/alloc.c:9", "rows_new@/srv/bin/rowsd@src/rows.c:120"];
     scene.sample(&with_main(&[rows[0], rows[1], "load@/srv/bin/rowsd@src/load.c:77"]), 128, 65_536, 0);
@@ -175,8 +175,8 @@ pub(crate) fn hostile() -> (Profile, SymbolTable) {
 
 /// No symbol table in any file.
 pub(crate) fn no_symbols() -> (Profile, SymbolTable) {
-    let mut scene = Scene::default();
-    scene.process = ProcessInfo { pid: 9, command: "stripped".into(), ..ProcessInfo::default() };
+    let process = ProcessInfo { pid: 9, command: "stripped".into(), ..ProcessInfo::default() };
+    let mut scene = Scene { process, ..Scene::default() };
     scene.sample(&["0x52e@/opt/stripped", "0x29d90@/usr/lib/libc.so.6"], 3, 1_000, 0);
     (scene.profile(), scene.symbols)
 }

@@ -80,10 +80,9 @@ impl SiteNamer {
         match split_trait(rest) {
             // Only the standard library may add functions to types that have no path: `<[T]>::to_vec`.
             (kind, None) if !has_path(kind) => Role::Runtime,
-            (_, None) => self.path(kind),
             (bare, Some(of_trait)) if !has_path(bare) => self.path(of_trait),
             (_, Some(of_trait)) if self.path(of_trait) == Role::Code => Role::Code,
-            (_, Some(_)) => self.path(kind),
+            _ => self.path(kind),
         }
     }
 

@@ -118,8 +118,7 @@ fn fit(line: &str, width: Option<usize>) -> String {
 }
 
 /// What the stacks that are not shown hold.
-#[must_use]
-pub fn more_stacks(site: &Site, sort: SortBy) -> Option<String> {
+fn more_stacks(site: &Site, sort: SortBy) -> Option<String> {
     let rest = site.stacks.get(1..).filter(|rest| !rest.is_empty())?;
     let stats: AllocStats = rest.iter().map(|stack| stack.stats).sum();
     let stacks = units::counted(rest.len() as u64, "more stack");

@@ -9,7 +9,7 @@ use crate::profile::SortBy;
 type Key = (KeyCode, KeyModifiers);
 
 /// One action: the keys for it, how they are written, what they do.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Binding {
     /// Any of these.
     keys: &'static [Key],

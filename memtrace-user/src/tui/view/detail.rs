@@ -31,8 +31,17 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
 
 fn title(site: &Site, app: &App) -> String {
     let place = format!("Site {} of {}", units::count(app.selected as u64 + 1), units::count(app.sites().len() as u64));
-    let heaviest = site.stacks.first().map(|stack| app.sort.value(&stack.stats)).unwrap_or_default();
-    format!(" {place}, heaviest stack: {} of {} ", sites::amount(app.sort, heaviest), app.sort.label())
+    let amount = |stats| sites::amount(app.sort, app.sort.value(stats));
+    match &site.stacks[..] {
+        [] => format!(" {place} "),
+        [only] => format!(" {place}: one stack, {} ", amount(&only.stats)),
+        [heaviest, ..] => format!(
+            " {place}: heaviest of {} stacks, {} of {} ",
+            units::count(site.stacks.len() as u64),
+            amount(&heaviest.stats),
+            amount(&site.stats)
+        ),
+    }
 }
 
 /// The stack; when it is higher than its room, its first lines and how many are left.
@@ -42,8 +51,6 @@ fn lines<'a>(site: &Site, shown: &Shown, app: &App, width: usize, height: usize)
         .iter()
         .map(|line| stack_line(line, app, width))
         .collect();
-    let more = sites::more_stacks(site, app.sort);
-    all.extend(more.map(|text| Line::styled(elide::end(&format!("  {text}"), width), app.theme.dim)));
     if all.len() > height {
         let left = all.len() - height.saturating_sub(1);
         all.truncate(height.saturating_sub(1));

@@ -57,7 +57,7 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
     let name = elide::middle(&name, room);
     let gap = " ".repeat(room.saturating_sub(elide::width(&name)) + 1);
     let left = [Span::styled(name, app.theme.title), Span::raw(gap)];
-    Line::from_iter(left.into_iter().chain(right))
+    left.into_iter().chain(right).collect()
 }
 
 /// A name and a number.
@@ -73,6 +73,11 @@ fn memory(profile: &Profile) -> Vec<Item> {
     items.extend(profile.process.rss_bytes.map(|rss| ("RSS", units::bytes(rss))));
     if totals.failed_calls > 0 {
         items.push(("Failed", units::count(totals.failed_calls)));
+    }
+    // The allocator's name without its path: `glibc (/usr/lib/libc.so.6)`.
+    let names: Vec<_> = profile.process.allocators.iter().filter_map(|name| name.split(" (").next()).collect();
+    if !names.is_empty() {
+        items.push(("Traced", escape(&names.join(", ")).into_owned()));
     }
     items
 }
@@ -92,14 +97,17 @@ fn flow(profile: &Profile) -> Vec<Item> {
 
 fn trust(profile: &Profile) -> Vec<Item> {
     let (coverage, overhead) = (profile.coverage(), &profile.overhead);
-    let mut items = vec![("Stacks", format!("{} whole", units::percent(coverage.whole)))];
+    let mut items = Vec::new();
+    if profile.totals.stats.allocated_blocks > 0 {
+        items.push(("Stacks", format!("{} whole", units::percent(coverage.whole))));
+    }
     for (label, share) in [("cut", coverage.truncated), ("incomplete", coverage.incomplete)] {
         if share > 0.0 {
             items.push((label, units::percent(share)));
         }
     }
-    items.extend(overhead.core_share.map(|share| ("Overhead", units::percent(share))));
-    items.push(("Own memory", units::bytes(overhead.own_memory_bytes)));
+    let of_core = overhead.core_share.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
+    items.push(("Overhead", format!("{of_core}{}", units::bytes(overhead.own_memory_bytes))));
     items
 }
 

@@ -23,8 +23,10 @@ pub(super) fn render(frame: &mut Frame, app: &App) {
         })
         .collect();
     let area = centred(frame.area(), &lines);
+    let room = usize::from(area.height.saturating_sub(2));
+    let title = if room < lines.len() { format!(" Keys: {room} of {} ", lines.len()) } else { " Keys ".into() };
     frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" Keys ")), area);
+    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
 }
 
 /// A box around the lines in the middle of the screen, or the screen when that is smaller.

@@ -23,7 +23,7 @@ impl Areas {
 
     pub(super) fn of(screen: Rect, app: &App) -> Self {
         let header = header::height(screen, app);
-        let detail = if screen.height < LOWEST_WITH_DETAIL { 0 } else { (screen.height - header) * 2 / 5 };
+        let detail = if screen.height < LOWEST_WITH_DETAIL { 0 } else { detail_height(screen.height - header, app) };
         let regions =
             [Constraint::Length(header), Constraint::Min(2), Constraint::Length(detail), Constraint::Length(1)];
         let [header, table, detail, footer] = Layout::vertical(regions).areas(screen);
@@ -34,4 +34,11 @@ impl Areas {
     pub(in crate::tui) fn rows(&self) -> usize {
         usize::from(self.table.height.saturating_sub(1))
     }
+}
+
+/// Two fifths, and whatever the table leaves over.
+fn detail_height(room: u16, app: &App) -> u16 {
+    let table = u16::try_from(app.sites().len().max(1) + 1).unwrap_or(u16::MAX);
+    let footer = 1;
+    (room * 2 / 5).max(room.saturating_sub(footer).saturating_sub(table))
 }

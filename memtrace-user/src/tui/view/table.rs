@@ -79,13 +79,10 @@ fn titles<'a>(columns: &[&Column], app: &App) -> Line<'a> {
 }
 
 fn site_line<'a>(site: &Site, shown: &Shown, columns: &[&Column], width: usize, selected: bool) -> Line<'a> {
-    let mut text = String::from(if selected { ">" } else { " " });
-    for column in columns {
-        text.push_str(&format!("{:>1$} ", (column.cell)(site), column.width));
-    }
-    text.push(' ');
+    let cells = columns.iter().map(|column| format!("{:>1$} ", (column.cell)(site), column.width));
+    let mark = if selected { ">" } else { " " };
+    let numbers = format!("{mark}{} ", cells.collect::<String>());
     let name = SiteName::of(site.location, &shown.ranking, &shown.reading.symbols, &shown.reading.profile.modules);
-    let room = width.saturating_sub(elide::width(&text));
-    text.push_str(&name.fit(room));
-    Line::raw(text)
+    let room = width.saturating_sub(elide::width(&numbers));
+    Line::raw(format!("{numbers}{}", name.fit(room)))
 }
