@@ -26,7 +26,7 @@ use thiserror::Error;
 
 use super::{RunAs, find_command};
 
-/// Interpreters of interpreters that are followed; the kernel's own limit is 5 (exec_binprm in fs/exec.c).
+/// Interpreters of interpreters that are followed; the kernel's own limit is 5 (`exec_binprm` in fs/exec.c).
 const MAX_INTERPRETERS: usize = 5;
 
 /// Bytes of a first line that the kernel reads (`BINPRM_BUF_SIZE`).

@@ -1,3 +1,5 @@
+//! Tests of lists of libraries, with programs of this machine.
+
 use std::{fs, os::unix::fs::PermissionsExt};
 
 use super::*;

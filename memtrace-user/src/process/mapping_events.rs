@@ -1,4 +1,4 @@
-//! Mappings of a command as they happen, from perf events (perf_event_open(2), record types MMAP2, COMM, EXIT).
+//! Mappings of a command as they happen, from perf events (`perf_event_open(2)`, record types MMAP2, COMM, EXIT).
 //!
 //! A command that lives for two milliseconds is gone before `/proc/PID/maps` could be read. The kernel writes each of
 //! its executable mappings into a ring buffer, which is read when there is time. One event and one buffer for each
@@ -20,7 +20,7 @@ use thiserror::Error;
 /// Bytes of each CPU's ring: some 800 mappings.
 const RING_BYTES: usize = 128 << 10;
 
-/// `PERF_RECORD_MISC_COMM_EXEC` in include/uapi/linux/perf_event.h: the new name comes from an exec.
+/// `PERF_RECORD_MISC_COMM_EXEC` in `include/uapi/linux/perf_event.h`: the new name comes from an exec.
 const MISC_COMM_EXEC: u16 = 1 << 13;
 
 /// Code was mapped.
@@ -147,7 +147,11 @@ impl AsFd for MappingEvents {
 
 impl std::fmt::Debug for MappingEvents {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("MappingEvents").field("rings", &self.rings.len()).field("lost", &self.lost).finish()
+        formatter
+            .debug_struct("MappingEvents")
+            .field("rings", &self.rings.len())
+            .field("lost", &self.lost)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,3 +1,5 @@
+//! Tests of mapping events, with a command that is gone at once.
+
 use std::{fs, path::Path, process::Command};
 
 use super::*;
@@ -61,7 +63,9 @@ fn short_command_is_located_after_its_exit() {
     // The shell's own exec and the program's after it.
     assert_eq!(arrived.iter().filter(|event| **event == MappingEvent::Exec { pid }).count(), 2);
     assert!(arrived.contains(&MappingEvent::Exit { pid, tid: pid }));
-    arrived.iter().for_each(|event| space.apply(event));
+    for event in &arrived {
+        space.apply(event);
+    }
     let printed = fs::read_to_string(&output).unwrap();
     let found: Vec<_> = printed
         .split_whitespace()

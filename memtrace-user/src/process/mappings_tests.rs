@@ -1,3 +1,5 @@
+//! Tests of address spaces, with real processes.
+
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -97,6 +99,43 @@ fn library_outlives_its_mapping_its_file_and_its_process() {
     drop(loader);
     assert!(space.refresh().is_err());
     assert_eq!(space.locate(function + 1), Some(location));
+}
+
+/// The program of a process in another mount namespace is opened although its path leads nowhere here.
+#[test]
+fn other_mount_namespace_is_seen_through() {
+    let directory = tempfile::tempdir().unwrap();
+    compile(directory.path(), "loader", LOADER, &["-ldl"]);
+    let hidden = directory.path().join("hidden");
+    fs::create_dir(&hidden).unwrap();
+    let script = "mount -t tmpfs none \"$2\" && cp \"$1\" \"$2\" && echo ready && exec \"$2/loader\"";
+    let started = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .args([&directory.path().join("loader"), &hidden])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = started else { return eprintln!("skipped: no unshare command") };
+    let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    let mut loader = Loader { child, input, output };
+    let mut line = String::new();
+    loader.output.read_line(&mut line).unwrap();
+    if line != "ready\n" {
+        return eprintln!("skipped: no permission to make a mount namespace");
+    }
+    let target = match TargetProcess::open(loader.child.id()) {
+        Ok(target) => target,
+        Err(error) => return eprintln!("skipped: {error}"),
+    };
+    while fs::read_link(format!("/proc/{}/exe", target.pid())).unwrap() != hidden.join("loader") {
+        std::thread::yield_now();
+    }
+    let mut space = AddressSpace::new(&target).unwrap();
+    space.refresh().unwrap();
+    let program = space.files().iter().find(|file| file.path.ends_with("/hidden/loader")).unwrap();
+    assert!(!hidden.join("loader").exists());
+    let expected = fs::metadata(directory.path().join("loader")).unwrap().len();
+    assert_eq!(program.file.as_ref().unwrap().metadata().unwrap().len(), expected);
 }
 
 /// A new mapping takes the place of an old one, and an exec forgets all.

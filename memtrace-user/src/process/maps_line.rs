@@ -1,4 +1,4 @@
-//! Reads lines of `/proc/PID/maps` (proc_pid_maps(5)).
+//! Reads lines of `/proc/PID/maps` (`proc_pid_maps(5)`).
 //!
 //! Bytes, not text: a mapped file may have any name. The kernel writes a newline in a name as `\012` and leaves a
 //! backslash as it is, so a name that holds `\012` literally cannot be told apart; the inode is checked when the file

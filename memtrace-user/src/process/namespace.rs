@@ -8,7 +8,7 @@ use std::{fs, os::unix::fs::MetadataExt};
 
 use thiserror::Error;
 
-/// Inode number of the initial pid namespace: `PROC_PID_INIT_INO` in include/linux/proc_ns.h, since Linux 3.8.
+/// Inode number of the initial pid namespace: `PROC_PID_INIT_INO` in `include/linux/proc_ns.h`, since Linux 3.8.
 const INITIAL_PID_NAMESPACE_INODE: u64 = 0xEFFF_FFFC;
 
 /// Process ids here are not those of the initial pid namespace.

@@ -1,4 +1,4 @@
-//! A handle on a process that no other process can inherit by getting the same id (pidfd_open(2), Linux 5.3).
+//! A handle on a process that no other process can inherit by getting the same id (`pidfd_open(2)`, Linux 5.3).
 
 use std::{
     io,

@@ -24,7 +24,7 @@ use nix::{
 #[derive(Debug)]
 pub struct ProcDir(OwnedFd);
 
-/// The fields of `/proc/PID/stat` that are used here (proc_pid_stat(5)).
+/// The fields of `/proc/PID/stat` that are used here (`proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatLine {
     /// One letter; `Z` is a zombie, `X` is dead.

@@ -1,3 +1,5 @@
+//! Tests of prepared children, with real commands.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

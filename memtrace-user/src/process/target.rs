@@ -42,7 +42,11 @@ impl TargetProcess {
             return Err(TargetError::Ourselves(pid));
         }
         let pidfd = open_pidfd(pid)?;
-        let directory = ProcDir::open(pid).map_err(|error| TargetError::from_io(pid, "", error))?;
+        let directory = ProcDir::open(pid).map_err(|error| match error.kind() {
+            // Mounted with hidepid=2, /proc does not even show other users' processes.
+            io::ErrorKind::NotFound if !pidfd.has_exited() => TargetError::NotPermitted { pid, file: "stat" },
+            _ => TargetError::from_io(pid, "", error),
+        })?;
         // The id cannot have been reused before the exit shows here, so the directory is that of the same process.
         let stat = directory.stat().map_err(|error| TargetError::from_io(pid, "stat", error))?;
         match stat.state {
@@ -88,7 +92,8 @@ impl TargetProcess {
         &self.command
     }
 
-    /// Reads the command line again: an exec has changed it.
+    /// Reads the command line again: an exec has changed it. The kernel puts the new one in place a moment after the
+    /// exec's event, so read it when the process is seen to run.
     pub fn reload_command(&mut self) {
         if let Ok(command) = self.directory.command_line() {
             self.command = command;
@@ -150,13 +155,16 @@ fn check_architecture(pid: u32, directory: &ProcDir) -> Result<(), TargetError> 
     executable
         .and_then(|file| file.take(64).read_to_end(&mut header))
         .map_err(|error: io::Error| TargetError::from_io(pid, "exe", error))?;
+    check_header(pid, &header)
+}
+
+fn check_header(pid: u32, header: &[u8]) -> Result<(), TargetError> {
     // The class is the fifth byte of every ELF file, whatever its byte order.
     if header.get(4) == Some(&elf::ELFCLASS32) && header.starts_with(&elf::ELFMAG) {
         return Err(TargetError::ThirtyTwoBit(pid));
     }
-    let machine = elf::FileHeader64::<Endianness>::parse(header.as_slice())
-        .ok()
-        .and_then(|file| Some(file.e_machine(file.endian().ok()?)));
+    let machine =
+        elf::FileHeader64::<Endianness>::parse(header).ok().and_then(|file| Some(file.e_machine(file.endian().ok()?)));
     if machine == Some(OWN_MACHINE) { Ok(()) } else { Err(TargetError::ForeignArchitecture(pid)) }
 }
 
@@ -167,7 +175,10 @@ fn page_size() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Child, Command, Stdio};
+    use std::{
+        io::Write,
+        process::{Child, Command, Stdio},
+    };
 
     use super::*;
 
@@ -176,7 +187,11 @@ mod tests {
 
     impl Waiting {
         fn start() -> Self {
-            Self(Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
+            let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            // Its answer shows that the exec is done with: spawn returns before the new command line is in place.
+            child.stdin.as_mut().unwrap().write_all(b"!").unwrap();
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            Self(child)
         }
     }
 
@@ -237,16 +252,25 @@ mod tests {
         if !permitted() {
             return;
         }
-        let own_threads = std::thread::scope(|scope| {
-            // SAFETY: gettid has no preconditions.
-            let tid = scope.spawn(|| {
-                let tid = u32::try_from(unsafe { libc::gettid() }).unwrap();
-                TargetProcess::open(tid).unwrap_err()
-            });
-            tid.join().unwrap()
-        });
-        assert!(matches!(own_threads, TargetError::Thread { tgid, .. } if tgid == std::process::id()));
-        assert_eq!(own_threads.hint(), Some(format!("trace the whole process: --pid {}", std::process::id())));
+        let of_own_thread = || TargetProcess::open(nix::unistd::gettid().as_raw().cast_unsigned()).unwrap_err();
+        let error = std::thread::spawn(of_own_thread).join().unwrap();
+        assert!(matches!(error, TargetError::Thread { tgid, .. } if tgid == std::process::id()));
+        assert_eq!(error.hint(), Some(format!("trace the whole process: --pid {}", std::process::id())));
+    }
+
+    /// The executable tells a 32-bit program (x32 included) and one that an emulator runs.
+    #[test]
+    fn foreign_programs_are_told_by_their_header() {
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap()[..64].to_vec();
+        assert!(check_header(1, &own).is_ok());
+        let changed = |at: usize, byte: u8| {
+            let mut header = own.clone();
+            header[at] = byte;
+            check_header(1, &header).unwrap_err()
+        };
+        assert!(matches!(changed(4, elf::ELFCLASS32), TargetError::ThirtyTwoBit(1)));
+        assert!(matches!(changed(18, 0xf3), TargetError::ForeignArchitecture(1)));
+        assert!(matches!(check_header(1, b"\x7fELF"), Err(TargetError::ForeignArchitecture(1))));
     }
 
     /// What cannot be traced is refused with its own reason.

@@ -3,6 +3,9 @@
 //! Files are read through `/proc/self/fd/N`, so a file that was deleted, or lies in a container, is read as well.
 //! blazesym tells files apart by inode and time behind that name. It keeps tables of every file it has read until it
 //! is dropped, debug files it found itself included; so it is dropped once it has read more than a budget.
+//!
+//! It reads files through memory maps. A file that is cut short while it is read ends memtrace by SIGBUS, as it ends
+//! the programs that have it mapped: no package manager writes into files in use, it replaces them.
 
 use std::{collections::HashMap, fs::File, os::fd::AsRawFd, path::PathBuf, sync::Arc};
 
@@ -49,11 +52,15 @@ impl Engine {
     pub fn symbolize(&mut self, id: FileId, file: &File, locations: &[Location], detail: Detail) -> Vec<Arc<[Frame]>> {
         // A return address lies behind the call, maybe in the next function already.
         let offsets: Vec<u64> = locations.iter().map(|location| location.offset.saturating_sub(1)).collect();
-        let with_lines = match detail {
-            Detail::Lines => self.find(Detail::Lines, id, file, true, &offsets),
-            Detail::Names => None,
-        };
-        let found = with_lines.unwrap_or_else(|| self.names(id, file, &offsets));
+        let mut found = vec![None; offsets.len()];
+        if detail == Detail::Lines {
+            fill(&mut found, &offsets, |offsets| self.find(detail, id, file, true, offsets));
+        }
+        fill(&mut found, &offsets, |offsets| self.find(Detail::Names, id, file, false, offsets));
+        // A stripped file names only its exported functions; the others are in its separate debug file, if there is one.
+        if found.iter().any(Option::is_none) && is_stripped(file) {
+            fill(&mut found, &offsets, |offsets| self.find(Detail::Names, id, file, true, offsets));
+        }
         self.keep_budget();
         found.into_iter().map(Option::unwrap_or_default).collect()
     }
@@ -61,22 +68,6 @@ impl Engine {
     /// Lets go of debug information.
     pub fn forget_lines(&mut self) {
         self.lines = None;
-    }
-
-    /// Names by the file's own symbol table. A stripped file has only its exported functions there, so what is missing
-    /// is looked up in its separate debug file, if one is installed.
-    fn names(&mut self, id: FileId, file: &File, offsets: &[u64]) -> Found {
-        let mut found = self.find(Detail::Names, id, file, false, offsets).unwrap_or_else(|| vec![None; offsets.len()]);
-        let missing: Vec<usize> = (0..offsets.len()).filter(|index| found[*index].is_none()).collect();
-        if missing.is_empty() || !is_stripped(file) {
-            return found;
-        }
-        let missing_offsets: Vec<u64> = missing.iter().map(|index| offsets[*index]).collect();
-        let more = self.find(Detail::Names, id, file, true, &missing_offsets).unwrap_or_default();
-        for (index, frames) in missing.into_iter().zip(more) {
-            found[index] = frames;
-        }
-        found
     }
 
     /// `None` when the file cannot be read as ELF, or its debug information makes no sense.
@@ -110,6 +101,18 @@ impl Bounded {
         let symbolizer =
             Symbolizer::builder().enable_code_info(lines).enable_inlined_fns(lines).enable_demangling(true).build();
         Self { symbolizer, read: HashMap::new() }
+    }
+}
+
+/// Asks for what has not been found so far.
+fn fill(found: &mut Found, offsets: &[u64], ask: impl FnOnce(&[u64]) -> Option<Found>) {
+    let missing: Vec<usize> = (0..offsets.len()).filter(|index| found[*index].is_none()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let missing_offsets: Vec<u64> = missing.iter().map(|index| offsets[*index]).collect();
+    for (index, frames) in missing.into_iter().zip(ask(&missing_offsets).unwrap_or_default()) {
+        found[index] = frames;
     }
 }
 

@@ -23,7 +23,7 @@ use crate::profile::{Frame, Location};
 
 /// How long one request may take before its file is given up. The largest programs' debug information (gigabytes)
 /// takes some ten seconds from a slow disk.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How often a request is repeated, each time without the file that the last attempt was stuck at.
 const MAX_ATTEMPTS: usize = 3;

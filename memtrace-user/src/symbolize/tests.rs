@@ -1,3 +1,5 @@
+//! Tests of the symbolizer, with files compiled on the spot.
+
 use std::{fs, os::unix::fs::OpenOptionsExt, path::Path, process::Command, sync::OnceLock};
 
 use object::{Object, ObjectSegment, ObjectSymbol};
@@ -97,8 +99,8 @@ fn debug_file_is_found_by_build_id() {
     let Ok(file) = File::open(path) else { return eprintln!("skipped: no Debian libc here") };
     let data = bytes(&file);
     let parsed = object::File::parse(&*data).unwrap();
-    let id: String = parsed.build_id().unwrap().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
-    let debug = format!("/usr/lib/debug/.build-id/{}/{}.debug", &id[..2], &id[2..]);
+    let id: Vec<String> = parsed.build_id().unwrap().unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let debug = format!("/usr/lib/debug/.build-id/{}/{}.debug", id[0], id[1..].concat());
     let Ok(debug_data) = fs::read(debug) else { return eprintln!("skipped: libc6-dbg is not installed") };
     // A function that the stripped file does not name; its address is the same in both.
     let debug_file = object::File::parse(&*debug_data).unwrap();
@@ -125,6 +127,24 @@ fn names_are_demangled() {
     let file = space.file(location.module).unwrap();
     let frames = resolve(&Symbolizer::start().unwrap(), file, location.offset, Detail::Names);
     assert_eq!(names(&frames), ["memtrace::symbolize::tests::names_are_demangled"]);
+}
+
+/// The kernel's own code in the process has names too.
+#[test]
+fn vdso_functions_are_named() {
+    let mut space = crate::process::AddressSpace::of_pid(std::process::id()).unwrap();
+    space.refresh().unwrap();
+    let Some(vdso) = space.files().iter().find(|file| &*file.path == "[vdso]") else {
+        return eprintln!("skipped: none");
+    };
+    let file = vdso.file.as_ref().unwrap();
+    let data = bytes(file);
+    let parsed = object::File::parse(&*data).unwrap();
+    let symbol = parsed.dynamic_symbols().find(|symbol| symbol.is_definition() && symbol.size() > 1).unwrap();
+    let (start, _) = extent(&data, symbol.name().unwrap());
+    let frames = resolve(&Symbolizer::start().unwrap(), file, start + 2, Detail::Lines);
+    let found = frames[0].function.as_deref().unwrap();
+    assert!(parsed.dynamic_symbols().any(|other| other.name() == Ok(found) && other.address() == symbol.address()));
 }
 
 /// A location without a file, or with one that is no ELF file, has no frames and is answered.
