@@ -1,3 +1,34 @@
-//! The traced process: what it is, what it maps, how one is started.
+//! The traced process: who it is, what it has mapped, and how a command is started to be traced.
+//!
+//! [`TargetProcess`] is the identity, [`AddressSpace`] turns its addresses into places in files that stay readable
+//! after it has exited, and [`PreparedChild`] with [`MappingEvents`] do the same for a command that may live for two
+//! milliseconds only.
 
+mod command_path;
 pub mod elf;
+mod libraries;
+mod mapped_file;
+mod mapping_events;
+mod mappings;
+mod maps_line;
+mod namespace;
+mod pidfd;
+mod proc_dir;
+mod regions;
+mod run_as;
+mod spawn;
+mod start_gate;
+mod target;
+mod target_error;
+mod vdso;
+
+pub use command_path::{CommandError, find_command};
+pub use libraries::{LibrariesError, list_libraries};
+pub use mapped_file::MappedFile;
+pub use mapping_events::{MapEvent, MappingEvent, MappingEvents, MappingEventsError};
+pub use mappings::AddressSpace;
+pub use namespace::{PidNamespaceError, check_pid_namespace};
+pub use run_as::{RunAs, RunAsError};
+pub use spawn::{CommandSpec, IgnoredSignals, PreparedChild, SpawnError, exit_code};
+pub use target::TargetProcess;
+pub use target_error::TargetError;

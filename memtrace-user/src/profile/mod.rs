@@ -4,18 +4,25 @@
 //! the same with call stacks resolved to code that outlives the process. [`Ranking`] orders a profile's call sites
 //! for a reader. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
+#[cfg(test)]
+pub(crate) mod fixture;
 mod frame;
+mod function_path;
 mod losses;
+mod pattern;
+mod plumbing;
 mod ranking;
 mod raw;
 mod site_name;
+mod sort;
 mod stack;
 mod stats;
 
 pub use frame::{Frame, Location, ModuleId, Modules, SourceLine, SymbolTable};
 pub use losses::{LossReason, Losses};
-pub use ranking::{Ranking, RankingOptions, Site, SiteStack, SortBy};
+pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
 pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
-pub use site_name::SiteNamer;
+pub use site_name::{SiteNamer, SiteReader};
+pub use sort::SortBy;
 pub use stack::{CallStack, Domain, StackEnd, StackSample};
 pub use stats::AllocStats;

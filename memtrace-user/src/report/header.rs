@@ -1,0 +1,116 @@
+//! The head of a report: who is traced, the process's totals, and how far the numbers can be trusted.
+
+use super::{elide, escape::escape, timestamp, units};
+use crate::profile::Profile;
+
+/// Columns of the labels.
+const LABEL: usize = 11;
+
+/// The lines of the head, for a width in columns.
+pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
+    let mut rows = vec![("Process", process(profile))];
+    rows.extend(profile.process.allocators.iter().map(|name| ("Traced", escape(name).into_owned())));
+    rows.push(("Time", time(profile)));
+    rows.extend(memory(profile));
+    rows.push(("Stacks", coverage(profile)));
+    rows.extend(uncounted(profile));
+    rows.extend(losses(profile));
+    rows.push(("Overhead", overhead(profile)));
+    rows.into_iter().flat_map(|(label, text)| row(label, &text, width)).collect()
+}
+
+/// A label and its text, wrapped under itself.
+fn row(label: &str, text: &str, width: Option<usize>) -> Vec<String> {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(LABEL + 1));
+    let lines = elide::wrap(text, room).into_iter().enumerate();
+    lines.map(|(index, line)| format!("{:LABEL$} {line}", if index == 0 { label } else { "" })).collect()
+}
+
+fn process(profile: &Profile) -> String {
+    let ended = if profile.process.exited { " (has ended)" } else { "" };
+    format!("{}{ended}  {}", profile.process.pid, escape(&profile.process.command))
+}
+
+fn time(profile: &Profile) -> String {
+    format!("{}, after {} of tracing", timestamp::utc(profile.taken_at), units::duration(profile.elapsed))
+}
+
+fn memory(profile: &Profile) -> [(&'static str, String); 3] {
+    let (totals, rates) = (&profile.totals, &profile.rates);
+    let live = format!(
+        "{} in {}, peak {}{}",
+        units::bytes(totals.current_bytes),
+        units::counted(totals.stats.live_blocks(), "block"),
+        units::bytes(totals.peak_bytes),
+        profile.process.rss_bytes.map_or_else(String::new, |rss| format!(", RSS {}", units::bytes(rss))),
+    );
+    let flow = |bytes, blocks, block_rate, byte_rate| {
+        let sum = format!("{} in {}", units::bytes(bytes), units::counted(blocks, "block"));
+        if profile.process.exited {
+            return sum;
+        }
+        format!("{sum}, now {}, {}", units::rate(block_rate), units::byte_rate(byte_rate))
+    };
+    let stats = &totals.stats;
+    [
+        ("Live", live),
+        (
+            "Allocated",
+            flow(stats.allocated_bytes, stats.allocated_blocks, rates.allocated_blocks, rates.allocated_bytes),
+        ),
+        ("Freed", flow(stats.freed_bytes, stats.freed_blocks, rates.freed_blocks, rates.freed_bytes)),
+    ]
+}
+
+fn coverage(profile: &Profile) -> String {
+    let coverage = profile.coverage();
+    if profile.totals.stats.allocated_blocks == 0 {
+        return "none yet".into();
+    }
+    let mut parts = vec![format!("{} whole", units::percent(coverage.whole))];
+    for (share, what) in [(coverage.truncated, "cut at --max-frames"), (coverage.incomplete, "incomplete")] {
+        if share > 0.0 {
+            parts.push(format!("{} {what}", units::percent(share)));
+        }
+    }
+    format!("{} (by bytes)", parts.join(", "))
+}
+
+/// What is no loss, but explains why numbers differ from another tool's.
+fn uncounted(profile: &Profile) -> Vec<(&'static str, String)> {
+    let mut rows = Vec::new();
+    if profile.totals.unknown_frees > 0 {
+        let frees = units::counted(profile.totals.unknown_frees, "free");
+        rows.push(("Not traced", format!("{frees} of blocks from before tracing or below --min-size")));
+    }
+    if profile.totals.failed_calls > 0 {
+        let calls = units::counted(profile.totals.failed_calls, "call");
+        rows.push(("Failed", format!("{calls} that returned no memory")));
+    }
+    rows
+}
+
+fn losses(profile: &Profile) -> Vec<(&'static str, String)> {
+    if profile.losses.total() == 0 {
+        return vec![("Losses", "none".into())];
+    }
+    let counts: Vec<_> = profile.losses.iter().map(|(reason, number)| (reason, units::count(number))).collect();
+    let width = counts.iter().map(|(_, number)| number.len()).max().unwrap_or(0);
+    let mut rows =
+        vec![("LOSSES", format!("{} in all: the numbers below are not exact", units::count(profile.losses.total())))];
+    for (reason, number) in counts {
+        rows.push(("", format!("{number:>width$} {}: {}", reason.name(), reason.meaning())));
+    }
+    rows
+}
+
+fn overhead(profile: &Profile) -> String {
+    let overhead = &profile.overhead;
+    let time = overhead.core_share.map_or_else(String::new, |share| format!("{} of one core, ", units::percent(share)));
+    format!(
+        "{time}{}; own memory {}, {} in BPF maps",
+        units::counted(profile.totals.probe_hits, "probe hit"),
+        units::bytes(overhead.own_memory_bytes),
+        units::bytes(overhead.bpf_memory_bytes)
+    )
+}

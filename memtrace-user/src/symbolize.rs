@@ -1,1 +1,0 @@
-//! Names for locations. The only place that uses blazesym.

@@ -1,0 +1,140 @@
+//! The thread that owns the symbolizer, and its replacement when it is stuck.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::{Answer, Detail, FileId, Query, Shared, engine::Engine, lock};
+use crate::profile::Location;
+
+/// Debug information is let go after so long without a request for lines.
+const IDLE: Duration = Duration::from_secs(20);
+
+/// Stack of the thread in bytes, only used as far as needed: debug information is a tree that is walked recursively.
+const STACK_BYTES: usize = 64 << 20;
+
+/// A request.
+#[derive(Debug)]
+pub struct Job {
+    /// What to name.
+    pub queries: Vec<Query>,
+    /// How thoroughly.
+    pub detail: Detail,
+    /// Where the answers go.
+    pub reply: oneshot::Sender<Vec<Answer>>,
+}
+
+/// The owner's side of the thread.
+#[derive(Debug)]
+pub struct Worker {
+    jobs: Sender<Job>,
+    shared: Arc<Shared>,
+    generation: u64,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub fn start(shared: Arc<Shared>) -> io::Result<Self> {
+        let (jobs, received) = channel();
+        let of_thread = Arc::clone(&shared);
+        thread::Builder::new()
+            .name("symbols".into())
+            .stack_size(STACK_BYTES)
+            .spawn(move || serve(&received, &of_thread))?;
+        Ok(Self { jobs, shared, generation: 0 })
+    }
+
+    /// Hands over a request and returns the [`Self::generation`] that has got it. When the thread has ended, the
+    /// request is dropped, which its asker sees.
+    pub fn send(&self, job: Job) -> u64 {
+        let _ = self.jobs.send(job);
+        self.generation
+    }
+
+    /// How often the thread has been replaced.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Leaves the thread to itself and starts another one, which will not touch the file that the old one is at. The
+    /// old one ends when it gets out of that file.
+    pub fn replace(&mut self) -> io::Result<()> {
+        let mut given_up = lock(&self.shared.given_up).clone();
+        given_up.extend(*lock(&self.shared.current));
+        let next = Self::start(Arc::new(Shared { given_up: given_up.into(), ..Shared::default() }))?;
+        *self = Self { generation: self.generation + 1, ..next };
+        Ok(())
+    }
+}
+
+fn serve(jobs: &Receiver<Job>, shared: &Shared) {
+    let mut engine = Engine::default();
+    loop {
+        match jobs.recv_timeout(IDLE) {
+            // Nobody waits any more for the answer of a request that has timed out.
+            Ok(job) if job.reply.is_closed() => {}
+            Ok(job) => {
+                let answers = answer(&mut engine, shared, &job.queries, job.detail);
+                let _ = job.reply.send(answers);
+            }
+            Err(RecvTimeoutError::Timeout) => engine.forget_lines(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Answers file by file, so that each file's tables are looked at once.
+fn answer(engine: &mut Engine, shared: &Shared, queries: &[Query], detail: Detail) -> Vec<Answer> {
+    let mut answers = Vec::with_capacity(queries.len());
+    let mut by_file: HashMap<FileId, (&File, Vec<Location>)> = HashMap::new();
+    for Query { location, file } in queries {
+        match file.as_deref().and_then(|file| Some((FileId::of(file).ok()?, file))) {
+            Some((id, file)) => by_file.entry(id).or_insert_with(|| (file, Vec::new())).1.push(*location),
+            None => answers.push((*location, Arc::default())),
+        }
+    }
+    for (id, (file, locations)) in by_file {
+        answers.extend(answer_file(engine, shared, id, file, &locations, detail));
+    }
+    answers
+}
+
+fn answer_file(
+    engine: &mut Engine,
+    shared: &Shared,
+    id: FileId,
+    file: &File,
+    locations: &[Location],
+    detail: Detail,
+) -> Vec<Answer> {
+    let unnamed = || locations.iter().map(|location| (*location, Arc::default())).collect();
+    if lock(&shared.given_up).contains(&id) {
+        return unnamed();
+    }
+    *lock(&shared.current) = Some(id);
+    let frames = catch_unwind(AssertUnwindSafe(|| engine.symbolize(id, file, locations, detail)));
+    *lock(&shared.current) = None;
+    if let Ok(frames) = frames {
+        return locations.iter().copied().zip(frames).collect();
+    }
+    log::warn!(
+        "reading the symbols of a file failed badly (device {}, inode {}); it is left without names",
+        id.0,
+        id.1
+    );
+    lock(&shared.given_up).insert(id);
+    // A symbolizer that panicked half-way is in no known state.
+    *engine = Engine::default();
+    unnamed()
+}

@@ -1,0 +1,136 @@
+//! The head of the screen: the text report's head in few lines.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::super::App;
+use crate::{
+    profile::Profile,
+    report::{elide, escape::escape, units},
+    tui::Theme,
+};
+
+/// Screens lower than this get only the lines that must not be missed.
+const LOWEST_WITH_ALL: u16 = 16;
+
+pub(super) fn height(screen: Rect, app: &App) -> u16 {
+    u16::try_from(lines(screen, app).len()).unwrap_or(u16::MAX).min(screen.height)
+}
+
+pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
+    for (row, line) in area.rows().zip(lines(frame.area(), app)) {
+        frame.render_widget(line, row);
+    }
+}
+
+fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
+    let width = usize::from(screen.width);
+    let Some(shown) = &app.shown else { return vec![Line::raw("memtrace: waiting for the first reading")] };
+    let (profile, theme) = (&*shown.reading.profile, &app.theme);
+    let mut lines = vec![process(profile, app, width)];
+    let all = [memory(profile), flow(profile), trust(profile)];
+    let count = if screen.height < LOWEST_WITH_ALL { 1 } else { all.len() };
+    lines.extend(all.iter().take(count).map(|items| items_line(items, width, theme)));
+    let has_losses = profile.losses.total() > 0;
+    if has_losses || screen.height >= LOWEST_WITH_ALL {
+        lines.push(losses(profile, width, theme));
+    }
+    lines
+}
+
+/// `memtrace  4711 command   [paused]   1 min 05 s`; the command gives way to what stands right of it.
+fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
+    let mut right = Vec::new();
+    if app.paused {
+        right.extend([Span::styled(" PAUSED ", app.theme.state), Span::raw(" ")]);
+    }
+    if profile.process.exited {
+        right.extend([Span::styled(" PROCESS HAS ENDED ", app.theme.state), Span::raw(" ")]);
+    }
+    right.push(Span::raw(units::duration(profile.elapsed)));
+    let taken = right.iter().map(Span::width).sum::<usize>() + 1;
+    let name = format!("{} {}", profile.process.pid, escape(&profile.process.command));
+    let room = width.saturating_sub(taken);
+    let name = elide::middle(&name, room);
+    let gap = " ".repeat(room.saturating_sub(elide::width(&name)) + 1);
+    let left = [Span::styled(name, app.theme.title), Span::raw(gap)];
+    left.into_iter().chain(right).collect()
+}
+
+/// A name and a number.
+type Item = (&'static str, String);
+
+fn memory(profile: &Profile) -> Vec<Item> {
+    let totals = &profile.totals;
+    let mut items = vec![
+        ("Live", units::bytes(totals.current_bytes)),
+        ("Peak", units::bytes(totals.peak_bytes)),
+        ("Blocks", units::count(totals.stats.live_blocks())),
+    ];
+    items.extend(profile.process.rss_bytes.map(|rss| ("RSS", units::bytes(rss))));
+    if totals.failed_calls > 0 {
+        items.push(("Failed", units::count(totals.failed_calls)));
+    }
+    // The allocator's name without its path: `glibc (/usr/lib/libc.so.6)`.
+    let names: Vec<_> = profile.process.allocators.iter().filter_map(|name| name.split(" (").next()).collect();
+    if !names.is_empty() {
+        items.push(("Traced", escape(&names.join(", ")).into_owned()));
+    }
+    items
+}
+
+fn flow(profile: &Profile) -> Vec<Item> {
+    let rates = &profile.rates;
+    let pair = |blocks, bytes| format!("{} {}", units::rate(blocks), units::byte_rate(bytes));
+    let mut items = vec![
+        ("Allocating", pair(rates.allocated_blocks, rates.allocated_bytes)),
+        ("Freeing", pair(rates.freed_blocks, rates.freed_bytes)),
+    ];
+    if profile.totals.unknown_frees > 0 {
+        items.push(("Untraced frees", units::count(profile.totals.unknown_frees)));
+    }
+    items
+}
+
+fn trust(profile: &Profile) -> Vec<Item> {
+    let (coverage, overhead) = (profile.coverage(), &profile.overhead);
+    let mut items = Vec::new();
+    if profile.totals.stats.allocated_blocks > 0 {
+        items.push(("Stacks", format!("{} whole", units::percent(coverage.whole))));
+    }
+    for (label, share) in [("cut", coverage.truncated), ("incomplete", coverage.incomplete)] {
+        if share > 0.0 {
+            items.push((label, units::percent(share)));
+        }
+    }
+    let of_core = overhead.core_share.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
+    items.push(("Overhead", format!("{of_core}{}", units::bytes(overhead.own_memory_bytes))));
+    items
+}
+
+/// As many whole items as fit: a number that is cut reads as another number.
+fn items_line<'a>(items: &[Item], width: usize, theme: &Theme) -> Line<'a> {
+    let mut line = Line::default();
+    for (label, value) in items {
+        let gap = if line.spans.is_empty() { "" } else { "  " };
+        let spans = [Span::raw(gap), Span::styled(format!("{label} "), theme.label), Span::raw(value.clone())];
+        if line.width() + spans.iter().map(Span::width).sum::<usize>() > width {
+            break;
+        }
+        line.spans.extend(spans);
+    }
+    line
+}
+
+fn losses<'a>(profile: &Profile, width: usize, theme: &Theme) -> Line<'a> {
+    if profile.losses.total() == 0 {
+        return items_line(&[("Losses", "none".into())], width, theme);
+    }
+    let reasons: Vec<_> =
+        profile.losses.iter().map(|(reason, number)| format!("{} {}", reason.name(), units::count(number))).collect();
+    let text = format!(" LOSSES {}: {} ", units::count(profile.losses.total()), reasons.join(", "));
+    Line::styled(elide::end(&text, width), theme.alarm)
+}
