@@ -109,7 +109,7 @@ fn overhead(profile: &Profile) -> String {
     let time = overhead.core_share.map_or_else(String::new, |share| format!("{} of one core, ", units::percent(share)));
     format!(
         "{time}{}; own memory {}, {} in BPF maps",
-        units::counted(profile.totals.probe_hits, "probe hit"),
+        units::counted(profile.totals.entry_hits + profile.totals.release_hits, "probe hit"),
         units::bytes(overhead.own_memory_bytes),
         units::bytes(overhead.bpf_memory_bytes)
     )
