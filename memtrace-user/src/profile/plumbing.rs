@@ -206,7 +206,8 @@ pub(super) const WRAPPERS: &[&str] = &[
     "_estrdup*",
     "zend_mm_*",
     "jv_mem_*",
-    "ggc_internal_*alloc*",
+    "ggc_internal_alloc*",
+    "ggc_internal_cleared_alloc*",
     "_obstack_newchunk",
     "_obstack_begin*",
     // C++ libraries that bring their own containers.
