@@ -7,7 +7,7 @@ const COPY_SUFFIXES: &[&str] = &[".constprop.", ".part.", ".isra.", ".cold", ".l
 ///
 /// Never fails: of a name that is no function's it returns some part.
 pub(super) fn function_path(symbol: &str) -> &str {
-    let symbol = COPY_SUFFIXES.iter().filter_map(|suffix| symbol.find(suffix)).min().map_or(symbol, |at| &symbol[..at]);
+    let symbol = without_copy_suffix(symbol);
     let mut scan = Scan { depth: 0, start: 0 };
     for (at, byte) in symbol.bytes().enumerate() {
         if let Some(end) = scan.step(symbol, at, byte) {
@@ -15,6 +15,14 @@ pub(super) fn function_path(symbol: &str) -> &str {
         }
     }
     &symbol[scan.start..]
+}
+
+/// Every suffix begins with one of three characters, and most names have none of them.
+fn without_copy_suffix(symbol: &str) -> &str {
+    let starts = symbol.bytes().enumerate().filter(|(_, byte)| matches!(byte, b'.' | b'@' | b' '));
+    let mut ends =
+        starts.map(|(at, _)| at).filter(|at| COPY_SUFFIXES.iter().any(|suffix| symbol[*at..].starts_with(suffix)));
+    ends.next().map_or(symbol, |at| &symbol[..at])
 }
 
 /// The state of one pass over a symbol. All bytes it stops at are ASCII, so slices fall on character boundaries.

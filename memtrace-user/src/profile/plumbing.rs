@@ -206,9 +206,15 @@ pub(super) const WRAPPERS: &[&str] = &[
     "_estrdup*",
     "zend_mm_*",
     "jv_mem_*",
-    "ggc_internal_*alloc*",
+    "ggc_internal_alloc*",
+    "ggc_internal_cleared_alloc*",
     "_obstack_newchunk",
     "_obstack_begin*",
+    // C++ libraries that bring their own containers.
+    "llvm::allocate_buffer",
+    "llvm::safe_malloc",
+    "llvm::SmallVectorBase*",
+    "QArrayData::*",
     // Rust: the allocation shims and the `alloc` crate, which is nothing but containers.
     "__rust_alloc*",
     "__rust_realloc*",
@@ -251,3 +257,20 @@ pub(super) const THREAD_STARTS: &[&str] = &[
     "__rust_begin_short_backtrace*",
     "std::sys::backtrace::__rust_begin_short_backtrace*",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// A pattern has one star at most, as more would silently match nothing, and stands once.
+    #[test]
+    fn patterns_are_well_formed() {
+        let mut seen = HashSet::new();
+        for pattern in [RUNTIME_MODULES, WRAPPERS, RUNTIME_FUNCTIONS, THREAD_STARTS].concat() {
+            assert!(pattern.matches('*').count() <= 1 && pattern.len() > 2, "{pattern}");
+            assert!(seen.insert(pattern), "{pattern} stands twice");
+        }
+    }
+}

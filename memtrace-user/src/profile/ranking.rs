@@ -72,15 +72,17 @@ impl Ranking {
     /// name, then file and place in it, so two readings of one state show one order.
     #[must_use]
     pub fn of(profile: &Profile, symbols: &SymbolTable, namer: &SiteNamer, options: &RankingOptions) -> Self {
-        let mut sites: Vec<Site> = group(&profile.samples, namer, symbols, &profile.modules)
+        let groups = group(&profile.samples, namer, symbols, &profile.modules);
+        let mut keyed: Vec<_> = groups
             .into_iter()
-            .map(|(location, stacks)| Site::new(location, stacks, options.sort))
+            .map(|(location, stacks)| {
+                let site = Site::new(location, stacks, options.sort);
+                let value = Reverse(options.sort.value(&site.stats));
+                ((value, name_order(location, symbols, &profile.modules)), site)
+            })
             .collect();
-        sites.sort_by(|a, b| {
-            let value = |site: &Site| Reverse(options.sort.value(&site.stats));
-            let name = |site: &Site| name_order(site.location, symbols, &profile.modules);
-            value(a).cmp(&value(b)).then_with(|| name(a).cmp(&name(b)))
-        });
+        keyed.sort_unstable_by_key(|(key, _)| *key);
+        let mut sites: Vec<Site> = keyed.into_iter().map(|(_, site)| site).collect();
         let total = sites.iter().map(|site| site.stats).sum();
         set_shares(&mut sites, options.sort);
         let left_out = sites.split_off(options.top.unwrap_or(usize::MAX).min(sites.len()));

@@ -75,7 +75,7 @@ impl SiteNamer {
 
     /// `Type as Trait>::f` and `Type>::f`: the program's own when the type or the trait is.
     fn rust_impl(&self, rest: &str) -> Role {
-        let kind = rest.trim_start_matches(['<', '&', '*', '[', '(']);
+        let kind = without_reference(rest);
         let has_path = |text: &str| text.contains("::");
         match split_trait(rest) {
             // Only the standard library may add functions to types that have no path: `<[T]>::to_vec`.
@@ -99,6 +99,20 @@ impl SiteNamer {
     fn is_runtime_module(&self, path: &str) -> bool {
         let file_name = path.rsplit('/').next().unwrap_or(path);
         path == "[vdso]" || self.0.runtime_modules.matches(file_name)
+    }
+}
+
+/// `&mut T`, `*const T`, `&dyn T`, `[T]` and `(T,` all begin with what says whose they are: `T`.
+fn without_reference(kind: &str) -> &str {
+    let mut kind = kind;
+    loop {
+        let shorter = kind.trim_start_matches(['<', '&', '*', '[', '(']);
+        let words = ["mut ", "const ", "dyn "];
+        let shorter = words.iter().find_map(|word| shorter.strip_prefix(word)).unwrap_or(shorter);
+        if shorter.len() == kind.len() {
+            return kind;
+        }
+        kind = shorter;
     }
 }
 
@@ -217,6 +231,7 @@ mod tests {
             ("<alloc::vec::Vec<T> as app::Load>::load", Role::Code),
             ("<app::Rows as core::clone::Clone>::clone", Role::Code),
             ("<alloc::vec::Vec<T> as core::clone::Clone>::clone", Role::Plumbing),
+            ("<&mut alloc::vec::Vec<T> as core::iter::IntoIterator>::into_iter", Role::Plumbing),
             ("<[T]>::to_vec", Role::Runtime),
             ("std::string app_make<int>(int)", Role::Code),
             ("<", Role::Code),

@@ -75,7 +75,8 @@ impl App {
         }
     }
 
-    /// Takes more names for what is shown, such as lines that were looked up for it. The order stays.
+    /// Takes lines and inlined functions that were looked up for what is shown. Sites and their order stay: they hang
+    /// on the names of physical functions, which must come with the reading.
     pub fn update_symbols(&mut self, symbols: Arc<SymbolTable>) {
         if let Some(held_back) = &mut self.held_back {
             held_back.symbols = Arc::clone(&symbols);
