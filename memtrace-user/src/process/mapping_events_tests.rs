@@ -102,7 +102,8 @@ fn command_of_another_user_is_watched() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut child = prepared.release().unwrap();
     let arrived = runtime.block_on(async {
-        let mut events = AsyncFd::with_interest(events, Interest::READABLE).unwrap();
+        // SAFETY: the descriptor lives as long as the events, which the AsyncFd owns.
+        let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }.unwrap();
         let mut arrived = Vec::new();
         while !arrived.contains(&MappingEvent::Exit { pid, tid: pid }) {
             let mut guard = timeout(Duration::from_secs(30), events.readable_mut()).await.expect("an event").unwrap();
