@@ -8,7 +8,7 @@ use std::{
     ffi::OsString,
     fs, io,
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd},
+        fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
         unix::ffi::OsStringExt,
     },
 };
@@ -142,6 +142,12 @@ impl MappingEvents {
 impl AsFd for MappingEvents {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ready.0.as_fd()
+    }
+}
+
+impl AsRawFd for MappingEvents {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

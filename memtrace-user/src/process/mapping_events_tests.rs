@@ -1,9 +1,14 @@
 //! Tests of mapping events, with a command that is gone at once.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    time::timeout,
+};
 
 use super::*;
-use crate::process::{AddressSpace, CommandSpec, IgnoredSignals, PreparedChild};
+use crate::process::{AddressSpace, CommandSpec, IgnoredSignals, PreparedChild, RunAs};
 
 /// The kernel's lists of CPUs have ranges and single numbers.
 #[test]
@@ -76,4 +81,40 @@ fn short_command_is_located_after_its_exit() {
     assert_eq!(found[0], (program.display().to_string(), true));
     assert_eq!(found[1], (library.display().to_string(), true));
     assert!(found[2].0.contains("libc") && found[2].1, "{found:?}");
+}
+
+/// A command that runs as another user than memtrace is watched beyond its exec, and a reader waiting in tokio is
+/// woken.
+#[test]
+fn command_of_another_user_is_watched() {
+    let Ok(Some(user)) = nix::unistd::User::from_name("games") else { return eprintln!("skipped: no user to run as") };
+    if !nix::unistd::getuid().is_root() {
+        return eprintln!("skipped: only root can run a command as another user");
+    }
+    let run_as = RunAs::of_uid(user.uid.as_raw()).ok();
+    let (arguments, ignored) = (Vec::new(), IgnoredSignals::default());
+    let prepared = PreparedChild::start(&CommandSpec { program: "true".into(), arguments, run_as, ignored }).unwrap();
+    let pid = prepared.pid();
+    let events = match MappingEvents::open(pid) {
+        Ok(events) => events,
+        Err(error) => return eprintln!("skipped: {error}; {}", error.hint()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut child = prepared.release().unwrap();
+    let arrived = runtime.block_on(async {
+        // SAFETY: the descriptor lives as long as the events, which the AsyncFd owns.
+        let mut events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }.unwrap();
+        let mut arrived = Vec::new();
+        while !arrived.contains(&MappingEvent::Exit { pid, tid: pid }) {
+            let mut guard = timeout(Duration::from_secs(30), events.readable_mut()).await.expect("an event").unwrap();
+            guard.clear_ready();
+            arrived.extend(guard.get_inner_mut().drain());
+        }
+        arrived
+    });
+    assert!(child.wait().unwrap().success());
+    let mapped = |file: &str| {
+        arrived.iter().any(|event| matches!(event, MappingEvent::Map(map) if map.name.to_string_lossy().contains(file)))
+    };
+    assert!(mapped("libc") && mapped("/true"), "{arrived:#?}");
 }

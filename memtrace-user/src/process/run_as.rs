@@ -1,7 +1,12 @@
 //! As which user a command runs when memtrace itself was started through sudo: as the one who called sudo, for the
 //! program should behave, and leave its files, as it does without memtrace.
 
-use std::{ffi::CString, io, os::unix::ffi::OsStrExt, process::Command};
+use std::{
+    ffi::{CString, OsString},
+    io,
+    os::unix::ffi::OsStrExt,
+    process::Command,
+};
 
 use nix::{
     errno::Errno,
@@ -53,7 +58,11 @@ impl RunAs {
     /// # Errors
     /// When sudo's variable makes no sense or the user is unknown.
     pub fn invoking_user() -> Result<Option<Self>, RunAsError> {
-        let Some(value) = std::env::var_os("SUDO_UID").filter(|_| getuid().is_root()) else { return Ok(None) };
+        Self::from_sudo_uid(std::env::var_os("SUDO_UID").filter(|_| getuid().is_root()))
+    }
+
+    fn from_sudo_uid(value: Option<OsString>) -> Result<Option<Self>, RunAsError> {
+        let Some(value) = value else { return Ok(None) };
         let uid = value.to_str().and_then(|text| text.parse().ok());
         match uid.ok_or_else(|| RunAsError::BadUid(value.to_string_lossy().into_owned()))? {
             0 => Ok(None),
@@ -98,5 +107,23 @@ impl RunAs {
         setgid(self.user.gid)?;
         setuid(self.user.uid)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only a user other than root, known to the system, is worth a change of identity; nonsense is an error.
+    #[test]
+    fn invoking_user_is_told_from_sudo_uid() {
+        let of = |value: &str| RunAs::from_sudo_uid(Some(value.into()));
+        assert!(matches!(RunAs::from_sudo_uid(None), Ok(None)));
+        assert!(matches!(of("0"), Ok(None)));
+        assert!(matches!(of("-1"), Err(RunAsError::BadUid(_))));
+        assert!(matches!(of("alice"), Err(RunAsError::BadUid(_))));
+        assert!(matches!(of("4294967294"), Err(RunAsError::UnknownUser(4_294_967_294))));
+        let root = RunAs::of_uid(0).unwrap();
+        assert!(root.groups.contains(&Gid::from_raw(0)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read},
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
 };
 
@@ -133,6 +133,12 @@ impl AsFd for TargetProcess {
     }
 }
 
+impl AsRawFd for TargetProcess {
+    fn as_raw_fd(&self) -> RawFd {
+        self.pidfd.as_fd().as_raw_fd()
+    }
+}
+
 fn open_pidfd(pid: u32) -> Result<PidFd, TargetError> {
     let signed = libc::pid_t::try_from(pid).map_err(|_| TargetError::NoSuchProcess(pid))?;
     if pid == 0 {
@@ -239,8 +245,7 @@ mod tests {
         let mut waiting = Waiting::start();
         let pidfd = PidFd::open(i32::try_from(waiting.0.id()).unwrap()).unwrap();
         waiting.0.kill().unwrap();
-        let mut poll =
-            [libc::pollfd { fd: std::os::fd::AsRawFd::as_raw_fd(&pidfd.as_fd()), events: libc::POLLIN, revents: 0 }];
+        let mut poll = [libc::pollfd { fd: pidfd.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
         // SAFETY: one valid pollfd; it returns when the process has exited.
         assert_eq!(unsafe { libc::poll(poll.as_mut_ptr(), 1, 10_000) }, 1);
         assert!(matches!(TargetProcess::open(waiting.0.id()), Err(TargetError::Zombie(_))));

@@ -118,23 +118,60 @@ fn answer_file(
     locations: &[Location],
     detail: Detail,
 ) -> Vec<Answer> {
-    let unnamed = || locations.iter().map(|location| (*location, Arc::default())).collect();
+    match guarded(shared, id, || engine.symbolize(id, file, locations, detail)) {
+        Outcome::Done(frames) => return locations.iter().copied().zip(frames).collect(),
+        // A symbolizer that panicked half-way is in no known state.
+        Outcome::Failed => *engine = Engine::default(),
+        Outcome::GivenUp => {}
+    }
+    locations.iter().map(|location| (*location, Arc::default())).collect()
+}
+
+/// What came of work on a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome<T> {
+    /// It went well.
+    Done(T),
+    /// It panicked, and the file is given up from now on.
+    Failed,
+    /// The file had been given up before.
+    GivenUp,
+}
+
+/// Does work on an untrusted file, once at most if it fails badly.
+fn guarded<T>(shared: &Shared, id: FileId, work: impl FnOnce() -> T) -> Outcome<T> {
     if lock(&shared.given_up).contains(&id) {
-        return unnamed();
+        return Outcome::GivenUp;
     }
     *lock(&shared.current) = Some(id);
-    let frames = catch_unwind(AssertUnwindSafe(|| engine.symbolize(id, file, locations, detail)));
+    let result = catch_unwind(AssertUnwindSafe(work));
     *lock(&shared.current) = None;
-    if let Ok(frames) = frames {
-        return locations.iter().copied().zip(frames).collect();
+    result.map_or_else(
+        |_| {
+            log::warn!(
+                "reading the symbols of a file failed badly (device {}, inode {}); no names from it",
+                id.0,
+                id.1
+            );
+            lock(&shared.given_up).insert(id);
+            Outcome::Failed
+        },
+        Outcome::Done,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A panic over one file costs that file's names and nothing else.
+    #[test]
+    fn panic_gives_up_one_file() {
+        let shared = Shared::default();
+        let (bad, good) = (FileId(1, 2), FileId(1, 3));
+        assert_eq!(guarded(&shared, bad, || -> u8 { panic!("hostile file") }), Outcome::Failed);
+        assert_eq!(guarded(&shared, bad, || 1), Outcome::GivenUp);
+        assert_eq!(guarded(&shared, good, || 1), Outcome::Done(1));
+        assert_eq!(*lock(&shared.current), None);
     }
-    log::warn!(
-        "reading the symbols of a file failed badly (device {}, inode {}); it is left without names",
-        id.0,
-        id.1
-    );
-    lock(&shared.given_up).insert(id);
-    // A symbolizer that panicked half-way is in no known state.
-    *engine = Engine::default();
-    unnamed()
 }
