@@ -4,9 +4,10 @@
 pub const NO_THREAD_STATE: u32 = 0;
 /// An allocator call was entered and never returned: left by `longjmp`, or its return probe was lost.
 pub const NEVER_RETURNED: u32 = 1;
-/// A return without an entry: the call was under way when the probes were placed.
-pub const IN_FLIGHT: u32 = 2;
-/// The table of live blocks had no room: the block is counted as allocated, its free will not be seen.
+/// A return without an entry, in a thread that had been seen before. (The first return of a thread may belong to a call
+/// that was under way when tracing began, which is no loss.)
+pub const UNPAIRED_RETURN: u32 = 2;
+/// The table of live blocks had no room: the block is not recorded.
 pub const LIVE_FULL: u32 = 3;
 /// The table of call stacks had no room: bytes and blocks are counted, under no stack.
 pub const SITES_FULL: u32 = 4;

@@ -15,7 +15,7 @@ use memtrace_common::{
     call,
     live::{self as layout, LiveEntry},
     loss,
-    process::ProcessRecord,
+    process::{NO_SLOT, ProcessRecord},
 };
 
 use crate::{
@@ -123,10 +123,13 @@ fn put_back(thread: &mut Thread) {
 pub fn finish(context: *mut c_void) {
     let registers = Registers(context);
     let Some(thread) = thread::current() else { return };
+    let seen_before = thread.slot != u64::from(NO_SLOT);
     let Some(slot) = process::slot(thread) else { return };
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
-        count(loss::IN_FLIGHT);
+        if seen_before {
+            count(loss::UNPAIRED_RETURN);
+        }
         return;
     }
     let entered_at = registers.stack_pointer().wrapping_sub(RETURN_POPS);

@@ -1,1 +1,215 @@
 //! The command line: clap types, no behaviour.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::profile::SortBy;
+
+/// Which call sites of a running process hold how many bytes in how many blocks.
+#[derive(Debug, Parser)]
+#[command(name = "memtrace", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log what memtrace does to standard error; to a file while the live table is up. Twice for more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Where to log, instead.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace a process that is already running.
+    ///
+    /// On a terminal, shows a live table of call sites; otherwise prints a report every --interval. The process goes
+    /// on undisturbed when memtrace ends, in whatever way.
+    Attach(AttachArgs),
+    /// Run a command and trace it from its first allocation.
+    ///
+    /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
+    /// it has ended. Under sudo it runs as the user who called sudo.
+    Run(RunArgs),
+}
+
+/// Arguments of `attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// The process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// Stop after this time, as 90s, 5m, 500ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Time between two refreshes of the table, or two reports [default: 1s on a terminal, else 5s].
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
+    pub interval: Option<Duration>,
+    /// What is recorded.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+    /// What is shown.
+    #[command(flatten)]
+    pub ranking: RankingArgs,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Also print a report at this interval while the command runs.
+    #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
+    pub interval: Option<Duration>,
+    /// Stop tracing after this time and print the report; the command goes on.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Run the command as root even under sudo.
+    #[arg(long)]
+    pub as_root: bool,
+    /// What is recorded.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+    /// What is shown.
+    #[command(flatten)]
+    pub ranking: RankingArgs,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// What is recorded.
+#[derive(Debug, Clone, Args)]
+pub struct TracingArgs {
+    /// Most frames to record of each call stack.
+    #[arg(long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u32).range(1..=127))]
+    pub max_frames: u32,
+    /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
+    pub min_size: u64,
+    /// Switch off an accelerator, to try the fall-back.
+    #[arg(long, value_name = "FEATURE", hide = true)]
+    pub without: Vec<Feature>,
+}
+
+/// A kernel feature that has a fall-back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Feature {
+    /// uprobe-multi links.
+    Multi,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct RankingArgs {
+    /// Number to rank by.
+    #[arg(short, long, value_enum, value_name = "BY", default_value_t)]
+    pub sort: SortArg,
+    /// Most call sites to print [default: 10].
+    #[arg(short, long, value_name = "N", default_value_t = 10, hide_default_value = true)]
+    pub top: usize,
+}
+
+/// [`SortBy`] as it is written on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum SortArg {
+    /// Bytes allocated and not freed.
+    #[default]
+    LiveBytes,
+    /// Blocks allocated and not freed.
+    LiveBlocks,
+    /// Bytes allocated since tracing began.
+    AllocBytes,
+    /// Blocks allocated since tracing began.
+    AllocBlocks,
+    /// Bytes freed since tracing began.
+    FreedBytes,
+}
+
+impl From<SortArg> for SortBy {
+    fn from(sort: SortArg) -> Self {
+        match sort {
+            SortArg::LiveBytes => Self::LiveBytes,
+            SortArg::LiveBlocks => Self::LiveBlocks,
+            SortArg::AllocBytes => Self::AllocatedBytes,
+            SortArg::AllocBlocks => Self::AllocatedBlocks,
+            SortArg::FreedBytes => Self::FreedBytes,
+        }
+    }
+}
+
+/// Reads a time with a unit: `500ms`, `2s`, `1.5m`, `1h`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let problem = || format!("`{text}` is no time: write it as 500ms, 30s, 5m or 1h");
+    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| problem())?;
+    let seconds = match unit {
+        "ms" => number / 1000.0,
+        "" | "s" => number,
+        "m" | "min" => number * 60.0,
+        "h" => number * 3600.0,
+        _ => return Err(problem()),
+    };
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|_| problem())?;
+    if duration.is_zero() { Err("the time must be greater than zero".into()) } else { Ok(duration) }
+}
+
+/// Reads a number of bytes: `4096`, `4KiB`, `4k`, `1M`. Units are powers of 1024, as everywhere in memtrace's output.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let problem = || format!("`{text}` is no size: write it as 4096, 4KiB or 1MiB");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| problem())?;
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err(problem()),
+    };
+    number.checked_mul(1 << shift).ok_or_else(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Times carry units, bare numbers are seconds, and nonsense is refused with a word on how to write it.
+    #[test]
+    fn times_are_read() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
+        for bad in ["", "s", "-1s", "1d", "0s", "1e9s", "1.2.3s", "999999999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Sizes are in powers of 1024; what does not fit in 64 bits is refused.
+    #[test]
+    fn sizes_are_read() {
+        assert_eq!(parse_size("4096"), Ok(4096));
+        assert_eq!(parse_size("4KiB"), Ok(4096));
+        assert_eq!(parse_size("1M"), Ok(1 << 20));
+        for bad in ["", "k", "-1", "1T", "99999999999G"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The definition holds together.
+    #[test]
+    fn definition_is_consistent() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    /// Everything after `--` belongs to the command.
+    #[test]
+    fn arguments_of_the_command_are_left_alone() {
+        let cli = Cli::parse_from(["memtrace", "run", "--top", "3", "--", "ls", "--top", "-v"]);
+        let Command::Run(run) = cli.command else { panic!("not run") };
+        assert_eq!(run.command, ["ls", "--top", "-v"]);
+        assert_eq!((run.ranking.top, cli.verbose), (3, 0));
+    }
+}

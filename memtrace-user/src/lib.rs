@@ -11,6 +11,7 @@ pub mod commands;
 pub mod process;
 pub mod profile;
 pub mod report;
+pub mod session;
 pub mod symbolize;
 pub mod tracer;
 pub mod tui;

@@ -7,8 +7,8 @@ pub enum LossReason {
     NoThreadState,
     /// An allocator call was entered and never returned.
     NeverReturned,
-    /// A return without an entry, as the probes were placed during the call.
-    InFlight,
+    /// An allocator call returned whose entry was not seen.
+    UnpairedReturn,
     /// The table of live blocks was full.
     LiveFull,
     /// The table of call stacks was full.
@@ -29,12 +29,8 @@ pub enum LossReason {
 const REASONS: &[(LossReason, &str, &str)] = &[
     (LossReason::NoThreadState, "no thread state", "calls not recorded: the kernel had no memory for a thread's state"),
     (LossReason::NeverReturned, "never returned", "calls left by longjmp, or whose return probe the kernel lost"),
-    (LossReason::InFlight, "in flight", "calls under way when the probes were placed; not recorded"),
-    (
-        LossReason::LiveFull,
-        "live table full",
-        "blocks counted as allocated whose free will not be seen: live is too high",
-    ),
+    (LossReason::UnpairedReturn, "unpaired return", "calls not recorded: their entry was not seen"),
+    (LossReason::LiveFull, "live table full", "blocks not recorded: there was no room for them"),
     (LossReason::SitesFull, "stack table full", "allocations counted, but under no call stack"),
     (LossReason::FramesFull, "frame store full", "allocations counted, but under no call stack"),
     (LossReason::MissedFree, "missed free", "blocks handed out again without a free in between; taken as freed"),

@@ -24,5 +24,5 @@ pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
 pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
 pub use site_name::{SiteNamer, SiteReader};
 pub use sort::SortBy;
-pub use stack::{CallStack, Domain, StackEnd, StackSample};
+pub use stack::{CallStack, Domain, StackEnd, StackSample, starts_thread};
 pub use stats::AllocStats;

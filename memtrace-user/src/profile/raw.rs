@@ -29,6 +29,8 @@ pub struct ProcessTotals {
 /// One call stack with raw addresses.
 #[derive(Debug, Clone)]
 pub struct RawStack {
+    /// Names the stack from one reading to the next; equal in two stacks of one profile only for those without frames.
+    pub id: u32,
     /// Return addresses in the process, innermost first.
     pub addresses: Arc<[u64]>,
     /// Why the walk ended.

@@ -19,6 +19,26 @@ pub enum StackEnd {
     Incomplete,
 }
 
+/// Functions that nothing calls: where a thread's stack begins. A walk that came to one of them is whole, however it
+/// ended, as glibc does not mark the outermost frame in every build.
+const STARTS: [&str; 8] = [
+    "_start",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "__libc_start_call_main",
+    "start_thread",
+    "clone",
+    "clone3",
+    "__clone3",
+];
+
+/// Whether a stack whose outermost function is this one is whole.
+#[must_use]
+pub fn starts_thread(function: &str) -> bool {
+    // Symbol versions follow an `@`.
+    STARTS.contains(&function.split('@').next().unwrap_or(function))
+}
+
 /// A layer of memory. Layers are never added up: a block lies in pages that another layer counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {

@@ -1,5 +1,6 @@
 //! Loads the BPF programs, places probes, and reads the maps. The only place that uses aya.
 
+mod cost;
 mod error;
 mod events;
 mod features;
@@ -7,6 +8,7 @@ mod links;
 mod live_table;
 mod mapped;
 mod object;
+mod plan;
 pub mod probe_point;
 mod read;
 mod syscall;
@@ -29,10 +31,12 @@ use memtrace_common::{
 };
 
 pub use self::{
+    cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{Events, TracerEvent},
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
+    plan::{PlannedProbe, ProbePlan},
 };
 use self::{
     links::ProbeLinks,
@@ -182,6 +186,24 @@ impl Tracer {
         self.multi.is_some()
     }
 
+    /// What measures the cost of a trap; `None` where uprobe-multi links are not to be had.
+    #[must_use]
+    pub fn cost_measurement(&self) -> Option<CostMeasurement> {
+        self.multi.as_ref().and_then(CostMeasurement::new)
+    }
+
+    /// Begins to keep run statistics of the programs; `None` where that cannot be.
+    #[must_use]
+    pub fn begin_run_statistics(&self) -> Option<RunStatistics> {
+        self.multi.as_ref().and_then(RunStatistics::begin)
+    }
+
+    /// The runs of the programs since the beginning.
+    #[must_use]
+    pub fn end_run_statistics(&self, statistics: RunStatistics) -> Runs {
+        self.multi.as_ref().map(|programs| statistics.end(programs)).unwrap_or_default()
+    }
+
     /// Bytes of kernel memory in BPF maps, for `threads` traced threads.
     #[must_use]
     pub fn bpf_memory(&self, threads: u64) -> u64 {
@@ -210,7 +232,7 @@ fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
 
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.
 fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [object::BEGIN, object::FINISH, object::RELEASE];
+    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
     match object::load_multi_programs(ebpf, &names) {
         Ok(programs) => {
             let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());

@@ -20,7 +20,7 @@ use crate::profile::{AllocStats, Domain, LossReason, Losses, ProcessTotals, RawP
 const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::NO_THREAD_STATE, LossReason::NoThreadState),
     (loss::NEVER_RETURNED, LossReason::NeverReturned),
-    (loss::IN_FLIGHT, LossReason::InFlight),
+    (loss::UNPAIRED_RETURN, LossReason::UnpairedReturn),
     (loss::LIVE_FULL, LossReason::LiveFull),
     (loss::SITES_FULL, LossReason::SitesFull),
     (loss::FRAMES_FULL, LossReason::FramesFull),
@@ -75,6 +75,7 @@ impl Reader {
         let mut stacks: Vec<RawStack> = stacks
             .iter()
             .map(|stack| RawStack {
+                id: stack.site,
                 addresses: Arc::clone(&stack.addresses),
                 end: stack.end,
                 domain: Domain::Malloc,
@@ -99,6 +100,7 @@ impl Reader {
     fn unattributed(&self) -> Option<RawStack> {
         let stats = self.stats(UNATTRIBUTED);
         (stats.allocated_blocks > 0).then(|| RawStack {
+            id: UNATTRIBUTED,
             addresses: Arc::new([]),
             end: StackEnd::Incomplete,
             domain: Domain::Malloc,

@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_type};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type};
 
 /// `BPF_TRACE_UPROBE_MULTI` of the kernel's `enum bpf_attach_type` (6.6).
 const UPROBE_MULTI: u32 = 48;
@@ -182,4 +182,30 @@ pub fn set_inner_map(outer: BorrowedFd<'_>, index: u32, inner: BorrowedFd<'_>) -
     fields.key = (&raw const index) as u64;
     fields.__bindgen_anon_1.value = (&raw const value) as u64;
     bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
+}
+
+/// Makes the kernel keep run statistics of all BPF programs while the descriptor is open (5.8).
+///
+/// # Errors
+/// What the kernel says.
+pub fn enable_run_statistics() -> io::Result<OwnedFd> {
+    // `BPF_STATS_RUN_TIME` is 0, so the attributes of this command are all zero.
+    bpf(bpf_cmd::BPF_ENABLE_STATS, &mut empty()).map(owned)
+}
+
+/// How often a program ran while statistics were kept, and for how many nanoseconds.
+///
+/// # Errors
+/// What the kernel says.
+pub fn run_statistics(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    // SAFETY: plain integers, for which zero is valid.
+    let mut info: bpf_prog_info = unsafe { zeroed() };
+    let mut attributes = empty();
+    // SAFETY: writing plain fields of a union.
+    let fields = unsafe { &mut attributes.info };
+    fields.bpf_fd = u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
+    fields.info_len = u32::try_from(size_of::<bpf_prog_info>()).map_err(io::Error::other)?;
+    fields.info = (&raw mut info) as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
+    Ok((info.run_cnt, info.run_time_ns))
 }

@@ -51,7 +51,9 @@ pub enum ElfProblem {
 }
 
 impl ElfError {
-    pub(super) fn new(path: &Path, problem: ElfProblem) -> Self {
+    /// What is wrong with the file at `path`.
+    #[must_use]
+    pub fn new(path: &Path, problem: ElfProblem) -> Self {
         Self { path: path.to_owned(), problem }
     }
 

@@ -1,0 +1,65 @@
+//! From an error to what the user reads: what went wrong, what to do about it, and the exit status.
+
+use crate::{
+    process::{RunAsError, TargetError},
+    report::escape::escape,
+    session::{AttachError, LaunchError},
+    tracer::TracerError,
+    tui::terminal::TerminalError,
+};
+
+/// What the user gets to see of an error.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Description {
+    /// What went wrong, with its causes.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Exit status.
+    pub code: u8,
+}
+
+/// Describes an error. Names in it come from untrusted programs and are escaped.
+#[must_use]
+pub fn describe(error: &anyhow::Error) -> Description {
+    Description {
+        message: escape(&format!("{error:#}")).into_owned(),
+        hint: hint(error).map(|hint| escape(&hint).into_owned()),
+        code: error.downcast_ref::<LaunchError>().map_or(1, LaunchError::exit_code),
+    }
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<AttachError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<LaunchError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<TargetError>() {
+        return error.hint();
+    }
+    let text = error
+        .downcast_ref::<TracerError>()
+        .and_then(TracerError::hint)
+        .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
+        .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint));
+    text.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error deep in a command keeps its hint, and nothing of it can steer a terminal.
+    #[test]
+    fn errors_keep_their_hints() {
+        let error = anyhow::Error::from(AttachError::from(TargetError::NoSuchProcess(4)));
+        let described = describe(&error);
+        assert_eq!(described.message, "no process 4");
+        assert!(described.hint.is_some_and(|hint| hint.contains("pgrep")));
+        assert_eq!(described.code, 1);
+        let hostile = AttachError::NoAllocator { pid: 1, looked_at: "/tmp/\u{1b}[31m".into() };
+        assert!(!describe(&hostile.into()).message.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,113 @@
+//! Where `-v` goes: standard error, or a file while the live table has the terminal.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::Context as _;
+
+/// The log, which can be turned from standard error into a file.
+#[derive(Debug, Clone)]
+pub struct Log {
+    verbose: bool,
+    sink: Arc<Mutex<Sink>>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    StandardError,
+    File(File),
+}
+
+/// Writes to wherever the log goes now.
+struct Writer(Arc<Mutex<Sink>>);
+
+impl Write for Writer {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::StandardError => io::stderr().write(buffer),
+            Sink::File(file) => file.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Sink::StandardError => io::stderr().flush(),
+            Sink::File(file) => file.flush(),
+        }
+    }
+}
+
+/// Starts logging at the level that so many `-v` ask for; warnings are logged in any case.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn start(verbose: u8, file: Option<&Path>) -> anyhow::Result<Log> {
+    let sink = match file {
+        Some(path) => Sink::File(
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| format!("cannot open the log file {}", path.display()))?,
+        ),
+        None => Sink::StandardError,
+    };
+    let log = Log { verbose: verbose > 0, sink: Arc::new(Mutex::new(sink)) };
+    let level = match verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Info,
+        2 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    };
+    let writer = Box::new(Writer(Arc::clone(&log.sink)));
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Warn)
+        .filter_module("memtrace", level)
+        .format(|out, record| {
+            let text = record.args().to_string();
+            writeln!(
+                out,
+                "memtrace: {}: {}",
+                record.level().as_str().to_lowercase(),
+                crate::report::escape::escape(&text)
+            )
+        })
+        .target(env_logger::Target::Pipe(writer))
+        .init();
+    Ok(log)
+}
+
+impl Log {
+    /// Sends the log to a file of its own from now on, as the terminal is taken; returns its path if it was made.
+    ///
+    /// Without `-v` nothing is made: the few warnings are dropped until [`Self::to_standard_error`].
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub fn to_file(&self) -> io::Result<Option<PathBuf>> {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*sink, Sink::File(_)) {
+            return Ok(None);
+        }
+        if !self.verbose {
+            *sink = Sink::File(File::options().write(true).open("/dev/null")?);
+            return Ok(None);
+        }
+        let path = std::env::temp_dir().join(format!("memtrace-{}.log", std::process::id()));
+        // A new file or none: in a directory that others write to, an old one may be somebody's link.
+        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        *sink = Sink::File(file);
+        Ok(Some(path))
+    }
+
+    /// Sends the log to standard error again.
+    pub fn to_standard_error(&self) {
+        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::StandardError;
+    }
+}

@@ -1,0 +1,65 @@
+//! Reports as plain text, one after the other.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::{
+    cli::RankingArgs,
+    profile::{Profile, Ranking, RankingOptions, SiteNamer, SymbolTable},
+    report::{self, TextOptions},
+    session::Session,
+};
+
+/// Writes reports to standard output or standard error.
+#[derive(Debug)]
+pub struct Reporter {
+    namer: SiteNamer,
+    options: RankingOptions,
+    to: Stream,
+    written: bool,
+}
+
+/// Where reports go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error, where standard output belongs to the traced command.
+    Error,
+}
+
+impl Reporter {
+    /// For what the command line asks to be shown.
+    #[must_use]
+    pub fn new(arguments: RankingArgs, to: Stream) -> Self {
+        let options = RankingOptions { sort: arguments.sort.into(), top: Some(arguments.top) };
+        Self { namer: SiteNamer::default(), options, to, written: false }
+    }
+
+    /// Looks up the lines of what is shown, and writes one report; a line of dashes stands between two.
+    ///
+    /// # Errors
+    /// Those of the stream; a closed pipe comes as `BrokenPipe`.
+    pub async fn write(&mut self, session: &mut Session, profile: &Profile, symbols: &SymbolTable) -> io::Result<()> {
+        let ranking = Ranking::of(profile, symbols, &self.namer, &self.options);
+        let symbols = session.lines_of(&ranking.shown_locations()).await;
+        let mut text = Vec::new();
+        if self.written {
+            text.extend_from_slice(b"\n----\n\n");
+        }
+        self.written = true;
+        report::write(&mut text, profile, &ranking, &symbols, TextOptions { width: self.width() })?;
+        match self.to {
+            Stream::Output => io::stdout().write_all(&text).and_then(|()| io::stdout().flush()),
+            Stream::Error => io::stderr().write_all(&text),
+        }
+    }
+
+    /// Columns of the terminal, when the stream is one.
+    fn width(&self) -> Option<usize> {
+        let terminal = match self.to {
+            Stream::Output => io::stdout().is_terminal(),
+            Stream::Error => io::stderr().is_terminal(),
+        };
+        terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
+    }
+}

@@ -1,0 +1,116 @@
+//! Signals to memtrace itself, and signals that it passes on to a command.
+
+use std::io;
+
+use nix::{
+    sys::{
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+    },
+    unistd::Pid,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    signal::unix::{self, SignalKind},
+};
+
+/// What a signal asks of memtrace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caught {
+    /// To end.
+    End,
+    /// To draw its screen anew: it was stopped and goes on.
+    Continued,
+}
+
+/// Signals that end memtrace in an orderly way: probes are removed, the terminal is given back.
+#[derive(Debug)]
+pub struct Termination {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: unix::Signal,
+    continued: unix::Signal,
+}
+
+impl Termination {
+    /// From now on the signals are caught. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When handlers cannot be installed.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+            continued: unix::signal(SignalKind::from_raw(libc::SIGCONT))?,
+        })
+    }
+
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> Caught {
+        tokio::select! {
+            _ = self.interrupt.recv() => Caught::End,
+            _ = self.terminate.recv() => Caught::End,
+            _ = self.hangup.recv() => Caught::End,
+            _ = self.continued.recv() => Caught::Continued,
+        }
+    }
+
+    /// Resolves when memtrace is asked to end.
+    pub async fn requested(&mut self) {
+        while self.next().await == Caught::Continued {}
+    }
+}
+
+/// Signals that a command gets in memtrace's stead.
+const FORWARDED: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// `si_code` of a signal that the kernel sent, as the terminal's Ctrl-C does: to the whole foreground process group, so
+/// the command has it already.
+const FROM_KERNEL: i32 = 0x80;
+
+/// Passes signals on.
+#[derive(Debug)]
+pub struct Forwarding {
+    descriptor: AsyncFd<SignalFd>,
+    to: Pid,
+}
+
+impl Forwarding {
+    /// Blocks the signals in this thread, and in those it starts from now on, and takes them from a descriptor.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    #[expect(unsafe_code, reason = "registering a descriptor with tokio")]
+    pub fn start(to: u32) -> io::Result<Self> {
+        let signals: SigSet = FORWARDED.into_iter().collect();
+        signals.thread_block()?;
+        let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        // SAFETY: the descriptor stays the same and open until it is dropped.
+        let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+        let to = Pid::from_raw(i32::try_from(to).map_err(io::Error::other)?);
+        Ok(Self { descriptor, to })
+    }
+
+    /// Passes signals on for as long as it is polled.
+    ///
+    /// # Errors
+    /// When the descriptor fails.
+    pub async fn run(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.descriptor.readable().await?;
+            while let Some(signal) = ready.get_inner().read_signal()? {
+                let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
+                if signal.ssi_code == FROM_KERNEL {
+                    continue;
+                }
+                if let Ok(signal) = Signal::try_from(number) {
+                    // It may have ended just now.
+                    let _gone = kill(self.to, signal);
+                }
+            }
+            ready.clear_ready();
+        }
+    }
+}

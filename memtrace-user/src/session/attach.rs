@@ -1,0 +1,125 @@
+//! Begins a session on a process that is already running.
+
+use std::{io, time::Duration};
+
+use thiserror::Error;
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::{Session, locate::Locator, meter::OwnUse, names::Names};
+use crate::{
+    process::{AddressSpace, TargetError, TargetProcess},
+    profile::ProcessInfo,
+    tracer::{Tracer, TracerError, TracerOptions, check_requirements},
+};
+
+/// Why a session cannot begin.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The process cannot be traced.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The kernel or the permissions do not allow it.
+    #[error(transparent)]
+    Tracer(#[from] TracerError),
+    /// Nothing to probe.
+    #[error("no known allocator in process {pid} (looked at {looked_at})")]
+    NoAllocator {
+        /// The process.
+        pid: u32,
+        /// The files.
+        looked_at: String,
+    },
+    /// memtrace itself lacks something.
+    #[error("cannot start tracing: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl AttachError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Target(error) => error.hint(),
+            Self::Tracer(error) => error.hint().map(str::to_owned),
+            Self::NoAllocator { .. } => Some(
+                "memtrace knows glibc's malloc; -v tells of each file why it was passed over. A process that has just \
+                 been started may not have loaded its libraries yet"
+                    .to_owned(),
+            ),
+            Self::Io(_) => None,
+        }
+    }
+}
+
+/// Begins to trace a process. Needs a tokio runtime.
+///
+/// # Errors
+/// [`AttachError`], each with a hint.
+pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
+    check_requirements()?;
+    let target = TargetProcess::open(pid)?;
+    let mut space = AddressSpace::new(&target)?;
+    space.refresh()?;
+    let mut locator = Locator::new(space);
+    let allocators = locator.new_allocators();
+    if allocators.is_empty() {
+        return Err(AttachError::NoAllocator { pid, looked_at: names_of(locator.examined_paths()) });
+    }
+    let mut tracer = Tracer::load(options)?;
+    let events = tracer.take_events()?;
+    for allocator in &allocators {
+        tracer.place_probes(&allocator.probes, pid)?;
+    }
+    let host_tgid = target.host_tgid();
+    let slot = tracer.trace_process(host_tgid)?;
+    let exit = exit_of(&target)?;
+    let info = ProcessInfo {
+        pid,
+        command: target.command().to_owned(),
+        exited: false,
+        rss_bytes: target.rss_bytes(),
+        allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
+    };
+    Ok(Session {
+        meter: OwnUse::start(&tracer),
+        tracer,
+        events,
+        mapping_events: None,
+        locator,
+        names: Names::new()?,
+        info,
+        target: Some(target),
+        slot,
+        host_tgid,
+        ticks: tokio::time::interval(Duration::from_secs(1)),
+        exit: Some(exit),
+        previous: None,
+        unnamed: None,
+        stage: super::Stage::Running,
+    })
+}
+
+/// Resolves when all threads of the process have exited.
+#[expect(unsafe_code, reason = "registering a descriptor with tokio")]
+fn exit_of(target: &TargetProcess) -> io::Result<super::Exit> {
+    use std::os::fd::AsFd as _;
+    let descriptor = target.as_fd().try_clone_to_owned()?;
+    // SAFETY: an `OwnedFd` always names the same open descriptor, and closes it only when dropped.
+    let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+    Ok(Box::pin(async move {
+        if let Err(error) = ready.readable().await {
+            log::warn!("cannot watch the process: {error}");
+            std::future::pending::<()>().await;
+        }
+    }))
+}
+
+/// A few names for a message.
+pub(super) fn names_of<'a>(paths: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = paths.filter(|path| path.starts_with('/')).collect();
+    match names.len() {
+        0 => "no file: none is mapped as code".into(),
+        count if count > 8 => format!("{} and {} more files", names[..8].join(", "), count - 8),
+        _ => names.join(", "),
+    }
+}

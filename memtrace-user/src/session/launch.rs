@@ -1,0 +1,181 @@
+//! Begins a session on a command that is started for it, from the command's first allocation.
+
+use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::oneshot,
+};
+
+use super::{AttachError, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names};
+use crate::{
+    process::{
+        AddressSpace, CommandSpec, LibrariesError, MappingEvents, MappingEventsError, PreparedChild, SpawnError,
+        list_libraries,
+    },
+    profile::ProcessInfo,
+    tracer::{ProbePlan, ProbedFile, Tracer, TracerError, TracerOptions, check_requirements},
+};
+
+/// Why a command cannot be traced or started.
+#[derive(Debug, Error)]
+pub enum LaunchError {
+    /// It cannot be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// Its libraries are not known.
+    #[error(transparent)]
+    Libraries(#[from] LibrariesError),
+    /// Its mappings cannot be watched.
+    #[error(transparent)]
+    MappingEvents(#[from] MappingEventsError),
+    /// As for a running process.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// Nothing to probe.
+    #[error("no known allocator in {program} (looked at {looked_at})")]
+    NoAllocator {
+        /// The program.
+        program: String,
+        /// It and its libraries.
+        looked_at: String,
+    },
+}
+
+impl From<TracerError> for LaunchError {
+    fn from(error: TracerError) -> Self {
+        Self::Attach(error.into())
+    }
+}
+
+impl From<io::Error> for LaunchError {
+    fn from(error: io::Error) -> Self {
+        Self::Attach(error.into())
+    }
+}
+
+impl LaunchError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Spawn(error) => Some(error.hint()),
+            Self::Libraries(_) => None,
+            Self::MappingEvents(error) => Some(error.hint().to_owned()),
+            Self::Attach(error) => error.hint(),
+            Self::NoAllocator { .. } => Some("memtrace knows glibc's malloc; -v tells more".to_owned()),
+        }
+    }
+
+    /// The exit status that shells use when a command cannot be started; 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        if let Self::Spawn(error) = self { error.exit_code() } else { 1 }
+    }
+}
+
+/// A command that runs and is traced.
+#[expect(missing_debug_implementations, reason = "sessions have none")]
+pub struct Launched {
+    /// The tracing.
+    pub session: Session,
+    /// The command's process.
+    pub pid: u32,
+    /// Its exit status, once it has ended.
+    pub status: oneshot::Receiver<io::Result<ExitStatus>>,
+}
+
+/// Starts a command under tracing. `before_release` runs when the process exists and has not executed anything yet:
+/// the place to block signals that are to be passed on. Needs a tokio runtime.
+///
+/// # Errors
+/// [`LaunchError`], each with a hint.
+pub fn launch(
+    command: &CommandSpec,
+    options: &TracerOptions,
+    before_release: impl FnOnce(u32) -> io::Result<()>,
+) -> Result<Launched, LaunchError> {
+    check_requirements()?;
+    let child = PreparedChild::start(command)?;
+    let pid = child.pid();
+    before_release(pid)?;
+    let allocators = allocators_of(child.program(), command)?;
+    let mut tracer = Tracer::load(options)?;
+    let events = tracer.take_events()?;
+    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    let mapping_events = watch_mappings(MappingEvents::open(pid)?)?;
+    for (_, file) in &allocators {
+        tracer.place_probes(file, pid)?;
+    }
+    tracer.trace_from_exec(pid)?;
+    let info = ProcessInfo {
+        pid,
+        command: display(command),
+        exited: false,
+        rss_bytes: None,
+        allocators: allocators.into_iter().map(|(name, _)| name).collect(),
+    };
+    let names = Names::new()?;
+    let mut child = child.release()?;
+    let (report, status) = oneshot::channel();
+    let (exited, exit) = oneshot::channel::<()>();
+    tokio::task::spawn_blocking(move || {
+        // The receiver may have gone: then nobody wants to know.
+        let _unwanted = report.send(child.wait());
+        drop(exited);
+    });
+    let session = Session {
+        meter: OwnUse::start(&tracer),
+        tracer,
+        events,
+        mapping_events: Some(mapping_events),
+        locator,
+        names,
+        info,
+        target: None,
+        slot: 0,
+        host_tgid: pid,
+        ticks: tokio::time::interval(Duration::from_secs(1)),
+        exit: Some(Box::pin(async move {
+            let _closed = exit.await;
+        })),
+        previous: None,
+        unnamed: None,
+        stage: super::Stage::Running,
+    };
+    Ok(Launched { session, pid, status })
+}
+
+#[expect(unsafe_code, reason = "registering a descriptor with tokio")]
+fn watch_mappings(events: MappingEvents) -> io::Result<AsyncFd<MappingEvents>> {
+    // SAFETY: the descriptor of the events stays the same and open until they are dropped.
+    unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }.map_err(Into::into)
+}
+
+/// The allocators among a program and the libraries that it will load.
+fn allocators_of(program: &Path, command: &CommandSpec) -> Result<Vec<(String, ProbedFile)>, LaunchError> {
+    let paths = list_libraries(program, command.run_as.as_ref())?;
+    let mut found = Vec::new();
+    for path in &paths {
+        let name = path.display().to_string();
+        let plan = std::fs::File::open(path).map_err(|error| error.to_string()).and_then(|file| {
+            let plan = ProbePlan::of(&file, &name).map_err(|error| error.to_string())?;
+            Ok(plan.map(|plan| (format!("{} ({name})", plan.allocator.name), plan.probed_file(Arc::new(file), &name))))
+        });
+        match plan {
+            Ok(plan) => found.extend(plan),
+            Err(error) => log::info!("{name}: not looked at for an allocator: {error}"),
+        }
+    }
+    if found.is_empty() {
+        let looked_at = names_of(paths.iter().filter_map(|path| path.to_str()));
+        return Err(LaunchError::NoAllocator { program: program.display().to_string(), looked_at });
+    }
+    Ok(found)
+}
+
+fn display(command: &CommandSpec) -> String {
+    let words = std::iter::once(&command.program).chain(&command.arguments);
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,144 @@
+//! From raw stacks to places in files, once for each stack.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    process::{AddressSpace, MappedFile, MappingEvent},
+    profile::{CallStack, Location, ModuleId, Modules, RawProfile, RawStack, StackEnd, StackSample},
+    tracer::{ProbePlan, ProbedFile},
+};
+
+/// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// An allocator that is to be probed.
+#[derive(Debug)]
+pub struct FoundAllocator {
+    /// For people: `glibc (/usr/lib/libc.so.6)`.
+    pub name: String,
+    /// Its probes.
+    pub probes: ProbedFile,
+}
+
+/// The address space with what has been found in it.
+#[derive(Debug)]
+pub struct Locator {
+    space: AddressSpace,
+    /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
+    stacks: HashMap<u32, (CallStack, StackEnd)>,
+    /// Files that have been looked at for allocators.
+    examined: HashSet<(u64, u64)>,
+    refreshed: Option<Instant>,
+}
+
+impl Locator {
+    /// Over an address space that is kept up to date through it.
+    #[must_use]
+    pub fn new(space: AddressSpace) -> Self {
+        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None }
+    }
+
+    /// The samples of a raw profile.
+    pub fn samples(&mut self, raw: &RawProfile) -> Vec<StackSample> {
+        self.learn_mappings(&raw.stacks);
+        raw.stacks
+            .iter()
+            .map(|stack| {
+                let space = &self.space;
+                let (frames, end) = self.stacks.entry(stack.id).or_insert_with(|| resolve(space, stack));
+                StackSample { stack: Arc::clone(frames), end: *end, domain: stack.domain, stats: stack.stats }
+            })
+            .collect()
+    }
+
+    /// Reads the mappings again when a new stack has an address that is not known.
+    fn learn_mappings(&mut self, stacks: &[RawStack]) {
+        let fresh = stacks.iter().filter(|stack| !self.stacks.contains_key(&stack.id));
+        let mut addresses = fresh.flat_map(|stack| stack.addresses.iter());
+        let unknown = addresses.any(|address| self.space.locate(*address).is_none());
+        let recent = self.refreshed.is_some_and(|time| time.elapsed() < REFRESH_INTERVAL);
+        if unknown && !recent {
+            self.refresh();
+        }
+    }
+
+    /// Reads the mappings of the process.
+    pub fn refresh(&mut self) {
+        self.refreshed = Some(Instant::now());
+        if let Err(error) = self.space.refresh() {
+            log::debug!("mappings: {error}");
+        }
+    }
+
+    /// Takes in a mapping event.
+    pub fn apply(&mut self, event: &MappingEvent) {
+        self.space.apply(event);
+    }
+
+    /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
+    pub fn follow_exec(&mut self, has_events: bool) {
+        if !has_events {
+            self.refresh();
+        }
+    }
+
+    /// Names of the mapped files.
+    #[must_use]
+    pub const fn modules(&self) -> &Modules {
+        self.space.modules()
+    }
+
+    /// The file of a module.
+    #[must_use]
+    pub fn file(&self, module: ModuleId) -> Option<Arc<File>> {
+        self.space.file(module).cloned()
+    }
+
+    /// Paths of the files looked at for allocators.
+    pub fn examined_paths(&self) -> impl Iterator<Item = &str> {
+        self.space.files().iter().map(|file| &*file.path)
+    }
+
+    /// Allocators among the mapped files that have not been looked at before.
+    pub fn new_allocators(&mut self) -> Vec<FoundAllocator> {
+        let files = self.space.files().iter();
+        let fresh = files.filter(|file| file.inode != 0 && self.examined.insert((file.device, file.inode)));
+        fresh.filter_map(examine).collect()
+    }
+}
+
+fn examine(mapped: &MappedFile) -> Option<FoundAllocator> {
+    let file = mapped.file.as_ref()?;
+    match ProbePlan::of(file, &mapped.path) {
+        Ok(Some(plan)) => Some(FoundAllocator {
+            name: format!("{} ({})", plan.allocator.name, mapped.path),
+            probes: plan.probed_file(Arc::clone(file), &mapped.path),
+        }),
+        Ok(None) => None,
+        Err(error) => {
+            log::info!("not looked at for an allocator: {error}");
+            None
+        }
+    }
+}
+
+/// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
+fn resolve(space: &AddressSpace, stack: &RawStack) -> (CallStack, StackEnd) {
+    let locate = |address: &u64| space.locate(*address);
+    let located: Vec<Location> = stack.addresses.iter().map_while(locate).collect();
+    if located.len() == stack.addresses.len() {
+        return (located.into(), stack.end);
+    }
+    if located.is_empty() {
+        // The caller itself is real in any case: it is the return address of a call that was seen.
+        let caller = stack.addresses.iter().take(1);
+        let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
+        return (unknown.collect(), StackEnd::Incomplete);
+    }
+    (located.into(), StackEnd::Incomplete)
+}

@@ -1,0 +1,269 @@
+//! One traced process from its attach to its end: events in, readings out.
+//!
+//! [`Session::next`] waits for whatever comes first (a tick, an event of the BPF programs, new mappings, the end of the
+//! process) and gives the next thing to show. It may be dropped at any await and called again: nothing is lost.
+
+mod attach;
+mod launch;
+mod locate;
+mod meter;
+mod names;
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+pub use self::{
+    attach::{AttachError, attach},
+    launch::{LaunchError, Launched, launch},
+};
+use self::{locate::Locator, meter::OwnUse, names::Names};
+use crate::{
+    process::{MappingEvents, TargetProcess},
+    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
+    tracer::{Events, Tracer, TracerEvent},
+};
+
+/// The end of the process, as whoever started the session watches it.
+type Exit = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What [`Session::next`] brings.
+#[derive(Debug)]
+pub enum Update {
+    /// A reading, with the names of its functions.
+    Reading {
+        /// What was read.
+        profile: Arc<Profile>,
+        /// Names of its locations.
+        symbols: Arc<SymbolTable>,
+    },
+    /// More names of what was asked for.
+    Symbols(Arc<SymbolTable>),
+    /// The process replaced its program by another.
+    Exec,
+    /// The process has ended. The reading before was the last, and nothing but symbols will follow.
+    Ended,
+}
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// The process has ended and the last reading has been taken.
+    LastReading,
+    /// That has been told. Lines can still be asked for.
+    Over,
+}
+
+/// A traced process.
+#[expect(missing_debug_implementations, reason = "futures and event rings have none")]
+pub struct Session {
+    tracer: Tracer,
+    events: Events,
+    mapping_events: Option<tokio::io::unix::AsyncFd<MappingEvents>>,
+    locator: Locator,
+    names: Names,
+    meter: OwnUse,
+    info: ProcessInfo,
+    target: Option<TargetProcess>,
+    slot: u32,
+    host_tgid: u32,
+    ticks: Interval,
+    exit: Option<Exit>,
+    previous: Option<(Duration, AllocStats)>,
+    /// A reading whose names are still looked up.
+    unnamed: Option<Profile>,
+    stage: Stage,
+}
+
+impl Session {
+    /// Sets the time between readings; the first comes at once.
+    pub fn set_interval(&mut self, period: Duration) {
+        self.ticks = interval_at(tokio::time::Instant::now(), period);
+        // After a pause (a suspended memtrace, a slow lookup) one reading is enough.
+        self.ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+
+    /// Waits for the next update; lines of `wanted` are looked up on the way.
+    ///
+    /// # Errors
+    /// When the event ring cannot be waited for.
+    pub async fn next(&mut self, wanted: &BTreeSet<Location>) -> std::io::Result<Update> {
+        loop {
+            if let Some(update) = self.name_reading().await {
+                return Ok(update);
+            }
+            if self.names.find_lines(wanted, &self.locator).await {
+                return Ok(Update::Symbols(self.names.table()));
+            }
+            match self.stage {
+                Stage::Running => {}
+                Stage::LastReading => {
+                    self.stage = Stage::Over;
+                    return Ok(Update::Ended);
+                }
+                Stage::Over => std::future::pending().await,
+            }
+            let exit = self.exit.as_mut();
+            tokio::select! {
+                biased;
+                event = self.events.next() => if self.handle(event?) { return Ok(Update::Exec) },
+                () = mappings_ready(self.mapping_events.as_ref()) => self.take_mappings(),
+                () = ended(exit) => self.end(),
+                _ = self.ticks.tick() => self.unnamed = Some(self.read()),
+            }
+        }
+    }
+
+    /// A reading at once, with names.
+    pub async fn read_now(&mut self) -> (Arc<Profile>, Arc<SymbolTable>) {
+        self.unnamed = Some(self.read());
+        loop {
+            if let Some(Update::Reading { profile, symbols }) = self.name_reading().await {
+                return (profile, symbols);
+            }
+        }
+    }
+
+    /// Looks up the lines of `wanted` and returns all names known.
+    pub async fn lines_of(&mut self, wanted: &BTreeSet<Location>) -> Arc<SymbolTable> {
+        self.names.find_lines(wanted, &self.locator).await;
+        self.names.table()
+    }
+
+    /// Who is traced.
+    #[must_use]
+    pub const fn process(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    /// Whether the traced process has ended.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.info.exited
+    }
+
+    async fn name_reading(&mut self) -> Option<Update> {
+        let profile = self.unnamed.as_ref()?;
+        let locations = profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        self.names.find_names(locations, &self.locator).await;
+        let mut profile = self.unnamed.take()?;
+        let symbols = self.names.table();
+        mark_whole_stacks(&mut profile, &symbols);
+        Some(Update::Reading { profile: Arc::new(profile), symbols })
+    }
+
+    fn read(&mut self) -> Profile {
+        self.take_mappings();
+        if let Some(target) = &mut self.target {
+            target.reload_command();
+            self.info.command = target.command().to_owned();
+        }
+        let raw = self.tracer.read(self.slot);
+        let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
+            AllocRates::between(&stats, &raw.totals.stats, raw.elapsed.saturating_sub(elapsed))
+        });
+        self.previous = Some((raw.elapsed, raw.totals.stats));
+        let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
+        self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
+        let samples = self.locator.samples(&raw);
+        Profile {
+            taken_at: SystemTime::now(),
+            elapsed: raw.elapsed,
+            process: self.info.clone(),
+            totals: raw.totals,
+            rates,
+            samples,
+            modules: self.locator.modules().clone(),
+            losses: raw.losses,
+            overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
+        }
+    }
+
+    /// Returns whether the process has replaced its program.
+    fn handle(&mut self, event: TracerEvent) -> bool {
+        match event {
+            TracerEvent::LiveTableFills => {
+                drop(tokio::task::spawn_blocking(self.tracer.live_table_work()));
+                false
+            }
+            TracerEvent::Exec { tgid, slot } if tgid == self.host_tgid => {
+                self.follow_exec(slot);
+                true
+            }
+            TracerEvent::Exec { .. } => false,
+        }
+    }
+
+    fn follow_exec(&mut self, slot: u32) {
+        if self.slot != 0 {
+            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(self.slot)));
+        }
+        self.slot = slot;
+        self.previous = None;
+        self.locator.follow_exec(self.mapping_events.is_some());
+        self.target = TargetProcess::open(self.info.pid).ok();
+        self.probe_new_allocators();
+    }
+
+    /// Places probes in allocators that are mapped and not probed yet.
+    fn probe_new_allocators(&mut self) {
+        for file in self.locator.new_allocators() {
+            match self.tracer.place_probes(&file.probes, self.info.pid) {
+                Ok(()) => self.info.allocators.push(file.name),
+                Err(error) => log::warn!("{}: {error}", file.name),
+            }
+        }
+    }
+
+    fn take_mappings(&mut self) {
+        if let Some(events) = &mut self.mapping_events {
+            for event in events.get_mut().drain() {
+                self.locator.apply(&event);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.exit = None;
+        self.info.exited = true;
+        self.stage = Stage::LastReading;
+        self.unnamed = Some(self.read());
+    }
+}
+
+/// A walk that came to where a thread starts is whole, however it ended.
+fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
+    for sample in &mut profile.samples {
+        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
+        let function = outermost.and_then(|frame| frame.function.as_deref());
+        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
+            sample.end = StackEnd::Whole;
+        }
+    }
+}
+
+/// Resolves when mapping events are there; never without a source of them.
+async fn mappings_ready(events: Option<&tokio::io::unix::AsyncFd<MappingEvents>>) {
+    let Some(events) = events else { return std::future::pending().await };
+    match events.readable().await {
+        Ok(mut guard) => guard.clear_ready(),
+        Err(error) => {
+            log::warn!("mapping events: {error}");
+            std::future::pending().await
+        }
+    }
+}
+
+async fn ended(exit: Option<&mut Exit>) {
+    match exit {
+        Some(exit) => exit.await,
+        None => std::future::pending().await,
+    }
+}

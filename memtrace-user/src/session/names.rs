@@ -1,0 +1,67 @@
+//! Names of locations: functions for all, lines for what is shown.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+    sync::Arc,
+};
+
+use super::locate::Locator;
+use crate::{
+    profile::{Location, SymbolTable},
+    symbolize::{Detail, Query, Symbolizer},
+};
+
+/// What has been found so far.
+#[derive(Debug)]
+pub struct Names {
+    symbolizer: Symbolizer,
+    table: Arc<SymbolTable>,
+    with_lines: HashSet<Location>,
+}
+
+impl Names {
+    /// Starts the symbolizer's thread.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { symbolizer: Symbolizer::start()?, table: Arc::default(), with_lines: HashSet::new() })
+    }
+
+    /// All names found so far.
+    #[must_use]
+    pub fn table(&self) -> Arc<SymbolTable> {
+        Arc::clone(&self.table)
+    }
+
+    /// Finds the functions of locations that are not known yet.
+    pub async fn find_names(&mut self, locations: impl Iterator<Item = Location>, locator: &Locator) {
+        let fresh: BTreeSet<Location> = locations.filter(|location| !self.table.knows(*location)).collect();
+        self.resolve(fresh, Detail::Names, locator).await;
+    }
+
+    /// Finds lines and inlined functions; returns whether any was looked up.
+    pub async fn find_lines(&mut self, locations: &BTreeSet<Location>, locator: &Locator) -> bool {
+        let fresh: BTreeSet<Location> =
+            locations.iter().copied().filter(|location| !self.with_lines.contains(location)).collect();
+        if fresh.is_empty() {
+            return false;
+        }
+        self.resolve(fresh.clone(), Detail::Lines, locator).await;
+        self.with_lines.extend(fresh);
+        true
+    }
+
+    async fn resolve(&mut self, locations: BTreeSet<Location>, detail: Detail, locator: &Locator) {
+        if locations.is_empty() {
+            return;
+        }
+        let query = |location: Location| Query { location, file: locator.file(location.module) };
+        let answers = self.symbolizer.resolve(locations.into_iter().map(query).collect(), detail).await;
+        let table = Arc::make_mut(&mut self.table);
+        for (location, frames) in answers {
+            table.insert(location, frames);
+        }
+    }
+}

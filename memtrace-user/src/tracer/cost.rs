@@ -1,0 +1,182 @@
+//! What a probe hit costs on this machine, measured: the trap on a function of memtrace's own, and the BPF programs by
+//! the kernel's run statistics while they do their work.
+
+#![expect(unsafe_code, reason = "a function whose first instruction is known")]
+
+use std::{
+    hint::black_box,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::{
+    object::{FLOOR_ENTRY, FLOOR_RETURN, MultiPrograms},
+    syscall::{self, MultiLink, link_multi},
+};
+use crate::process::AddressSpace;
+
+/// Calls in one round, and rounds; the fastest counts, as whatever disturbs a round makes it slower.
+const CALLS: u32 = 200;
+const ROUNDS: u32 = 5;
+
+/// What the traps alone cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrapCost {
+    /// An entry and a return.
+    pub entry_and_return: Duration,
+    /// An entry.
+    pub entry: Duration,
+}
+
+impl TrapCost {
+    /// The time that so many calls of allocating and of freeing functions have spent in traps.
+    #[must_use]
+    pub fn time_of(&self, entries: u64, releases: u64) -> Duration {
+        let times = |cost: Duration, count: u64| cost.as_secs_f64() * f64_of(count);
+        let seconds = times(self.entry_and_return, entries) + times(self.entry, releases);
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of events, shown with three digits")]
+const fn f64_of(count: u64) -> f64 {
+    count as f64
+}
+
+/// Programs that do nothing, to measure with. Owned, so that measuring can go on beside everything else.
+#[derive(Debug)]
+pub struct CostMeasurement {
+    entry: OwnedFd,
+    exit: OwnedFd,
+}
+
+impl CostMeasurement {
+    /// With the programs of the object; `None` when they are not loaded or descriptors are short.
+    #[must_use]
+    pub fn new(programs: &MultiPrograms) -> Option<Self> {
+        let clone = |name| programs.get(name)?.try_clone().ok();
+        Some(Self { entry: clone(FLOOR_ENTRY)?, exit: clone(FLOOR_RETURN)? })
+    }
+
+    /// Measures; takes some milliseconds, and some ten more to remove the probes. `None` where the kernel refuses.
+    #[must_use]
+    pub fn run(&self) -> Option<TrapCost> {
+        let (path, offset) = place_of_target()?;
+        let link = |program: &OwnedFd, at_return| {
+            let link = MultiLink { path: &path, offsets: &[offset], cookies: &[0], pid: std::process::id(), at_return };
+            link_multi(program.as_fd(), &link).inspect_err(|error| log::info!("cost not measured: {error}")).ok()
+        };
+        let bare = time_a_call();
+        let on_entry = link(&self.entry, false)?;
+        let entry = time_a_call().saturating_sub(bare);
+        let on_return = link(&self.exit, true)?;
+        let entry_and_return = time_a_call().saturating_sub(bare);
+        drop((on_entry, on_return));
+        log::debug!("a trap costs {entry:?}, with its return {entry_and_return:?}");
+        Some(TrapCost { entry_and_return, entry })
+    }
+}
+
+/// The file of this program and the offset of [`target`] in it.
+fn place_of_target() -> Option<(PathBuf, u64)> {
+    let mut space = AddressSpace::of_pid(std::process::id()).ok()?;
+    space.refresh().ok()?;
+    let address = target as *const () as u64;
+    // `locate` takes return addresses, which are looked up one byte before.
+    let location = space.locate(address + 1)?;
+    space.file(location.module)?;
+    Some(("/proc/self/exe".into(), location.offset - 1))
+}
+
+fn time_a_call() -> Duration {
+    let round = || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            black_box(target)();
+        }
+        start.elapsed() / CALLS
+    };
+    (0..ROUNDS).map(|_| round()).min().unwrap_or_default()
+}
+
+/// Begins with an instruction that the kernel emulates, as the places chosen in allocators do.
+#[cfg(target_arch = "x86_64")]
+#[unsafe(naked)]
+extern "C" fn target() {
+    core::arch::naked_asm!("push rbp", "pop rbp", "ret")
+}
+
+/// Begins with an instruction that the kernel simulates.
+#[cfg(target_arch = "aarch64")]
+#[unsafe(naked)]
+extern "C" fn target() {
+    core::arch::naked_asm!("b 2f", "2:", "ret")
+}
+
+/// The kernel's run statistics of some programs over a stretch of time. Keeping them costs the programs some 20 ns a
+/// run, so they are kept now and then only.
+#[derive(Debug)]
+pub struct RunStatistics {
+    /// The statistics are kept while this is open.
+    enabled: OwnedFd,
+    before: Runs,
+}
+
+/// Runs and their time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// How often the programs ran.
+    pub count: u64,
+    /// How long in all.
+    pub time: Duration,
+}
+
+impl RunStatistics {
+    /// Begins; `None` where the kernel refuses.
+    #[must_use]
+    pub fn begin(programs: &MultiPrograms) -> Option<Self> {
+        let enabled = syscall::enable_run_statistics().ok()?;
+        Some(Self { enabled, before: runs_of(programs) })
+    }
+
+    /// Ends; the runs since the beginning.
+    #[must_use]
+    pub fn end(self, programs: &MultiPrograms) -> Runs {
+        let after = runs_of(programs);
+        drop(self.enabled);
+        Runs { count: after.count.saturating_sub(self.before.count), time: after.time.saturating_sub(self.before.time) }
+    }
+}
+
+fn runs_of(programs: &MultiPrograms) -> Runs {
+    let stats = programs.values().filter_map(|program| syscall::run_statistics(program.as_fd()).ok());
+    stats.fold(Runs::default(), |sum, (count, nanoseconds)| Runs {
+        count: sum.count + count,
+        time: sum.time + Duration::from_nanos(nanoseconds),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The time of many hits is the sum of their costs.
+    #[test]
+    fn costs_add_up() {
+        let cost = TrapCost { entry_and_return: Duration::from_nanos(400), entry: Duration::from_nanos(200) };
+        assert_eq!(cost.time_of(1_000_000, 500_000), Duration::from_millis(500));
+    }
+
+    /// The function to measure with is found in this program's own file, at its first byte.
+    #[test]
+    fn target_is_found_in_the_own_file() {
+        use std::os::unix::fs::FileExt as _;
+        let (path, offset) = place_of_target().expect("the own program is mapped");
+        let mut bytes = [0; 4];
+        std::fs::File::open(path).and_then(|file| file.read_exact_at(&mut bytes, offset)).expect("readable");
+        if cfg!(target_arch = "x86_64") {
+            assert_eq!(bytes[..3], [0x55, 0x5d, 0xc3]);
+        }
+    }
+}
