@@ -1,0 +1,5 @@
+//! Real processes under tracing, with exact expectations. Needs root: `cargo xtask test` sees to it.
+
+mod support;
+
+mod smoke;
