@@ -56,6 +56,7 @@ impl ProbedFile {
 
 /// Probes in place; dropping it removes them.
 #[derive(Debug)]
+#[expect(dead_code, reason = "held to be dropped")]
 pub enum ProbeLinks {
     /// A descriptor for each program.
     Multi(Vec<OwnedFd>),
