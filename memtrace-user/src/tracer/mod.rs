@@ -1,5 +1,7 @@
 //! Loads the BPF programs, places probes, and reads the maps. The only place that uses aya.
 
+#[cfg(feature = "bpf-log")]
+mod bpf_log;
 mod cost;
 mod error;
 mod events;
@@ -95,6 +97,8 @@ impl Tracer {
         let live = live_table(&ebpf)?;
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        #[cfg(feature = "bpf-log")]
+        bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
         Ok(Self { links: Vec::new(), multi, reader: Reader::new(maps), live, cursors, ebpf, started: Instant::now() })
     }
