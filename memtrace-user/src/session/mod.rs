@@ -217,7 +217,8 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(()) => self.info.allocators.push(file.name),
+                Ok(true) => self.info.allocators.push(file.name),
+                Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }
         }
