@@ -10,3 +10,4 @@ pub mod live;
 pub mod loss;
 pub mod process;
 pub mod site;
+pub mod unwind;

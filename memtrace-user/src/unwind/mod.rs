@@ -1,0 +1,1 @@
+//! From `.eh_frame` to the tables that the stack walker reads.
