@@ -65,6 +65,16 @@ pub mod rule {
     }
 }
 
+/// Ways to follow a stack.
+pub mod mode {
+    /// By frame pointers alone.
+    pub const FRAME_POINTER: u32 = 0;
+    /// By tables, and by frame pointer where a file has none.
+    pub const AUTO: u32 = 1;
+    /// By tables alone.
+    pub const TABLES: u32 = 2;
+}
+
 /// Executable mappings of all processes together; a process has a run of them.
 pub const MAPPINGS: u32 = 1 << 15;
 

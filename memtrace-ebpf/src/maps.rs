@@ -15,6 +15,7 @@ use memtrace_common::{
     loss,
     process::{ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
+    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, SEGMENTS as TABLE_SEGMENTS, mode},
 };
 
 use crate::thread::Thread;
@@ -26,6 +27,10 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 /// Blocks below this many bytes are not recorded.
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
+
+/// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
+#[unsafe(no_mangle)]
+pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
 
 /// Traced processes by thread group id in the initial pid namespace.
 #[map]
@@ -61,6 +66,20 @@ pub static LIVE: btf_maps::ArrayOfMaps<btf_maps::Array<Bucket, 1, SEGMENT_FLAGS>
 /// The segments of `LIVE`.
 #[map]
 pub static LIVE_SEGMENTS: Array<SegmentRecord> = Array::with_max_entries(SEGMENTS, BPF_F_MMAPABLE);
+
+/// Unwind tables; see `memtrace_common::unwind`. User space puts the segments in.
+#[btf_map]
+pub static UNWIND_TABLES: btf_maps::ArrayOfMaps<btf_maps::Array<u64, 1, SEGMENT_FLAGS>, { TABLE_SEGMENTS as usize }> =
+    btf_maps::ArrayOfMaps::new();
+
+/// Executable mappings of the traced processes.
+#[map]
+pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUNT, BPF_F_MMAPABLE);
+
+/// Rules found of late, by code address: the key mixed with the rule, and the rule, so that a torn pair never matches.
+#[map]
+pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, 0);
+pub const RULE_CACHE_BITS: u32 = 14;
 
 /// What was not recorded, by reason.
 #[map]

@@ -35,6 +35,50 @@ pub struct Pending {
     pub chained: u64,
 }
 
+/// State of a walk by unwind tables. In map memory, not on the BPF stack: the verifier knows nothing of values that it
+/// reads back from a map, so its states of the loop converge at once.
+#[repr(C)]
+pub struct Unwind {
+    /// Instruction pointer of the frame looked at: a return address, except in a frame interrupted by a signal.
+    pub instruction: u64,
+    /// Its stack pointer.
+    pub stack: u64,
+    /// Its frame pointer register.
+    pub frame: u64,
+    /// 1 when `instruction` is a return address, and so lies behind its call.
+    pub behind_call: u64,
+    /// Running hash over the frames.
+    pub hash: u64,
+    /// Why the walk ended.
+    pub end: u64,
+    /// First address of the copy of the stack, and its bytes.
+    pub window_start: u64,
+    /// See `window_start`.
+    pub window_length: u64,
+    /// Part of the rule cache's key that names the process and its mapping list.
+    pub cache_key: u64,
+    /// The mapping list, see `memtrace_common::unwind::mapping_list`.
+    pub mappings: u64,
+    /// The mapping found last: its first address, bytes, table base, segment and first word, index words.
+    pub mapping_start: u64,
+    /// See `mapping_start`.
+    pub mapping_length: u64,
+    /// See `mapping_start`.
+    pub base: u64,
+    /// See `mapping_start`: segment in the upper half.
+    pub table: u64,
+    /// See `mapping_start`.
+    pub chunks: u64,
+    /// Bounds, key and result of a binary search.
+    pub low: u64,
+    /// See `low`.
+    pub high: u64,
+    /// See `low`.
+    pub wanted: u64,
+    /// See `low`.
+    pub found: u64,
+}
+
 /// State of one thread.
 #[repr(C)]
 pub struct Thread {
@@ -48,6 +92,8 @@ pub struct Thread {
     pub frame_count: u64,
     /// See `stack::forget`.
     pub forgotten: u64,
+    /// A walk by unwind tables.
+    pub unwind: Unwind,
     /// Return addresses of the walk under way, innermost first.
     pub frames: [u64; FRAME_PLACES],
     /// Copy of the top of the stack.
