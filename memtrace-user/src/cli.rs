@@ -85,12 +85,28 @@ pub struct TracingArgs {
     /// Most frames to record of each call stack.
     #[arg(long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u32).range(1..=127))]
     pub max_frames: u32,
+    /// How call stacks are followed: by unwind tables and, where there are none, frame pointers (auto); by frame pointers
+    /// alone (fp); by unwind tables alone (dwarf).
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub unwind: UnwindArg,
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
+}
+
+/// [`crate::tracer::UnwindMode`] as it is written on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnwindArg {
+    /// By unwind tables, and by frame pointer in code without one.
+    #[default]
+    Auto,
+    /// By frame pointers alone.
+    Fp,
+    /// By unwind tables alone.
+    Dwarf,
 }
 
 /// A kernel feature that has a fall-back.

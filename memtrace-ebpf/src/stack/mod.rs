@@ -30,7 +30,7 @@ pub fn opaque(mut value: u64) -> u64 {
 #[inline(always)]
 pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
-    let walked = if UNWIND_MODE.load() == mode::FRAME_POINTER || process.mapping_list == 0 {
+    let walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))
     } else {
         unwind::walk(thread, slot, process, registers)

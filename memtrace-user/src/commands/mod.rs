@@ -12,9 +12,9 @@ use std::process::ExitCode;
 
 pub use self::errors::describe;
 use crate::{
-    cli::{Cli, Command, Feature, TracingArgs},
+    cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::IgnoredSignals,
-    tracer::TracerOptions,
+    tracer::{TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -43,6 +43,11 @@ impl From<&TracingArgs> for TracerOptions {
         Self {
             max_frames: arguments.max_frames,
             min_size: arguments.min_size,
+            unwind: match arguments.unwind {
+                UnwindArg::Auto => UnwindMode::Auto,
+                UnwindArg::Fp => UnwindMode::FramePointer,
+                UnwindArg::Dwarf => UnwindMode::Tables,
+            },
             without_multi: arguments.without.contains(&Feature::Multi),
         }
     }

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use super::{Session, locate::Locator, meter::OwnUse, names::Names};
+use super::{Session, locate::Locator, meter::OwnUse, names::Names, unwinding};
 use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
@@ -71,7 +71,10 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         tracer.place_probes(&allocator.probes, pid)?;
     }
     let host_tgid = target.host_tgid();
-    let slot = tracer.trace_process(host_tgid)?;
+    let slot = tracer.new_slot()?;
+    // Before the first call is recorded, so that its stack is whole.
+    unwinding::prepare(&mut tracer, &mut locator, slot);
+    tracer.trace_process(host_tgid, slot)?;
     let exit = exit_of(&target)?;
     let info = ProcessInfo {
         pid,
@@ -95,6 +98,7 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         exit: Some(exit),
         previous: None,
         unnamed: None,
+        building: None,
         stage: super::Stage::Running,
     })
 }

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::unwinding::{WantedTable, file_id};
 use crate::{
-    process::{AddressSpace, MappedFile, MappingEvent},
+    process::{AddressSpace, MappedFile, MappingEvent, Region},
     profile::{CallStack, Location, ModuleId, Modules, RawProfile, RawStack, StackEnd, StackSample},
-    tracer::{ProbePlan, ProbedFile},
+    tracer::{CodeMapping, ProbePlan, ProbedFile},
 };
 
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
@@ -34,13 +35,15 @@ pub struct Locator {
     /// Files that have been looked at for allocators.
     examined: HashSet<(u64, u64)>,
     refreshed: Option<Instant>,
+    /// The mappings may differ from what the stack walker has been told.
+    changed: bool,
 }
 
 impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace) -> Self {
-        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None }
+        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
     }
 
     /// The samples of a raw profile.
@@ -70,6 +73,7 @@ impl Locator {
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
+        self.changed = true;
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
         }
@@ -78,6 +82,7 @@ impl Locator {
     /// Takes in a mapping event.
     pub fn apply(&mut self, event: &MappingEvent) {
         self.space.apply(event);
+        self.changed = true;
     }
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
@@ -85,6 +90,38 @@ impl Locator {
         if !has_events {
             self.refresh();
         }
+    }
+
+    /// Whether mappings may have changed since the last call.
+    pub const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
+    }
+
+    /// Makes the next [`Self::take_changed`] say yes.
+    pub const fn set_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// The executable mappings, for the stack walker.
+    #[must_use]
+    pub fn code_mappings(&self) -> Vec<CodeMapping> {
+        let mut ids = HashMap::new();
+        let mut id =
+            |module| *ids.entry(module).or_insert_with(|| self.space.file(module).and_then(|file| file_id(file)));
+        let mapping = |region: &Region| CodeMapping {
+            start: region.start,
+            end: region.end,
+            file_offset: region.file_offset,
+            file: id(region.module),
+        };
+        self.space.regions().map(mapping).collect()
+    }
+
+    /// Mapped files, for unwind tables.
+    pub fn mapped_code(&self) -> impl Iterator<Item = WantedTable> {
+        self.space.files().iter().filter_map(|mapped| {
+            Some(WantedTable { file: Arc::clone(mapped.file.as_ref()?), path: mapped.path.to_string() })
+        })
     }
 
     /// Names of the mapped files.

@@ -8,6 +8,7 @@ mod launch;
 mod locate;
 mod meter;
 mod names;
+mod unwinding;
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +18,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Interval, MissedTickBehavior, interval_at},
+};
 
 pub use self::{
     attach::{AttachError, attach},
@@ -28,7 +32,7 @@ use crate::{
     process::{MappingEvents, TargetProcess},
     profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
     readable::Readable,
-    tracer::{Events, Tracer, TracerEvent},
+    tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
 /// The end of the process, as whoever started the session watches it.
@@ -80,6 +84,8 @@ pub struct Session {
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
     unnamed: Option<Profile>,
+    /// Unwind tables in the making.
+    building: Option<JoinHandle<Vec<FileTable>>>,
     stage: Stage,
 }
 
@@ -116,6 +122,7 @@ impl Session {
                 biased;
                 event = self.events.next() => if self.handle(event?) { return Ok(Update::Exec) },
                 () = mappings_ready(self.mapping_events.as_ref()) => self.take_mappings(),
+                tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
@@ -174,6 +181,7 @@ impl Session {
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         let samples = self.locator.samples(&raw);
+        self.follow_mappings();
         Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
@@ -211,6 +219,8 @@ impl Session {
         self.locator.follow_exec(self.mapping_events.is_some());
         self.target = TargetProcess::open(self.info.pid).ok();
         self.probe_new_allocators();
+        self.locator.set_changed();
+        self.follow_mappings();
     }
 
     /// Places probes in allocators that are mapped and not probed yet.
@@ -230,6 +240,33 @@ impl Session {
                 self.locator.apply(&event);
             }
         }
+        self.follow_mappings();
+    }
+
+    /// Tells the stack walker what is mapped now, and has tables built that it lacks.
+    fn follow_mappings(&mut self) {
+        let Some(store) = self.tracer.unwind_store() else { return };
+        if !self.locator.take_changed() {
+            return;
+        }
+        if self.slot != 0 {
+            store.publish(self.slot, self.locator.code_mappings());
+        }
+        let wanted = unwinding::unknown(store, self.locator.mapped_code());
+        if self.building.is_none() && !wanted.is_empty() {
+            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
+        }
+    }
+
+    fn take_tables(&mut self, tables: Vec<FileTable>) {
+        self.building = None;
+        if let Some(store) = self.tracer.unwind_store()
+            && let Err(error) = store.add(tables)
+        {
+            log::warn!("unwind tables: {error}");
+        }
+        self.locator.set_changed();
+        self.follow_mappings();
     }
 
     fn end(&mut self) {
@@ -269,6 +306,14 @@ async fn mappings_ready(source: Option<&MappingSource>) {
     if let Err(error) = source.readable.wait().await {
         log::warn!("mapping events: {error}");
         std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves when tables are built; never without any in the making.
+async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
+    match building {
+        Some(task) => task.await.unwrap_or_default(),
+        None => std::future::pending().await,
     }
 }
 

@@ -14,6 +14,7 @@ mod plan;
 pub mod probe_point;
 mod read;
 mod syscall;
+mod unwind_store;
 
 use std::{
     collections::HashSet,
@@ -31,6 +32,7 @@ use memtrace_common::{
     loss,
     process::{NO_SLOT, ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, SITES},
+    unwind::{MAPPINGS, mode},
 };
 
 pub use self::{
@@ -40,6 +42,7 @@ pub use self::{
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
     plan::{PlannedProbe, ProbePlan},
+    unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
     links::ProbeLinks,
@@ -62,8 +65,39 @@ pub struct TracerOptions {
     pub max_frames: u32,
     /// Blocks of fewer bytes are not recorded.
     pub min_size: u64,
+    /// How stacks are followed.
+    pub unwind: UnwindMode,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
+}
+
+/// How stacks are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnwindMode {
+    /// By unwind tables, and by frame pointer in code without one; by frame pointers alone where the kernel lacks
+    /// `bpf_loop` (5.17).
+    #[default]
+    Auto,
+    /// By frame pointers alone.
+    FramePointer,
+    /// By unwind tables alone.
+    Tables,
+}
+
+impl UnwindMode {
+    /// The constant of `memtrace_common::unwind::mode`, for this kernel.
+    fn for_kernel(self) -> u32 {
+        let wanted = match self {
+            Self::FramePointer => return mode::FRAME_POINTER,
+            Self::Auto => mode::AUTO,
+            Self::Tables => mode::TABLES,
+        };
+        if features::has_bpf_loop() {
+            return wanted;
+        }
+        log::warn!("this kernel lacks bpf_loop (5.17): stacks are followed by frame pointers alone");
+        mode::FRAME_POINTER
+    }
 }
 
 /// BPF programs in the kernel, and the probes that run them.
@@ -75,6 +109,7 @@ pub struct Tracer {
     /// Device and inode of the files that are probed.
     probed: HashSet<(u64, u64)>,
     reader: Reader,
+    unwind: Option<UnwindStore>,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -88,7 +123,8 @@ impl Tracer {
     /// [`TracerError`] with what is missing or was refused.
     pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
         check_requirements()?;
-        let mut ebpf = object::load(options)?;
+        let unwind_mode = options.unwind.for_kernel();
+        let mut ebpf = object::load(options, unwind_mode)?;
         let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
         cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
         let maps = Maps {
@@ -98,6 +134,7 @@ impl Tracer {
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
         };
         let live = live_table(&ebpf)?;
+        let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
         #[cfg(feature = "bpf-log")]
@@ -108,6 +145,7 @@ impl Tracer {
             probed: HashSet::new(),
             multi,
             reader: Reader::new(maps),
+            unwind,
             live,
             cursors,
             ebpf,
@@ -134,17 +172,28 @@ impl Tracer {
         Ok(true)
     }
 
-    /// Begins to record a process, named by its id in the initial pid namespace. Returns its slot.
+    /// Takes a slot for a process.
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`] when there is none left.
+    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
+        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
+        slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))
+    }
+
+    /// Begins to record a process, named by its id in the initial pid namespace, in a slot of its own.
     ///
     /// # Errors
     /// [`TracerError::Setup`].
-    pub fn trace_process(&mut self, host_tgid: u32) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        let slot = slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))?;
-        self.set_target(host_tgid, Target { slot, from_exec: 0 })?;
+    pub fn trace_process(&mut self, host_tgid: u32, slot: u32) -> Result<(), TracerError> {
         self.started = Instant::now();
-        Ok(slot)
+        self.set_target(host_tgid, Target { slot, from_exec: 0 })
+    }
+
+    /// Where unwind tables go; `None` when stacks are followed by frame pointers alone.
+    pub const fn unwind_store(&mut self) -> Option<&mut UnwindStore> {
+        self.unwind.as_mut()
     }
 
     /// Records a process from its next `exec` on; the slot comes with [`TracerEvent::Exec`].
@@ -231,7 +280,8 @@ impl Tracer {
         let maps = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let fixed: u64 = maps.iter().filter_map(|name| object::map_memory(&self.ebpf, name)).sum();
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).bytes();
-        fixed + live + threads * THREAD_STATE_BYTES
+        let unwind = self.unwind.as_ref().map_or(0, UnwindStore::bytes);
+        fixed + live + unwind + threads * THREAD_STATE_BYTES
     }
 }
 
@@ -249,6 +299,13 @@ fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
     let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
     let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
     LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+}
+
+fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
+    let setup = TracerError::setup("unwind tables");
+    let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
+    let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
+    Ok(UnwindStore::new(outer, mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?))
 }
 
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.

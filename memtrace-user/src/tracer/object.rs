@@ -31,14 +31,15 @@ pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].
 pub const FLOOR_RETURN: &str = "floor_return";
 
-/// Loads the object and makes its maps.
+/// Loads the object and makes its maps. `unwind_mode` is a constant of `memtrace_common::unwind::mode`.
 ///
 /// # Errors
 /// [`TracerError`] with what the kernel refused.
-pub fn load(options: &TracerOptions) -> Result<Ebpf, TracerError> {
+pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerError> {
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
+    loader.override_global("UNWIND_MODE", &unwind_mode, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
     loader.load(OBJECT).map_err(|error| {
         let release = features::kernel_release();
