@@ -10,6 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, RingBuf},
 };
 use memtrace_common::{
+    copy,
     event::Event,
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
@@ -84,6 +85,10 @@ pub const RULE_CACHE_BITS: u32 = 14;
 /// What was not recorded, by reason.
 #[map]
 pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPABLE);
+
+/// Stacks to be followed by user space; see `memtrace_common::copy`.
+#[map]
+pub static STACK_COPIES: RingBuf = RingBuf::with_byte_size(copy::RING_BYTES, 0);
 
 /// Events for user space.
 #[map]

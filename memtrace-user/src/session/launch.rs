@@ -111,7 +111,8 @@ pub fn launch(
     let code = code_of(&paths);
     let mut tracer = Tracer::load(options)?;
     let events = tracer.take_events()?;
-    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
     let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
     for (_, file) in &allocators {
         tracer.place_probes(file, pid)?;
