@@ -4,8 +4,11 @@
 /// Bytes of a stack that are copied at most.
 pub const STACK_BYTES: u32 = 8192;
 
-/// Bytes of the ring buffer: some 500 copies.
+/// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
 pub const RING_BYTES: u32 = 4 << 20;
+
+/// The same for a command that is started: it allocates while all its mappings are new.
+pub const START_RING_BYTES: u32 = 32 << 20;
 
 /// What precedes the bytes of the stack.
 #[derive(Debug, Clone, Copy, Default)]

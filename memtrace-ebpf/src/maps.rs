@@ -33,6 +33,10 @@ pub static MIN_SIZE: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
 
+/// Size of `STACK_COPIES` in bytes.
+#[unsafe(no_mangle)]
+pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
+
 /// Traced processes by thread group id in the initial pid namespace.
 #[map]
 pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(SLOTS, 0);

@@ -3,10 +3,14 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query};
-use memtrace_common::copy::{CopyHeader, RING_BYTES, STACK_BYTES};
+use memtrace_common::copy::{CopyHeader, STACK_BYTES};
 
 use super::{mix, opaque};
-use crate::{maps::STACK_COPIES, registers::Registers, thread::Thread};
+use crate::{
+    maps::{COPY_RING_BYTES, STACK_COPIES},
+    registers::Registers,
+    thread::Thread,
+};
 
 /// `BPF_RB_AVAIL_DATA`: bytes that user space has not taken yet.
 const AVAILABLE: u64 = 0;
@@ -20,7 +24,7 @@ pub fn take(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
     let ring = (&raw const STACK_COPIES).cast_mut().cast::<c_void>();
     // SAFETY: asks for a number. Two records are left as a margin for other CPUs that copy at the same time.
     let waiting = unsafe { bpf_ringbuf_query(ring, AVAILABLE) };
-    if waiting + 4 * u64::from(STACK_BYTES) > u64::from(RING_BYTES) {
+    if waiting + 4 * u64::from(STACK_BYTES) > u64::from(COPY_RING_BYTES.load()) {
         return 0;
     }
     let stack = registers.stack_pointer();

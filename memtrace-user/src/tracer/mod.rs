@@ -69,6 +69,8 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
+    /// The process is started for tracing, so that all its mappings will be new.
+    pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
 }
