@@ -106,10 +106,21 @@ impl Tracer {
     /// [`TracerError::Attach`], [`TracerError::ProcessEnded`].
     pub fn place_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
             None => links::attach_perf(&mut self.ebpf, file, pid)?,
         };
         self.links.push(links);
+        Ok(())
+    }
+
+    /// Places probes that do nothing where [`Self::place_probes`] would place its own.
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`]; [`TracerError::Setup`] without uprobe-multi links.
+    pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+        let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
+        let programs = self.multi.as_ref().ok_or_else(missing)?;
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
         Ok(())
     }
 
