@@ -23,8 +23,9 @@ LEVEL(zero)
 LEVEL(one)
 
 int main(int count, char **arguments) {
-    static char buffer[BUFSIZ];
-    setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
+    static char buffers[2][BUFSIZ];
+    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
+    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
     unsigned long blocks = count == 3 ? strtoul(arguments[1], NULL, 10) : 0;
     unsigned long stacks = count == 3 ? strtoul(arguments[2], NULL, 10) : 0;
     if (blocks == 0 || stacks == 0 || stacks >= 1UL << LEVELS) {
@@ -32,7 +33,8 @@ int main(int count, char **arguments) {
         return 2;
     }
     printf("ready %d\n", (int)getpid());
-    if (getchar() == EOF)
+    char line[128];
+    if (!fgets(line, sizeof line, stdin))
         return 1;
     for (unsigned long i = 0; i < blocks; i++)
         if (!zero(i % stacks, LEVELS, 16 + i % 48)) {
@@ -40,6 +42,7 @@ int main(int count, char **arguments) {
             return 1;
         }
     printf("done\n");
-    getchar();
+    if (!fgets(line, sizeof line, stdin))
+        return 0;
     return 0;
 }

@@ -36,11 +36,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let kernel = Kernel::of(&memtrace.child)?;
     println!("memtrace's own memory with {blocks} live blocks and {stacks} call stacks, in MiB\n");
     print!("{}", table(report, &kernel)?.text());
-    for label in ["Live ", "Stacks ", "Losses ", "LOSSES "] {
-        if let Some(line) = report.iter().find(|line| line.starts_with(label)) {
-            println!("{line}");
-        }
-    }
+    println!("\nThe report that states it:\n{}", report.join("\n"));
     Ok(())
 }
 

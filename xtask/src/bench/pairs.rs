@@ -10,9 +10,11 @@ use super::table::Table;
 use crate::process::say;
 
 /// Pairs of a batch. Long enough for the clock, short enough that some batches are not disturbed.
-const PAIRS: u32 = 10_000;
-/// Batches; the fastest counts, as whatever disturbs a batch makes it slower.
-const BATCHES: u32 = 20;
+const PAIRS: u32 = 1000;
+/// Milliseconds of CPU time in which batches are run; the fastest counts, as whatever disturbs one makes it slower.
+const TIME: u32 = 300;
+/// The same before the measurement.
+const WARM_UP: u32 = 20;
 
 /// A row of ratios: one contender over another.
 const RATIOS: [(&str, &str, &str); 2] = [("memtrace / floor", EXACT, FLOOR), ("memtrace / memleak", EXACT, MEMLEAK)];
@@ -51,24 +53,24 @@ fn measure(bench: &Bench, contender: &Contender) -> Result<Vec<f64>> {
     let mut program = Program::start(&bench.cpus, "pairs", &[])?;
     let mut tracer = contender.attach(bench, program.pid())?;
     for depth in &bench.arguments.depths {
-        fastest(&mut program, *depth, 1)?;
+        fastest(&mut program, *depth, WARM_UP)?;
     }
     tracer.settle()?;
-    bench.arguments.depths.iter().map(|depth| fastest(&mut program, *depth, BATCHES)).collect()
+    bench.arguments.depths.iter().map(|depth| fastest(&mut program, *depth, TIME)).collect()
 }
 
-fn fastest(program: &mut Program, depth: u32, batches: u32) -> Result<f64> {
-    program.order(&format!("{depth} {PAIRS} {batches}"))?;
+/// Nanoseconds of CPU time per pair in the fastest batch.
+fn fastest(program: &mut Program, depth: u32, milliseconds: u32) -> Result<f64> {
+    program.order(&format!("{depth} {PAIRS} {milliseconds}"))?;
     let line = program.line()?;
-    let times: Result<Vec<f64>, _> = line.split(' ').map(str::parse).collect();
-    let times = times.with_context(|| format!("the traced program says `{line}`"))?;
-    times.into_iter().min_by(f64::total_cmp).context("the traced program gives no times")
+    let fastest = line.split(' ').nth(1).and_then(|word| word.parse().ok());
+    fastest.with_context(|| format!("the traced program says `{line}`"))
 }
 
 fn print(bench: &Bench, measured: &[Measured]) {
     println!(
-        "A malloc+free pair of 100 bytes, in ns: fastest of {BATCHES} batches of {PAIRS}; median of {} interleaved \
-         rounds (lowest–highest)\n",
+        "A malloc+free pair of 100 bytes, in ns of CPU time: fastest batch of {PAIRS} pairs in {TIME} ms; median of {} \
+         interleaved rounds (lowest–highest)\n",
         bench.arguments.rounds
     );
     let depths = &bench.arguments.depths;

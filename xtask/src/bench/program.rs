@@ -35,8 +35,9 @@ pub fn build() -> Result<()> {
         bail!("cc knows no libc.so.6: the benchmark needs glibc");
     }
     // Removed first: a program that still runs from a former benchmark keeps its file.
-    let _ = fs::remove_file(library());
-    fs::copy(found, library()).with_context(|| format!("cannot copy {}", found.display()))?;
+    let library = library_dir().join("libc.so.6");
+    let _ = fs::remove_file(&library);
+    fs::copy(found, library).with_context(|| format!("cannot copy {}", found.display()))?;
     Ok(())
 }
 
@@ -44,13 +45,9 @@ fn dir() -> PathBuf {
     workspace::target_dir().join("bench")
 }
 
-fn library_dir() -> PathBuf {
+/// Where the C library lies that the programs run with.
+pub fn library_dir() -> PathBuf {
     dir().join("lib")
-}
-
-/// The C library that the programs run with.
-pub fn library() -> PathBuf {
-    library_dir().join("libc.so.6")
 }
 
 /// A running program; killed when dropped.
