@@ -14,8 +14,9 @@ pub const FIRST_SEGMENT_BITS: u32 = 15;
 /// and the verifier walks each try.
 pub const SEGMENT_GROWTH_BITS: u32 = 2;
 
-/// Buckets that an entry may lie in.
-pub const PROBES: u32 = 4;
+/// Buckets that an entry may lie in: pairs of neighbours, the pairs anywhere. With two pairs, the first block finds all
+/// of its buckets full when 40 % of the entries are taken; with four, at 55 to 65 %.
+pub const PROBES: u32 = 8;
 
 /// Entries in a bucket.
 pub const BUCKET_ENTRIES: usize = 5;

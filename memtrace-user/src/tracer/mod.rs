@@ -73,6 +73,8 @@ pub struct Tracer {
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
+    /// Kernel memory of the event ring, which has been handed out.
+    ring_bytes: u64,
     started: Instant,
 }
 
@@ -96,7 +98,16 @@ impl Tracer {
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
         let live = Arc::new(Mutex::new(live));
-        Ok(Self { links: Vec::new(), multi, reader: Reader::new(maps), live, cursors, ebpf, started: Instant::now() })
+        Ok(Self {
+            links: Vec::new(),
+            multi,
+            reader: Reader::new(maps),
+            live,
+            cursors,
+            ebpf,
+            ring_bytes: 0,
+            started: Instant::now(),
+        })
     }
 
     /// Places the probes of a file in one process. They run at once, but nothing is recorded before
@@ -159,6 +170,7 @@ impl Tracer {
     /// [`TracerError::Setup`].
     pub fn take_events(&mut self) -> Result<Events, TracerError> {
         let setup = TracerError::setup("events");
+        self.ring_bytes = object::map_memory(&self.ebpf, "EVENTS").unwrap_or(0);
         let map = self.ebpf.take_map("EVENTS").ok_or_else(|| setup("the events are taken".into()))?;
         let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
         Events::new(ring).map_err(|error| setup(Box::new(error)))
@@ -220,8 +232,15 @@ impl Tracer {
     pub fn bpf_memory(&self, threads: u64) -> u64 {
         let maps = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let fixed: u64 = maps.iter().filter_map(|name| object::map_memory(&self.ebpf, name)).sum();
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).bytes();
-        fixed + live + threads * THREAD_STATE_BYTES
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).segment_bytes();
+        fixed + self.ring_bytes + live + threads * THREAD_STATE_BYTES
+    }
+
+    /// Bytes of BPF maps that this process sees as memory: the kernel counts them as resident in it, too.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).mapped_bytes();
+        live + self.reader.mapped_bytes() + self.cursors.bytes()
     }
 }
 
