@@ -14,12 +14,12 @@ use memtrace_common::live::{
 
 use super::{mapped::MappedArray, syscall};
 
-/// The part of all entries, in percent, beyond which a warning is heeded. Warnings come at about 38 %, the first loss at
+/// The part of all entries, in percent, beyond which a warning is heeded. Warnings come at about 35 %, the first loss at
 /// about 55 %: what lies between must last until the segment is there. Below, a warning is chance.
 const FULL_PERCENT: u64 = 25;
 
 /// Spills that make a warning: one in so many buckets.
-const WARN_AT: u32 = 512;
+const WARN_AT: u32 = 2048;
 
 /// The table. Owns the segments' maps.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl LiveTable {
         let newest = self.newest();
         let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
         let buckets = self.segments[newest as usize].1.entries() as u64;
-        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 8);
+        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 256);
         Ok(())
     }
 
