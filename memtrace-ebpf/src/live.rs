@@ -36,8 +36,7 @@ fn hash_of(key: u64) -> u64 {
 /// The bucket to try at the n-th probe: pairs of neighbours, whose cache lines are fetched together.
 #[inline(always)]
 fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
-    const PAIRS: [u32; PROBES as usize / 2] = [0, 23, 43, 54];
-    let half = hash.rotate_left(PAIRS[probe as usize / 2]) >> 32;
+    let half = hash.rotate_left(probe / 2 * 21) >> 32;
     ((half ^ u64::from(probe & 1)) & mask) as u32
 }
 
