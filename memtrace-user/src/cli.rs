@@ -34,6 +34,18 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
+    /// `cargo xtask bench` compares with.
+    #[command(hide = true)]
+    Floor(FloorArgs),
+}
+
+/// Arguments of `floor`.
+#[derive(Debug, Args)]
+pub struct FloorArgs {
+    /// The process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
 }
 
 /// Arguments of `attach`.

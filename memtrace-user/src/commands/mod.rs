@@ -2,6 +2,7 @@
 
 mod attach;
 mod errors;
+mod floor;
 mod live;
 mod logging;
 mod plain;
@@ -31,6 +32,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, ignored).await,
+            Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
     // A thread that waits for a command which outlives the tracing must not be waited for.

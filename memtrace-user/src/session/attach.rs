@@ -4,7 +4,13 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use super::{Session, locate::Locator, meter::OwnUse, names::Names, unwinding};
+use super::{
+    Session,
+    locate::{FoundAllocator, Locator},
+    meter::OwnUse,
+    names::Names,
+    unwinding,
+};
 use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
@@ -57,14 +63,7 @@ impl AttachError {
 /// [`AttachError`], each with a hint.
 pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
     check_requirements()?;
-    let target = TargetProcess::open(pid)?;
-    let mut space = AddressSpace::new(&target)?;
-    space.refresh()?;
-    let mut locator = Locator::new(space);
-    let allocators = locator.new_allocators();
-    if allocators.is_empty() {
-        return Err(AttachError::NoAllocator { pid, looked_at: names_of(locator.examined_paths()) });
-    }
+    let (target, mut locator, allocators) = allocators_of(pid)?;
     let mut tracer = Tracer::load(options)?;
     let events = tracer.take_events()?;
     for allocator in &allocators {
@@ -101,6 +100,19 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         building: None,
         stage: super::Stage::Running,
     })
+}
+
+/// The process, what it has mapped, and the allocators therein: at least one.
+pub(super) fn allocators_of(pid: u32) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
+    let target = TargetProcess::open(pid)?;
+    let mut space = AddressSpace::new(&target)?;
+    space.refresh()?;
+    let mut locator = Locator::new(space);
+    let allocators = locator.new_allocators();
+    if allocators.is_empty() {
+        return Err(AttachError::NoAllocator { pid, looked_at: names_of(locator.examined_paths()) });
+    }
+    Ok((target, locator, allocators))
 }
 
 /// Resolves when all threads of the process have exited.

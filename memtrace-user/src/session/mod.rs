@@ -4,6 +4,7 @@
 //! process) and gives the next thing to show. It may be dropped at any await and called again: nothing is lost.
 
 mod attach;
+mod floor;
 mod launch;
 mod locate;
 mod meter;
@@ -25,6 +26,7 @@ use tokio::{
 
 pub use self::{
     attach::{AttachError, attach},
+    floor::place_floor,
     launch::{LaunchError, Launched, launch},
 };
 use self::{locate::Locator, meter::OwnUse, names::Names};

@@ -119,6 +119,8 @@ pub struct Tracer {
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
+    /// Kernel memory of the event ring, which has been handed out.
+    ring_bytes: u64,
     started: Instant,
 }
 
@@ -143,6 +145,7 @@ impl Tracer {
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let ring_bytes = object::map_memory(&ebpf, "STACK_COPIES").unwrap_or(0);
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
@@ -158,6 +161,7 @@ impl Tracer {
             live,
             cursors,
             ebpf,
+            ring_bytes,
             started: Instant::now(),
         })
     }
@@ -173,12 +177,23 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
             None => links::attach_perf(&mut self.ebpf, file, pid)?,
         };
         self.links.push(links);
         self.probed.insert(inode);
         Ok(true)
+    }
+
+    /// Places probes that do nothing where [`Self::place_probes`] would place its own.
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`]; [`TracerError::Setup`] without uprobe-multi links.
+    pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+        let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
+        let programs = self.multi.as_ref().ok_or_else(missing)?;
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
+        Ok(())
     }
 
     /// Takes a slot for a process.
@@ -227,6 +242,7 @@ impl Tracer {
     /// [`TracerError::Setup`].
     pub fn take_events(&mut self) -> Result<Events, TracerError> {
         let setup = TracerError::setup("events");
+        self.ring_bytes += object::map_memory(&self.ebpf, "EVENTS").unwrap_or(0);
         let map = self.ebpf.take_map("EVENTS").ok_or_else(|| setup("the events are taken".into()))?;
         let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
         Events::new(ring).map_err(|error| setup(Box::new(error)))
@@ -301,9 +317,17 @@ impl Tracer {
     pub fn bpf_memory(&self, threads: u64) -> u64 {
         let maps = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let fixed: u64 = maps.iter().filter_map(|name| object::map_memory(&self.ebpf, name)).sum();
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).bytes();
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).segment_bytes();
         let unwind = self.unwind.as_ref().map_or(0, UnwindStore::bytes);
-        fixed + live + unwind + threads * THREAD_STATE_BYTES
+        fixed + self.ring_bytes + live + unwind + threads * THREAD_STATE_BYTES
+    }
+
+    /// Bytes of BPF maps that this process sees as memory: the kernel counts them as resident in it, too.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).mapped_bytes();
+        let unwind = self.unwind.as_ref().map_or(0, UnwindStore::mapped_bytes);
+        live + unwind + self.reader.mapped_bytes() + self.cursors.bytes()
     }
 }
 

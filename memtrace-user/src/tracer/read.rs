@@ -69,6 +69,13 @@ impl Reader {
         Self { maps, next_word: 0, seen_sites: HashSet::new(), replacements: HashMap::new(), stacks: HashMap::new() }
     }
 
+    /// Bytes of maps that are seen as memory.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let Maps { processes, sites, frames, losses } = &self.maps;
+        processes.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
+    }
+
     /// Reads the counters of a process slot.
     #[must_use]
     pub fn read(&mut self, slot: u32, elapsed: Duration) -> RawProfile {

@@ -83,7 +83,13 @@ impl UnwindStore {
         self.files.contains_key(&file)
     }
 
-    /// Bytes of kernel memory.
+    /// Bytes of all maps that this process sees as memory.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        self.bytes() + self.mappings.bytes() + self.processes.bytes()
+    }
+
+    /// Bytes of kernel memory in segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|(_, memory)| memory.bytes()).sum()
