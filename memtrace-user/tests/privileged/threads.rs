@@ -22,8 +22,8 @@ fn blocks_freed_by_other_threads_are_exact() {
     // A round allocates twice, malloc's block and the one that realloc makes of it, and both are freed.
     let bytes: u64 = THREADS * (0..rounds).map(|i| (16 + i % 61) + (32 + i % 127)).sum::<u64>();
     let all = (2 * rounds * THREADS, bytes);
-    // Only the threads' own blocks: the C library's, for the threads themselves, are its affair.
+    // Only the threads' own blocks: the C library's, for the threads themselves, are its affair. (So are the frees of
+    // unknown blocks: at a thread's end glibc passes what lies in the thread's cache to `free` once more.)
     assert_eq!(outcome.usage_below("exchange_blocks"), Use { allocated: all, freed: all });
-    assert_eq!(outcome.profile.totals.unknown_frees, 0);
     outcome.assert_consistent();
 }
