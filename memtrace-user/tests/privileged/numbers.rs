@@ -43,9 +43,10 @@ impl Outcome {
         self.profile.totals.stats.into()
     }
 
-    /// What was allocated in a function or in what it called.
+    /// What was allocated in a function or in what it called. (Functions of the C library have many names: the last
+    /// part of the name is enough.)
     pub fn usage_below(&self, function: &str) -> Use {
-        let called = |sample: &&StackSample| self.functions(sample).iter().any(|name| name == function);
+        let called = |sample: &&StackSample| self.functions(sample).iter().any(|name| name.ends_with(function));
         let samples = self.profile.samples.iter().filter(called);
         samples.map(|sample| sample.stats).sum::<AllocStats>().into()
     }
