@@ -2,7 +2,10 @@
 //!
 //! The scenarios are functions of the same names in `programs/accounting.c`.
 
-use memtrace::{profile::LossReason, tracer::TracerOptions};
+use memtrace::{
+    profile::LossReason,
+    tracer::{TracerOptions, UnwindMode},
+};
 
 use crate::{
     numbers::{Amount, Fixed, Use, run_attached},
@@ -173,11 +176,16 @@ fn exec_begins_anew() {
     expect("exec_again", &Numbers { allocated: (2, 311), freed: (1, 300), peak: 300, failed: 0, unknown_frees: 0 });
 }
 
-/// The same when a thread calls exec that is not the process's first.
+/// The same when a thread calls exec that is not the process's first. There the kernel drops the probes: they are placed
+/// anew, and the gap is a loss.
 #[test]
 fn exec_from_another_thread_begins_anew() {
-    let numbers = Numbers { allocated: (2, 311), freed: (1, 300), peak: 300, failed: 0, unknown_frees: 0 };
-    expect("exec_from_thread", &numbers);
+    for options in [options(), without_multi()] {
+        let outcome = attached("exec_from_thread", &options);
+        let numbers = Numbers { allocated: (2, 311), freed: (1, 300), peak: 300, failed: 0, unknown_frees: 0 };
+        assert_eq!(Numbers::of(&outcome), numbers);
+        assert_eq!(outcome.losses(), [(LossReason::LateProbes.name(), 1)]);
+    }
 }
 
 /// The peak is exact when eight threads reach it together.
@@ -215,12 +223,17 @@ fn calls_left_by_longjmp_do_not_disturb() {
     }
 }
 
-/// A signal handler that allocates within an allocator call is a part of that call.
+/// A signal handler that allocates within an allocator call is a part of that call. Where the call has returned to the
+/// kernel's trampoline, whose first instruction overwrites the return address, it is no longer recognised as under way:
+/// then it is counted as lost. Later calls are exact in any case.
 #[test]
 fn calls_in_signal_handlers_do_not_disturb() {
     let outcome = run("interrupted_on_other_stack", &options());
     assert_eq!(outcome.usage(), Use { allocated: (100, 6400), freed: (0, 0) });
-    assert_eq!(outcome.losses(), []);
+    let losses = &outcome.profile.losses;
+    let [left, unpaired] = [LossReason::NeverReturned, LossReason::UnpairedReturn].map(|reason| losses.count(reason));
+    assert_eq!((unpaired, losses.total()), (left, 2 * left));
+    assert!(left < 100, "{left} of 200 handlers broke the call that they interrupted");
 }
 
 /// A block whose free was not seen and whose address is handed out again counts as freed, and as a loss.
@@ -241,7 +254,7 @@ fn a_forked_child_is_another_process() {
 /// own count of what passed through it is the same.
 #[test]
 fn a_preloaded_wrapper_does_not_count_twice() {
-    let flags = ["-shared", "-fPIC", "-O2", "-fomit-frame-pointer", "-foptimize-sibling-calls"];
+    let flags = ["-shared", "-fPIC", "-O2", "-foptimize-sibling-calls"];
     let library = program_with("preload", "preload.so", &flags);
     let program = program("accounting");
     let directory = tempfile::tempdir().expect("a directory");
@@ -255,7 +268,8 @@ fn a_preloaded_wrapper_does_not_count_twice() {
             directory: directory.path(),
             output: &output,
         };
-        let outcome = finished(command.run_traced(&options()));
+        let options = TracerOptions { unwind: UnwindMode::FramePointer, ..options() };
+        let outcome = finished(command.run_traced(&options));
         let Use { allocated, freed } = outcome.usage();
         let counts = std::fs::read_to_string(&output).expect("the library's counts");
         assert_eq!(counts, format!("{} {} {}\n", allocated.0, freed.0, allocated.1), "{scenario}");

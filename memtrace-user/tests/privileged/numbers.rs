@@ -71,7 +71,7 @@ impl Outcome {
 }
 
 /// Starts a program that prints a line when it is ready to be traced and goes on after a byte from its stdin; traces
-/// it from there to its end.
+/// it from there to its end. After an exec it gets another byte.
 pub fn run_attached(words: &[&str], options: &TracerOptions) -> Outcome {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -87,7 +87,8 @@ pub fn run_attached(words: &[&str], options: &TracerOptions) -> Outcome {
             match session.next(&BTreeSet::new()).await.expect("events arrive") {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break last.expect("a last reading"),
-                Update::Symbols(_) | Update::Exec => {}
+                Update::Exec => go_on(&mut running.0),
+                Update::Symbols(_) => {}
             }
         }
     });

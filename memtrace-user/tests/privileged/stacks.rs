@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf};
 
 use memtrace::{
     profile::{StackEnd, StackSample},
-    tracer::TracerOptions,
+    tracer::{TracerOptions, UnwindMode},
 };
 
 use crate::{
@@ -14,6 +14,11 @@ use crate::{
 
 /// Chains by the size of the block at their end, innermost function first.
 type Recorded = HashMap<u64, Vec<String>>;
+
+/// By frame pointers alone.
+fn frame_pointers() -> TracerOptions {
+    TracerOptions { unwind: UnwindMode::FramePointer, ..options() }
+}
 
 /// The program with frame pointers, each function a call.
 fn plain() -> PathBuf {
@@ -47,7 +52,7 @@ fn sample(outcome: &Outcome, size: u64) -> &StackSample {
 /// and the stack counts as whole.
 #[test]
 fn stacks_of_every_depth_are_the_calls_of_the_program() {
-    let (outcome, recorded) = run(&plain(), "chains", &options());
+    let (outcome, recorded) = run(&plain(), "chains", &frame_pointers());
     assert_eq!(recorded.len(), 50);
     for (size, chain) in &recorded {
         let sample = sample(&outcome, *size);
@@ -61,7 +66,7 @@ fn stacks_of_every_depth_are_the_calls_of_the_program() {
 /// `--max-frames` keeps the innermost frames, and marks the stacks that had more.
 #[test]
 fn stacks_are_cut_at_the_limit_and_marked() {
-    let (outcome, recorded) = run(&plain(), "chains", &TracerOptions { max_frames: 20, ..options() });
+    let (outcome, recorded) = run(&plain(), "chains", &TracerOptions { max_frames: 20, ..frame_pointers() });
     // Chains that differ only beyond the limit are one stack.
     let mut expected = HashMap::<Vec<String>, (u64, u64)>::new();
     for (size, chain) in recorded.iter().filter(|(_, chain)| chain.len() >= 20) {
@@ -83,7 +88,7 @@ fn stacks_are_cut_at_the_limit_and_marked() {
 /// A single frame is the caller.
 #[test]
 fn one_frame_is_the_caller() {
-    let (outcome, _) = run(&plain(), "chains", &TracerOptions { max_frames: 1, ..options() });
+    let (outcome, _) = run(&plain(), "chains", &TracerOptions { max_frames: 1, ..frame_pointers() });
     let blocks: Vec<_> = outcome.profile.samples.iter().filter(|s| outcome.functions(s) == ["leaf"]).collect();
     assert_eq!(blocks.iter().map(|sample| sample.stats.allocated_blocks).sum::<u64>(), 50);
     assert!(blocks.iter().all(|sample| sample.end == StackEnd::Truncated));
@@ -92,7 +97,7 @@ fn one_frame_is_the_caller() {
 /// A recursion 300 deep is cut at 127 frames, the innermost, and marked.
 #[test]
 fn a_deep_recursion_is_cut_at_127_frames() {
-    let (outcome, recorded) = run(&plain(), "recurse", &options());
+    let (outcome, recorded) = run(&plain(), "recurse", &frame_pointers());
     let sample = sample(&outcome, 7000);
     assert!(recorded[&7000].len() > 300);
     assert_eq!(outcome.functions(sample), recorded[&7000][..127]);
@@ -103,7 +108,7 @@ fn a_deep_recursion_is_cut_at_127_frames() {
 /// Stacks of another thread reach its start: right at the top of its stack and further down.
 #[test]
 fn stacks_of_threads_are_whole() {
-    let (outcome, recorded) = run(&plain(), "thread", &options());
+    let (outcome, recorded) = run(&plain(), "thread", &frame_pointers());
     for size in [4000, 4001] {
         let sample = sample(&outcome, size);
         let functions = outcome.functions(sample);
@@ -116,7 +121,7 @@ fn stacks_of_threads_are_whole() {
 /// A stack that ends where the mapped memory ends, as coroutines have: what lies on it is there.
 #[test]
 fn a_stack_at_the_end_of_mapped_memory_is_read() {
-    let (outcome, recorded) = run(&plain(), "switched", &options());
+    let (outcome, recorded) = run(&plain(), "switched", &frame_pointers());
     assert_eq!(outcome.functions(sample(&outcome, 5000))[..1], recorded[&5000][..]);
 }
 
@@ -126,10 +131,10 @@ fn the_caller_is_never_lost() {
     let mixed = plain();
     let without = program_with("stacks", "stacks-without-frame-pointers", &["-fno-inline", "-fomit-frame-pointer"]);
     for program in [&mixed, &without] {
-        let (outcome, _) = run(program, "without_frame_pointer", &options());
+        let (outcome, _) = run(program, "without_frame_pointer", &frame_pointers());
         assert_eq!(outcome.functions(sample(&outcome, 6000))[0], "without_frame_pointer");
     }
-    let (outcome, _) = run(&without, "chains", &options());
+    let (outcome, _) = run(&without, "chains", &frame_pointers());
     let leaf = outcome.profile.samples.iter().filter(|sample| outcome.functions(sample)[0] == "leaf");
     assert_eq!(leaf.map(|sample| sample.stats.allocated_blocks).sum::<u64>(), 50);
 }

@@ -11,12 +11,12 @@ use memtrace::{
     process::{CommandSpec, IgnoredSignals},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Update},
-    tracer::TracerOptions,
+    tracer::{TracerOptions, UnwindMode},
 };
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, without_multi: false }
+    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::default(), without_multi: false }
 }
 
 /// Compiles `tests/programs/NAME.c`, with frame pointers and without tail calls, so that stacks are as in the source.

@@ -77,15 +77,21 @@ fn measure(words: &[&str], settings: &[(&str, &str)], directory: &Path) -> [Heap
     outcome.assert_consistent();
     assert_eq!(outcome.losses(), []);
     let Use { allocated, freed } = outcome.usage();
-    [heap_usage(&log), (allocated.0, freed.0, allocated.1)]
+    let [valgrind, memtrace] = [heap_usage(&log), (allocated.0, freed.0, allocated.1)];
+    println!("{}: valgrind {valgrind:?}, memtrace {memtrace:?}", words[0]);
+    [valgrind, memtrace]
 }
 
 /// Asserts that both count the same.
 fn expect_equal(words: &[&str], settings: &[(&str, &str)], directory: &Path) {
     let [valgrind, memtrace] = measure(words, settings, directory);
-    println!("{}: valgrind {valgrind:?}, memtrace {memtrace:?}", words[0]);
     assert!(valgrind.0 > 0);
     assert_eq!(memtrace, valgrind, "{words:?}");
+}
+
+/// Asserts that what differs, and has its cause in the program, is no more than a thousandth.
+fn expect_near(memtrace: u64, valgrind: u64) {
+    assert!(memtrace.abs_diff(valgrind) * 1000 <= valgrind, "{memtrace}, {valgrind} by valgrind");
 }
 
 fn directory() -> tempfile::TempDir {
@@ -168,7 +174,8 @@ fn perl() {
     expect_equal(&["/usr/bin/perl", "-e", script], &settings, directory().path());
 }
 
-/// Debian's python3, with every object from malloc.
+/// Debian's python3, with every object from malloc. Blocks and frees are the same. Bytes are not: an integer takes 4 bytes
+/// for each 30 bits, and the import locks keep the thread's identifier, an address, which is small under valgrind.
 #[test]
 fn python3() {
     let script = r#"
@@ -178,10 +185,17 @@ text = json.dumps(data)
 assert json.loads(text) == data
 print(len(set(re.findall(r"\d+", text))))"#;
     let settings = [("PYTHONMALLOC", "malloc"), ("PYTHONHASHSEED", "0"), ("PYTHONDONTWRITEBYTECODE", "1")];
-    expect_equal(&["/usr/bin/python3", "-c", script], &settings, directory().path());
+    let [valgrind, memtrace] = measure(&["/usr/bin/python3", "-c", script], &settings, directory().path());
+    assert_eq!((memtrace.0, memtrace.1), (valgrind.0, valgrind.1));
+    expect_near(memtrace.2, valgrind.2);
+    assert_eq!(memtrace.2.abs_diff(valgrind.2) % 4, 0, "{memtrace:?}, {valgrind:?}");
 }
 
-/// The C compiler proper.
+/// Bytes of a table in which cc1's garbage collector finds the pages of 16 MiB of addresses (gcc/ggc-page.cc).
+const CC1_PAGE_TABLE: u64 = 32768;
+
+/// The C compiler proper. All is the same but the number of page tables, which differs by where its memory lies: from run
+/// to run, and under valgrind.
 #[test]
 fn cc1() {
     let directory = directory();
@@ -189,11 +203,16 @@ fn cc1() {
     let compiler = String::from_utf8(compiler).expect("a path");
     let function =
         |n: u32| format!("int f{n}(int a, int *b) {{ for (int i = {n}; i < a; i++) b[i] += a * i; return *b; }}\n");
-    fs::write(directory.path().join("source.c"), (0..20).map(function).collect::<String>()).expect("a file");
+    fs::write(directory.path().join("source.c"), (0..80).map(function).collect::<String>()).expect("a file");
     // Its garbage collector's limits follow the machine's memory unless they are told.
     let limits = ["--param=ggc-min-expand=30", "--param=ggc-min-heapsize=4096"];
-    let words = [&[compiler.trim(), "-quiet", "-O2", "source.c", "-o", "source.s"], &limits[..]].concat();
-    expect_equal(&words, &[], directory.path());
+    let words = [&[compiler.trim(), "-quiet", "-O2", "source.c", "-o", "/dev/null"], &limits[..]].concat();
+    let [valgrind, memtrace] = measure(&words, &[], directory.path());
+    assert_eq!(memtrace.1, valgrind.1);
+    let without_tables = |(blocks, _, bytes): HeapUsage| bytes.wrapping_sub(blocks * CC1_PAGE_TABLE);
+    assert_eq!(without_tables(memtrace), without_tables(valgrind), "{memtrace:?}, {valgrind:?}");
+    expect_near(memtrace.0, valgrind.0);
+    expect_near(memtrace.2, valgrind.2);
 }
 
 /// jq on a generated document.

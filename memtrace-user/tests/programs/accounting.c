@@ -27,11 +27,15 @@
 static char **arguments;
 static const size_t too_much = PTRDIFF_MAX;
 
+static void wait_for_byte(void) {
+  char byte;
+  CHECK(read(0, &byte, 1) == 1);
+}
+
 // Tells that the set-up is done and waits to be traced.
 static void wait_for_tracer(void) {
-  char byte;
   CHECK(write(1, "ready\n", 6) == 6);
-  CHECK(read(0, &byte, 1) == 1);
+  wait_for_byte();
 }
 
 static void plain(void) {
@@ -171,9 +175,11 @@ static void *exec_here(void *unused) {
 // The thread that calls exec takes over the process.
 static void exec_from_thread(void) {
   if (arguments[2]) {
+    wait_for_byte();
     exec_again();
     return;
   }
+  wait_for_tracer();
   pthread_t thread;
   CHECK(!pthread_create(&thread, NULL, exec_here, NULL));
   pthread_join(thread, NULL);
