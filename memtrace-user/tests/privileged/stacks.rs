@@ -1,6 +1,9 @@
 //! Call stacks by frame pointers, against the chain of calls that the program itself records.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use memtrace::{
     profile::{StackEnd, StackSample},
@@ -26,7 +29,7 @@ fn plain() -> PathBuf {
 }
 
 /// Runs a part of `programs/stacks.c`; what it recorded comes with it.
-fn run(program: &PathBuf, part: &str, options: &TracerOptions) -> (Outcome, Recorded) {
+fn run(program: &Path, part: &str, options: &TracerOptions) -> (Outcome, Recorded) {
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("chains");
     let words = vec![program.to_str().expect("a UTF-8 path"), part];
