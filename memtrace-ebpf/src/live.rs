@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use memtrace_common::{
     event,
-    live::{BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
+    live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
     loss,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     event::send,
     loss::count,
     maps::{CURSORS, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
-    site,
+    process, site,
 };
 
 /// Fibonacci hashing: 2^64 over the golden ratio.
@@ -85,7 +85,7 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
             // SAFETY: a map value. Volatile, as other CPUs write it.
             let found = unsafe { core::ptr::read_volatile(place) };
             if found == key {
-                return replace(bucket, entry, size, site, ticks);
+                return replace(bucket, entry, key, size, site, ticks);
             }
             if found == 0 && atomic::replace_if(place, 0, CLAIMED) {
                 write(bucket, entry, size, site, ticks);
@@ -103,10 +103,13 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
 /// The address is in the table: its free was not seen. The old block counts as freed. (An old record further on would
 /// not be found; to look everywhere would cost every allocation as much as a free.)
 #[inline(always)]
-fn replace(bucket: *mut Bucket, entry: usize, size: u64, site: u32, ticks: u32) -> u32 {
+fn replace(bucket: *mut Bucket, entry: usize, key: u64, size: u64, site: u32, ticks: u32) -> u32 {
     // SAFETY: a map value of this address, which this thread holds: nobody else writes it.
     let old = unsafe { (*bucket).entries[entry] };
     site::count_freed(old.site, old.size);
+    if let Some(process) = process::record((key >> ADDRESS_BITS) as u32) {
+        process::shrink(process, old.size);
+    }
     count(loss::MISSED_FREE);
     write(bucket, entry, size, site, ticks);
     1

@@ -111,6 +111,7 @@ pub struct Tracer {
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
     /// Device and inode of the files that are probed.
+    placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
     reader: Reader,
     unwind: Option<UnwindStore>,
@@ -152,6 +153,7 @@ impl Tracer {
         let live = Arc::new(Mutex::new(live));
         Ok(Self {
             links: Vec::new(),
+            placed: Vec::new(),
             probed: HashSet::new(),
             multi,
             reader: Reader::new(maps),
@@ -181,6 +183,7 @@ impl Tracer {
             None => links::attach_perf(&mut self.ebpf, file, pid)?,
         };
         self.links.push(links);
+        self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
     }
@@ -194,6 +197,17 @@ impl Tracer {
         let programs = self.multi.as_ref().ok_or_else(missing)?;
         self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
         Ok(())
+    }
+
+    /// Places all probes anew in an image that has none; see [`TracerEvent::Exec`].
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`]. What could be placed stays.
+    pub fn replace_probes(&mut self, pid: u32) -> Result<(), TracerError> {
+        // The old links first: they place no breakpoints any more, but their programs would run at the new ones'.
+        self.links.clear();
+        self.probed.clear();
+        std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
     }
 
     /// Takes a slot for a process.

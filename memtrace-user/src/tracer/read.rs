@@ -28,6 +28,7 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::ADDRESS_RANGE, LossReason::AddressRange),
     (loss::UNREADABLE_RESULT, LossReason::UnreadableResult),
     (loss::EVENT_DROPPED, LossReason::EventDropped),
+    (loss::LATE_PROBES, LossReason::LateProbes),
 ];
 
 /// The maps that are read.
