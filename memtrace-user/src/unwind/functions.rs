@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use gimli::{
-    BaseAddresses, CommonInformationEntry, DebugFrame, EhFrame, FrameDescriptionEntry, LittleEndian, UnwindContext,
-    UnwindOffset, UnwindSection, Vendor,
+    BaseAddresses, CommonInformationEntry, DebugFrame, EhFrame, FrameDescriptionEntry, LittleEndian, Register,
+    RegisterRule, UnwindContext, UnwindContextStorage, UnwindOffset, UnwindSection, UnwindTableRow, Vendor,
 };
 
 use super::Summary;
@@ -36,9 +36,20 @@ pub(super) struct Function {
 /// All functions of a file, in the order of its sections.
 #[derive(Debug, Default)]
 pub(super) struct Functions {
-    pub(super) functions: Vec<Function>,
+    pub(super) list: Vec<Function>,
     pub(super) rows: Vec<Row>,
     pub(super) summary: Summary,
+}
+
+/// Room for the rows that one function's instructions work on: as many registers as either machine has columns for
+/// (aarch64: 31, their vectors' lower halves, and the state of signing), and states that are remembered. gimli's own has
+/// three times as much, which it copies for every function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room;
+
+impl UnwindContextStorage<usize> for Room {
+    type Rules = [(Register, RegisterRule<usize>); 64];
+    type Stack = Box<[UnwindTableRow<usize, Self>; 8]>;
 }
 
 type CommonEntries<'a> = HashMap<usize, CommonInformationEntry<Slice<'a>>>;
@@ -48,7 +59,7 @@ struct Reader {
     machine: Machine,
     base: u64,
     code: Vec<Range<u64>>,
-    context: UnwindContext<usize>,
+    context: UnwindContext<usize, Room>,
     found: Functions,
 }
 
@@ -57,7 +68,7 @@ impl Functions {
     pub(super) fn of(image: &Image<'_>, base: u64, cfi: &Cfi<'_>) -> Result<Self, UnwindProblem> {
         let found = Self::default();
         let mut reader =
-            Reader { machine: image.machine, base, code: image.code(), context: UnwindContext::new(), found };
+            Reader { machine: image.machine, base, code: image.code(), context: UnwindContext::new_in(), found };
         let vendor = match image.machine {
             Machine::X86_64 => Vendor::Default,
             Machine::Aarch64 => Vendor::AArch64,
@@ -90,6 +101,8 @@ impl Reader {
     ) -> Result<(), UnwindProblem> {
         let entries = || Entries::new(&section.bytes, section.kind);
         let common = common_entries(entries(), frames, bases);
+        // Neighbours mostly share their CIE.
+        let mut latest = None;
         for entry in entries() {
             match entry {
                 Entry::Common(_) => {}
@@ -97,7 +110,12 @@ impl Reader {
                 Entry::Function(at) => {
                     // A CIE is one of the section's entries: an FDE that points into the middle of something is made up.
                     let of = |_: &S, _: &BaseAddresses, at: S::Offset| {
-                        common.get(&UnwindOffset::into(at)).cloned().ok_or(gimli::Error::NotCieId(0))
+                        let entry = match latest {
+                            Some((latest_at, entry)) if latest_at == at => entry,
+                            _ => common.get(&UnwindOffset::into(at)).ok_or(gimli::Error::NotCieId(0))?,
+                        };
+                        latest = Some((at, entry));
+                        Ok(CommonInformationEntry::clone(entry))
                     };
                     match frames.fde_from_offset(bases, at.into(), of) {
                         Ok(function) => self.function(&function, frames, bases)?,
@@ -121,11 +139,11 @@ impl Reader {
             self.found.summary.outside += u32::from(length != 0);
             return Ok(());
         };
-        bounded("functions", self.found.functions.len(), MAX_FUNCTIONS)?;
+        bounded("functions", self.found.list.len(), MAX_FUNCTIONS)?;
         let first = self.found.rows.len();
         self.rows(function, &code, frames, bases)?;
         let rows = narrow(first)..narrow(self.found.rows.len());
-        self.found.functions.push(Function { code, rows });
+        self.found.list.push(Function { code, rows });
         self.found.summary.fdes += 1;
         Ok(())
     }

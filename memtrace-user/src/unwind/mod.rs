@@ -85,13 +85,13 @@ impl UnwindTable {
 fn table(image: &Image<'_>) -> Result<Option<UnwindTable>, UnwindProblem> {
     let Some(base) = image.base() else { return Ok(None) };
     let mut found = Functions::of(image, base, &sections::eh_frame(image)?)?;
-    if found.functions.is_empty() {
+    if found.list.is_empty() {
         let damage = found.summary;
         found = Functions::of(image, base, &sections::debug_frame(image)?)?;
         found.summary.malformed += damage.malformed;
         found.summary.outside += damage.outside;
     }
-    if found.functions.is_empty() {
+    if found.list.is_empty() {
         return Ok(None);
     }
     let entry = image.header.e_entry.get(LE);

@@ -24,7 +24,7 @@ pub(super) fn merge(found: &mut Functions, entry: Option<u32>) -> Vec<Row> {
     if let Some(entry) = entry {
         add_entry(found, entry);
     }
-    let Functions { functions, rows, .. } = found;
+    let Functions { list: functions, rows, .. } = found;
     functions.sort_by_key(|function| function.code.start);
     functions.dedup_by_key(|function| function.code.start);
     let mut merged = Vec::with_capacity(rows.len() + 2);
@@ -48,14 +48,14 @@ pub(super) fn merge(found: &mut Functions, entry: Option<u32>) -> Vec<Row> {
 /// Describes the entry point where the file does not: ld.so's start code has no unwind information, and every stack of
 /// a constructor ends there. Nobody calls it, so it is the outermost frame.
 fn add_entry(found: &mut Functions, entry: u32) {
-    if found.functions.iter().any(|function| function.code.contains(&entry)) {
+    if found.list.iter().any(|function| function.code.contains(&entry)) {
         return;
     }
-    let next = found.functions.iter().map(|function| function.code.start).filter(|start| *start > entry).min();
+    let next = found.list.iter().map(|function| function.code.start).filter(|start| *start > entry).min();
     let end = entry.saturating_add(ENTRY_LENGTH).min(next.unwrap_or(u32::MAX));
     let Ok(first) = u32::try_from(found.rows.len()) else { return };
     found.rows.push((entry, kind::OUTERMOST));
-    found.functions.push(Function { code: entry..end, rows: first..first + 1 });
+    found.list.push(Function { code: entry..end, rows: first..first + 1 });
 }
 
 /// The words of a table and the number of its index words.

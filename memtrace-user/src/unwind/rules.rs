@@ -4,6 +4,7 @@ use gimli::{CfaRule, EndianSlice, LittleEndian, Register, RegisterRule, UnwindSe
 use memtrace_common::unwind::{kind, rule};
 
 use super::expressions::{self, Recognised};
+use super::functions::Room;
 use super::image::Machine;
 
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -24,7 +25,7 @@ pub(super) struct Rules<'a, S> {
 
 impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
     /// The packed rule of a row.
-    pub(super) fn of(&self, row: &UnwindTableRow<usize>) -> u32 {
+    pub(super) fn of(&self, row: &UnwindTableRow<usize, Room>) -> u32 {
         match self.machine {
             Machine::X86_64 => self.x86_64(row),
             Machine::Aarch64 => self.aarch64(row),
@@ -32,7 +33,7 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
         .unwrap_or(UNSUPPORTED)
     }
 
-    fn x86_64(&self, row: &UnwindTableRow<usize>) -> Option<u32> {
+    fn x86_64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u32> {
         const FRAME: Register = gimli::X86_64::RBP;
         const STACK: Register = gimli::X86_64::RSP;
         match row.register(gimli::X86_64::RA) {
@@ -67,7 +68,7 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
         }
     }
 
-    fn aarch64(&self, row: &UnwindTableRow<usize>) -> Option<u32> {
+    fn aarch64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u32> {
         const FRAME: Register = gimli::AArch64::X29;
         const STACK: Register = gimli::AArch64::SP;
         let back = row.register(gimli::AArch64::X30);
