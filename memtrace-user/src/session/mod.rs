@@ -62,7 +62,9 @@ pub enum Update {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// The process has ended and the last reading has been taken.
+    /// The process has ended.
+    Ending,
+    /// The last reading has been taken.
     LastReading,
     /// That has been told. Lines can still be asked for.
     Over,
@@ -113,6 +115,17 @@ impl Session {
             }
             match self.stage {
                 Stage::Running => {}
+                Stage::Ending => {
+                    // Tables in the making are waited for: stacks that were copied need them.
+                    if self.building.is_some() {
+                        let tables = built(self.building.as_mut()).await;
+                        self.take_tables(tables);
+                        continue;
+                    }
+                    self.stage = Stage::LastReading;
+                    self.unnamed = Some(self.read());
+                    continue;
+                }
                 Stage::LastReading => {
                     self.stage = Stage::Over;
                     return Ok(Update::Ended);
@@ -282,8 +295,9 @@ impl Session {
     fn end(&mut self) {
         self.exit = None;
         self.info.exited = true;
-        self.stage = Stage::LastReading;
-        self.unnamed = Some(self.read());
+        self.stage = Stage::Ending;
+        // What was mapped until the end.
+        self.take_mappings();
     }
 }
 

@@ -8,7 +8,10 @@ use memtrace::{
     tracer::UnwindMode,
 };
 
-use crate::support::{options, program_with, run_traced};
+use crate::{
+    numbers::run_attached,
+    support::{options, program_with},
+};
 
 /// A stack from the caller of malloc outwards: file and offset of each return address.
 type Stack = Vec<(String, u64)>;
@@ -55,7 +58,7 @@ fn stacks_of_real_programs_are_those_of_libgcc() {
         let file = format!("ORACLE_OUT={}", out.display());
         let mut command = vec!["env", &preload, &file];
         command.extend(*words);
-        let outcome = run_traced(&command, &options());
+        let outcome = run_attached(&command, &options());
         assert_eq!(options().unwind, UnwindMode::Auto);
         let seen = recorded(&outcome.profile, &outcome.symbols);
         let expected = oracle(&out);

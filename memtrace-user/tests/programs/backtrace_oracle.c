@@ -1,5 +1,6 @@
 // LD_PRELOAD library: records the call stack of every malloc by libgcc's unwinder, as an oracle for memtrace's.
-// ORACLE_OUT names the file that gets the table; it is shared memory, so nothing is lost however the process ends.
+// ORACLE_OUT names the file that gets the table; it is shared memory, so nothing is lost however the process ends. The
+// program begins when a byte comes from standard input, after a line that says that it may be traced.
 #define _GNU_SOURCE
 #include <execinfo.h>
 #include <fcntl.h>
@@ -72,6 +73,8 @@ __attribute__((constructor)) static void begin(void) {
   }
   close(file);
   unsetenv("LD_PRELOAD");
+  char go;
+  if (write(1, "ready\n", 6) != 6 || read(0, &go, 1) != 1) _exit(9);
   busy = 0;
 }
 
