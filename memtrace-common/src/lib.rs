@@ -5,6 +5,7 @@
 #![no_std]
 
 pub mod call;
+pub mod copy;
 pub mod event;
 pub mod live;
 pub mod loss;

@@ -10,6 +10,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, RingBuf},
 };
 use memtrace_common::{
+    copy,
     event::Event,
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
@@ -31,6 +32,10 @@ pub static MIN_SIZE: Global<u64> = Global::new(0);
 /// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
 #[unsafe(no_mangle)]
 pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
+
+/// Size of `STACK_COPIES` in bytes.
+#[unsafe(no_mangle)]
+pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
 
 /// Traced processes by thread group id in the initial pid namespace.
 #[map]
@@ -84,6 +89,10 @@ pub const RULE_CACHE_BITS: u32 = 14;
 /// What was not recorded, by reason.
 #[map]
 pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPABLE);
+
+/// Stacks to be followed by user space; see `memtrace_common::copy`.
+#[map]
+pub static STACK_COPIES: RingBuf = RingBuf::with_byte_size(copy::RING_BYTES, 0);
 
 /// Events for user space.
 #[map]

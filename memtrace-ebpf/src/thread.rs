@@ -6,12 +6,17 @@ use aya_ebpf::{
     bindings::BPF_LOCAL_STORAGE_GET_F_CREATE,
     helpers::{bpf_get_current_task_btf, generated::bpf_task_storage_get},
 };
-use memtrace_common::{live::LiveEntry, loss, site::MAX_FRAMES};
+use memtrace_common::{
+    copy::{CopyHeader, STACK_BYTES},
+    live::LiveEntry,
+    loss,
+    site::MAX_FRAMES,
+};
 
 use crate::{loss::count, maps::THREADS};
 
 /// Bytes of the stack that are copied at once.
-pub const WINDOW: usize = 8192;
+pub const WINDOW: usize = STACK_BYTES as usize;
 
 /// Places for frames: a power of two, so that an index can be masked.
 pub const FRAME_PLACES: usize = 128;
@@ -96,7 +101,9 @@ pub struct Thread {
     pub unwind: Unwind,
     /// Return addresses of the walk under way, innermost first.
     pub frames: [u64; FRAME_PLACES],
-    /// Copy of the top of the stack.
+    /// Sent together with the window that follows it.
+    pub copy: CopyHeader,
+    /// Copy of a part of the stack.
     pub window: [u8; WINDOW],
 }
 

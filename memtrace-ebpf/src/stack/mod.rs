@@ -4,12 +4,13 @@
 //! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. There are two:
 //! `frame_pointer`, and `unwind` by tables made from `.eh_frame`.
 
+mod copy;
 mod frame_pointer;
 mod rules;
 mod unwind;
 mod window;
 
-use memtrace_common::{process::ProcessRecord, unwind::mode};
+use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
     maps::UNWIND_MODE,
@@ -30,14 +31,26 @@ pub fn opaque(mut value: u64) -> u64 {
 #[inline(always)]
 pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
-    let walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
+    let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))
     } else {
         unwind::walk(thread, slot, process, registers)
     };
     let end = forget(thread, walked.end);
+    let copied = if UNWIND_MODE.load() != mode::FRAME_POINTER && end == end::NO_MAPPING {
+        copy::take(thread, slot, registers)
+    } else {
+        0
+    };
+    if copied != 0 {
+        walked.hash = copy::unique(walked.hash);
+    }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
-    forget(thread, u64::from(site)) as u32
+    let site = forget(thread, u64::from(site)) as u32;
+    if copied != 0 {
+        copy::send(thread, site, copied);
+    }
+    site
 }
 
 /// Passes a value through the thread's memory, so that the verifier forgets what it knows of it and need not walk all

@@ -48,6 +48,7 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
         }
     }

@@ -109,9 +109,10 @@ pub fn launch(
     let paths = list_libraries(child.program(), command.run_as.as_ref())?;
     let allocators = allocators_of(child.program(), &paths)?;
     let code = code_of(&paths);
-    let mut tracer = Tracer::load(options)?;
+    let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
-    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
     let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
     for (_, file) in &allocators {
         tracer.place_probes(file, pid)?;

@@ -11,7 +11,7 @@ use super::unwinding::{WantedTable, file_id};
 use crate::{
     process::{AddressSpace, MappedFile, MappingEvent, Region},
     profile::{CallStack, Location, ModuleId, Modules, RawProfile, RawStack, StackEnd, StackSample},
-    tracer::{CodeMapping, ProbePlan, ProbedFile},
+    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile},
 };
 
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
@@ -31,9 +31,9 @@ pub struct FoundAllocator {
 pub struct Locator {
     space: AddressSpace,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
-    stacks: HashMap<u32, (CallStack, StackEnd)>,
+    stacks: HashMap<u32, Resolved>,
     /// Files that have been looked at for allocators.
-    examined: HashSet<(u64, u64)>,
+    examined: HashSet<FileId>,
     refreshed: Option<Instant>,
     /// The mappings may differ from what the stack walker has been told.
     changed: bool,
@@ -53,8 +53,13 @@ impl Locator {
             .iter()
             .map(|stack| {
                 let space = &self.space;
-                let (frames, end) = self.stacks.entry(stack.id).or_insert_with(|| resolve(space, stack));
-                StackSample { stack: Arc::clone(frames), end: *end, domain: stack.domain, stats: stack.stats }
+                let resolved = self.stacks.entry(stack.id).or_insert_with(|| Resolved::of(space, stack));
+                // Followed by user space in the meantime.
+                if !Arc::ptr_eq(&resolved.addresses, &stack.addresses) {
+                    *resolved = Resolved::of(space, stack);
+                }
+                let frames = Arc::clone(&resolved.frames);
+                StackSample { stack: frames, end: resolved.end, domain: stack.domain, stats: stack.stats }
             })
             .collect()
     }
@@ -90,6 +95,7 @@ impl Locator {
         if !has_events {
             self.refresh();
         }
+        self.changed = true;
     }
 
     /// Whether mappings may have changed since the last call.
@@ -144,8 +150,16 @@ impl Locator {
     /// Allocators among the mapped files that have not been looked at before.
     pub fn new_allocators(&mut self) -> Vec<FoundAllocator> {
         let files = self.space.files().iter();
-        let fresh = files.filter(|file| file.inode != 0 && self.examined.insert((file.device, file.inode)));
-        fresh.filter_map(examine).collect()
+        let is_fresh = |mapped: &&MappedFile| {
+            let id = mapped.file.as_deref().and_then(file_id);
+            id.is_some_and(|id| self.examined.insert(id))
+        };
+        files.filter(is_fresh).filter_map(examine).collect()
+    }
+
+    /// Files that have been looked at elsewhere need not be looked at here.
+    pub fn mark_examined(&mut self, files: impl Iterator<Item = FileId>) {
+        self.examined.extend(files);
     }
 }
 
@@ -161,6 +175,21 @@ fn examine(mapped: &MappedFile) -> Option<FoundAllocator> {
             log::info!("not looked at for an allocator: {error}");
             None
         }
+    }
+}
+
+/// A stack and what it was resolved to.
+#[derive(Debug)]
+struct Resolved {
+    addresses: Arc<[u64]>,
+    frames: CallStack,
+    end: StackEnd,
+}
+
+impl Resolved {
+    fn of(space: &AddressSpace, stack: &RawStack) -> Self {
+        let (frames, end) = resolve(space, stack);
+        Self { addresses: Arc::clone(&stack.addresses), frames, end }
     }
 }
 

@@ -121,7 +121,10 @@ impl Session {
             tokio::select! {
                 biased;
                 event = self.events.next() => if self.handle(event?) { return Ok(Update::Exec) },
-                () = mappings_ready(self.mapping_events.as_ref()) => self.take_mappings(),
+                () = mappings_ready(self.mapping_events.as_ref()) => {
+                    self.take_mappings();
+                    self.probe_new_allocators();
+                }
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
@@ -182,6 +185,7 @@ impl Session {
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         let samples = self.locator.samples(&raw);
         self.follow_mappings();
+        self.probe_new_allocators();
         Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
@@ -214,16 +218,17 @@ impl Session {
     }
 
     fn follow_exec(&mut self, slot: u32) {
-        if self.slot != 0 {
-            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(self.slot)));
-        }
-        self.slot = slot;
+        let old = std::mem::replace(&mut self.slot, slot);
         self.previous = None;
+        // First of all, as the program may allocate already: the walker's mappings.
         self.locator.follow_exec(self.mapping_events.is_some());
+        self.take_mappings();
+        self.follow_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
         self.probe_new_allocators();
-        self.locator.set_changed();
-        self.follow_mappings();
+        if old != 0 {
+            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(old)));
+        }
     }
 
     /// Places probes in allocators that are mapped and not probed yet.

@@ -13,6 +13,7 @@ mod object;
 mod plan;
 pub mod probe_point;
 mod read;
+mod stack_copy;
 mod syscall;
 mod unwind_store;
 
@@ -25,7 +26,7 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{HashMap, RingBuf},
+    maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
     live::SEGMENTS,
@@ -50,6 +51,7 @@ use self::{
     mapped::MappedArray,
     object::MultiPrograms,
     read::{Maps, Reader},
+    stack_copy::StackCopy,
 };
 use crate::profile::RawProfile;
 
@@ -67,6 +69,8 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
+    /// The process is started for tracing, so that all its mappings will be new.
+    pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
 }
@@ -101,7 +105,7 @@ impl UnwindMode {
 }
 
 /// BPF programs in the kernel, and the probes that run them.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
 pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
@@ -111,6 +115,8 @@ pub struct Tracer {
     probed: HashSet<(u64, u64)>,
     reader: Reader,
     unwind: Option<UnwindStore>,
+    stack_copies: Option<RingBuf<MapData>>,
+    max_frames: u32,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -138,6 +144,7 @@ impl Tracer {
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
@@ -148,6 +155,8 @@ impl Tracer {
             multi,
             reader: Reader::new(maps),
             unwind,
+            stack_copies,
+            max_frames: options.max_frames,
             live,
             cursors,
             ebpf,
@@ -240,7 +249,20 @@ impl Tracer {
     /// Reads the counters of a process slot.
     #[must_use]
     pub fn read(&mut self, slot: u32) -> RawProfile {
+        self.follow_copies();
         self.reader.read(slot, self.started.elapsed())
+    }
+
+    /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
+    fn follow_copies(&mut self) {
+        let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
+        while let Some(record) = copies.next() {
+            let Some(copy) = StackCopy::parse(&record) else { continue };
+            let slot = copy.header.slot;
+            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
+            log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
+            self.reader.replace_stack(copy.header.site, stack);
+        }
     }
 
     /// The work that [`TracerEvent::LiveTableFills`] asks for. Blocks for some 10 ms: run it off the event loop.

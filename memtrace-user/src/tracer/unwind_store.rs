@@ -12,10 +12,10 @@ use std::{
 
 use memtrace_common::{
     process::ProcessRecord,
-    unwind::{MAPPINGS, MappingRecord, NO_TABLE, SEGMENTS, mapping_list},
+    unwind::{CHUNK_BITS, MAPPINGS, MappingRecord, NO_TABLE, SEGMENTS, mapping_list},
 };
 
-use super::{mapped::MappedArray, syscall};
+use super::{mapped::MappedArray, stack_copy::FoundRule, syscall};
 use crate::{process::elf::Segment, unwind::UnwindTable};
 
 /// A file, by device and inode.
@@ -63,6 +63,8 @@ pub struct UnwindStore {
     processes: MappedArray<ProcessRecord>,
     segments: Vec<(OwnedFd, MappedArray<u64>)>,
     files: HashMap<FileId, Stored>,
+    /// What was published last, by process slot.
+    published: HashMap<u32, Vec<MappingRecord>>,
     next_mapping: u32,
     generation: u32,
 }
@@ -71,8 +73,8 @@ impl UnwindStore {
     /// With nothing stored.
     #[must_use]
     pub fn new(outer: OwnedFd, mappings: MappedArray<MappingRecord>, processes: MappedArray<ProcessRecord>) -> Self {
-        let (segments, files) = Default::default();
-        Self { outer, mappings, processes, segments, files, next_mapping: 0, generation: 0 }
+        let (segments, files, published) = Default::default();
+        Self { outer, mappings, processes, segments, files, published, next_mapping: 0, generation: 0 }
     }
 
     /// Whether a file's table is stored, or is known not to exist.
@@ -150,21 +152,65 @@ impl UnwindStore {
             log::warn!("{} executable mappings: only {} are known to the stack walker", mappings.len(), MAPPINGS / 2);
             mappings.truncate(MAPPINGS as usize / 2);
         }
-        let count = u32::try_from(mappings.len()).unwrap_or(0);
+        // A file whose table is not there yet is left out: stacks that meet it are followed once it is.
+        let is_known = |mapping: &&CodeMapping| mapping.file.is_none_or(|file| self.knows(file));
+        let records: Vec<MappingRecord> =
+            mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
+        let count = u32::try_from(records.len()).unwrap_or(0);
         if self.next_mapping + count > MAPPINGS {
             self.next_mapping = 0;
         }
         let first = self.next_mapping;
         self.next_mapping += count;
-        for (index, mapping) in (first..).zip(&mappings) {
-            self.write(index, &self.record(mapping));
+        for (index, record) in (first..).zip(&records) {
+            self.write(index, record);
         }
+        self.published.insert(slot, records);
         self.generation += 1;
         // The number and its neighbour, the process id, share a word.
         let word = offset_of!(ProcessRecord, tgid);
         let tgid = self.processes.load(slot, word) & 0xffff_ffff;
         self.processes.store(slot, word, u64::from(self.generation) << 32 | tgid);
         self.processes.store(slot, offset_of!(ProcessRecord, mapping_list), mapping_list(first, count));
+    }
+
+    /// The rule for a code address of a process slot, as the BPF programs would find it now.
+    #[must_use]
+    pub fn rule_at(&self, slot: u32, address: u64) -> FoundRule {
+        let records = self.published.get(&slot).map_or(&[][..], Vec::as_slice);
+        let after = records.partition_point(|record| record.start <= address);
+        let Some(record) = after.checked_sub(1).map(|index| &records[index]).filter(|record| address < record.end)
+        else {
+            return FoundRule::Unknown;
+        };
+        if record.segment == NO_TABLE {
+            return FoundRule::FramePointer;
+        }
+        self.row_at(record, address.wrapping_sub(record.base)).map_or(FoundRule::Unknown, FoundRule::Table)
+    }
+
+    fn row_at(&self, record: &MappingRecord, offset: u64) -> Option<u32> {
+        let memory = &self.segments.get(record.segment as usize)?.1;
+        let word = |index: u64| {
+            let index = u32::try_from(index).ok()?;
+            ((index as usize) < memory.entries()).then(|| memory.load(index, 0))
+        };
+        let chunk = offset >> CHUNK_BITS;
+        if chunk >= u64::from(record.chunks) {
+            return None;
+        }
+        let first_word = u64::from(record.first_word);
+        let index = word(first_word + chunk)?;
+        let first_row = first_word + u64::from(record.chunks) + (index & 0xffff_ffff);
+        let mut found = word(first_row)?;
+        for row in first_row + 1..=first_row + (index >> 32) {
+            let next = word(row)?;
+            if next >> 32 > offset {
+                break;
+            }
+            found = next;
+        }
+        u32::try_from(found & 0xffff_ffff).ok()
     }
 
     fn record(&self, mapping: &CodeMapping) -> MappingRecord {

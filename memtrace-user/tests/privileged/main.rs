@@ -7,4 +7,5 @@ mod accounting;
 mod smoke;
 mod stacks;
 mod threads;
+mod unwinding;
 mod valgrind;

@@ -16,7 +16,7 @@ use memtrace::{
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::default(), without_multi: false }
+    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
 }
 
 /// Compiles `tests/programs/NAME.c`, with frame pointers and without tail calls, so that stacks are as in the source.
