@@ -204,9 +204,10 @@ fn the_peak_of_threads_is_exact() {
 #[test]
 fn threads_that_leave_do_not_disturb() {
     let outcome = run("leaving_threads", &options());
-    assert_eq!(outcome.usage_below("allocate_and_leave"), Use { allocated: (1, 40), freed: (0, 0) });
-    assert_eq!(outcome.usage_below("later_blocks"), Use { allocated: (100, 6400), freed: (0, 0) });
-    let endless = outcome.usage_below("allocate_forever");
+    // By the functions themselves: to leave, glibc loads a library.
+    assert_eq!(outcome.usage_by("allocate_and_leave"), Use { allocated: (1, 40), freed: (0, 0) });
+    assert_eq!(outcome.usage_by("later_blocks"), Use { allocated: (100, 6400), freed: (0, 0) });
+    let endless = outcome.usage_by("allocate_forever");
     assert_eq!(endless.allocated, endless.freed);
     assert_eq!(outcome.losses(), []);
 }
