@@ -51,6 +51,12 @@ impl Outcome {
         samples.map(|sample| sample.stats).sum::<AllocStats>().into()
     }
 
+    /// What was allocated by a function itself.
+    pub fn usage_by(&self, function: &str) -> Use {
+        let calls = |sample: &&StackSample| self.functions(sample).first().is_some_and(|name| name == function);
+        self.profile.samples.iter().filter(calls).map(|sample| sample.stats).sum::<AllocStats>().into()
+    }
+
     /// Names of a stack's functions, innermost first; `?` for one without a name.
     pub fn functions(&self, sample: &StackSample) -> Vec<String> {
         let frames = sample.stack.iter().map(|location| self.symbols.frames(*location).last());
