@@ -66,7 +66,7 @@ pub struct SegmentRecord {
 
 /// The key of a block, or `None` when the address does not fit.
 #[must_use]
-#[inline(always)]
+#[inline]
 pub const fn key(address: u64, slot: u32) -> Option<u64> {
     if address >> ADDRESS_BITS != 0 { None } else { Some(address | (slot as u64) << ADDRESS_BITS) }
 }

@@ -17,7 +17,7 @@ pub const FRAMES_FULL: u32 = 5;
 pub const MISSED_FREE: u32 = 6;
 /// An address that the table of live blocks cannot hold (above 2^48).
 pub const ADDRESS_RANGE: u32 = 7;
-/// The result of posix_memalign could not be read from the process.
+/// The result of `posix_memalign` could not be read from the process.
 pub const UNREADABLE_RESULT: u32 = 8;
 /// An event for user space found no room in the ring buffer.
 pub const EVENT_DROPPED: u32 = 9;

@@ -54,7 +54,7 @@ pub mod header {
 
     /// Packs index (24 bits), process slot (16), end (4) and number of frames (8).
     #[must_use]
-    #[inline(always)]
+    #[inline]
     pub const fn pack(site: u32, slot: u32, end: u64, frames: u64) -> u64 {
         COMMITTED | (end & 0xf) << 48 | (slot as u64 & 0xffff) << 32 | (site as u64 & 0xff_ffff) << 8 | frames & 0xff
     }

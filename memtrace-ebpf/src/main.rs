@@ -9,6 +9,9 @@
 // Registers are read by asm, see `registers`.
 #![feature(core_intrinsics, asm_experimental_arch)]
 #![expect(internal_features, reason = "core_intrinsics, see above")]
+#![expect(clippy::inline_always, reason = "a BPF call spills registers and is verified anew for each caller")]
+#![expect(clippy::cast_possible_truncation, reason = "halves of packed words, and indexes that are bounded before")]
+#![expect(clippy::needless_pass_by_value, reason = "aya's program macros pass the context by value")]
 #![expect(missing_docs, reason = "aya's program macros drop the doc comments of the functions below")]
 
 mod atomic;
@@ -29,24 +32,46 @@ use aya_ebpf::{
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
 
+use crate::registers::Registers;
+
+/// Logs to user space in a build for debugging the programs; nothing otherwise.
+macro_rules! debug_log {
+    ($context:expr, $($text:tt)*) => {
+        #[cfg(feature = "bpf-log")]
+        aya_log_ebpf::debug!($context, $($text)*);
+    };
+}
+
 /// Entry of an allocating function. The link's cookie says what it does.
 #[uprobe]
 pub fn begin(context: ProbeContext) -> u32 {
-    record::begin(context.as_ptr());
+    let registers = Registers(context.as_ptr());
+    debug_log!(
+        &context,
+        "begin {:x} {:x} sp {:x}",
+        registers.argument0(),
+        registers.argument1(),
+        registers.stack_pointer()
+    );
+    record::begin(registers);
     0
 }
 
 /// Return of an allocating function.
 #[uretprobe]
 pub fn finish(context: RetProbeContext) -> u32 {
-    record::finish(context.as_ptr());
+    let registers = Registers(context.as_ptr());
+    debug_log!(&context, "finish {:x} sp {:x}", registers.result(), registers.stack_pointer());
+    record::finish(registers);
     0
 }
 
 /// Entry of a freeing function.
 #[uprobe]
 pub fn release(context: ProbeContext) -> u32 {
-    record::release(context.as_ptr());
+    let registers = Registers(context.as_ptr());
+    debug_log!(&context, "release {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
+    record::release(registers);
     0
 }
 

@@ -24,7 +24,7 @@ fn current_tgid() -> u32 {
 pub fn slot(thread: &mut Thread) -> Option<u32> {
     if thread.slot == u64::from(NO_SLOT) {
         // SAFETY: the value is copied out at once; user space alone removes entries, after detaching.
-        let target = unsafe { TARGETS.get(&current_tgid()) }?;
+        let target = unsafe { TARGETS.get(current_tgid()) }?;
         thread.slot = u64::from(target.slot);
     }
     (thread.slot != u64::from(NO_SLOT)).then_some(thread.slot as u32)
@@ -57,7 +57,7 @@ pub fn shrink(record: &mut ProcessRecord, released: u64) {
 #[inline(always)]
 pub fn exec() {
     let tgid = current_tgid();
-    let Some(target) = TARGETS.get_ptr_mut(&tgid) else { return };
+    let Some(target) = TARGETS.get_ptr_mut(tgid) else { return };
     let Some(cursor) = CURSORS.get_ptr_mut(NEXT_SLOT) else { return };
     let slot = atomic::fetch_add(cursor, 1);
     // Without a slot the new image is not recorded: `process::slot` finds `NO_SLOT`. User space learns it by the event.

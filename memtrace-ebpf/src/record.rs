@@ -8,8 +8,6 @@
 //! whatever threads they run. `realloc` frees within the call, so its block's record is taken out at entry and put
 //! back if the call fails.
 
-use core::ffi::c_void;
-
 use aya_ebpf::helpers::{bpf_get_attach_cookie, bpf_probe_read_user};
 use memtrace_common::{
     call,
@@ -30,8 +28,7 @@ use crate::{
 
 /// Entry of an allocating function.
 #[inline(always)]
-pub fn begin(context: *mut c_void) {
-    let registers = Registers(context);
+pub fn begin(registers: Registers) {
     let Some(thread) = thread::current() else { return };
     let Some(slot) = process::slot(thread) else { return };
     let Some(process) = process::record(slot) else { return };
@@ -41,7 +38,7 @@ pub fn begin(context: *mut c_void) {
         return;
     }
     // SAFETY: the context of this program.
-    let call = unsafe { bpf_get_attach_cookie(context) };
+    let call = unsafe { bpf_get_attach_cookie(registers.0) };
     let pending = &mut thread.pending;
     pending.call = call;
     pending.chained = 0;
@@ -79,6 +76,9 @@ fn outermost(thread: &mut Thread, stack_pointer: u64) -> bool {
     true
 }
 
+/// Bytes of the smallest page.
+const PAGE: u64 = 4096;
+
 /// Whether the return address at the entry's stack pointer still leads to the kernel's trampoline.
 ///
 /// The kernel puts the trampoline at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a
@@ -91,7 +91,7 @@ fn awaits_return(stack_pointer: u64) -> bool {
     }
     // SAFETY: reads user memory; the helper checks the address.
     match unsafe { bpf_probe_read_user(stack_pointer as *const u64) } {
-        Ok(address) => address != 0 && address & 0xfff == 0,
+        Ok(address) => address != 0 && address.is_multiple_of(PAGE),
         Err(_) => false,
     }
 }
@@ -120,8 +120,7 @@ fn put_back(thread: &mut Thread) {
 
 /// Return of an allocating function.
 #[inline(always)]
-pub fn finish(context: *mut c_void) {
-    let registers = Registers(context);
+pub fn finish(registers: Registers) {
     let Some(thread) = thread::current() else { return };
     let seen_before = thread.slot != u64::from(NO_SLOT);
     let Some(slot) = process::slot(thread) else { return };
@@ -224,8 +223,8 @@ fn remember(address: u64, slot: u32, size: u64, site: u32) -> bool {
 
 /// Entry of a freeing function.
 #[inline(always)]
-pub fn release(context: *mut c_void) {
-    let address = Registers(context).argument0();
+pub fn release(registers: Registers) {
+    let address = registers.argument0();
     if address == 0 {
         return;
     }

@@ -25,10 +25,10 @@ mod offset {
     pub const INSTRUCTION_POINTER: usize = 32 * 8;
 }
 
-/// What a call has taken off the stack when it has returned: the return address on x86_64, nothing on aarch64.
+/// What a call has taken off the stack when it has returned: the return address on `x86_64`, nothing on aarch64.
 #[cfg(bpf_target_arch = "x86_64")]
 pub const RETURN_POPS: u64 = 8;
-/// What a call has taken off the stack when it has returned: the return address on x86_64, nothing on aarch64.
+/// What a call has taken off the stack when it has returned: the return address on `x86_64`, nothing on aarch64.
 #[cfg(bpf_target_arch = "aarch64")]
 pub const RETURN_POPS: u64 = 0;
 

@@ -27,7 +27,7 @@ pub struct Pending {
     pub call: u64,
     /// Bytes asked for.
     pub size: u64,
-    /// posix_memalign: where the result goes.
+    /// `posix_memalign`: where the result goes.
     pub result_at: u64,
     /// realloc: the block's record, taken out at entry; its key is 0 when there was none.
     pub moved: LiveEntry,

@@ -5,11 +5,15 @@
 //! ([`report`], [`tui`]) show a [`profile::Profile`]. Modules may use each other only in that direction; see
 //! `docs/architecture.md`.
 
+// Files that need it say so at their head, with the reason.
+#![deny(unsafe_code)]
+
 pub mod allocators;
 pub mod cli;
 pub mod commands;
 pub mod process;
 pub mod profile;
+pub mod readable;
 pub mod report;
 pub mod session;
 pub mod symbolize;

@@ -48,13 +48,13 @@ pub struct Walked {
     pub end: u64,
 }
 
-/// Adds a word to a running hash (the step of FxHash; its weak low bits are mended by [`finish_hash`]).
+/// Adds a word to a running hash (the step of `FxHash`; its weak low bits are mended by [`finish_hash`]).
 #[inline(always)]
 pub fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95)
 }
 
-/// Spreads the hash over all bits (the finaliser of MurmurHash3). Never 0, which marks a free entry.
+/// Spreads the hash over all bits (the finaliser of `MurmurHash3`). Never 0, which marks a free entry.
 #[inline(always)]
 fn finish_hash(mut hash: u64) -> u64 {
     hash ^= hash >> 33;

@@ -9,10 +9,9 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    signal::unix::{self, SignalKind},
-};
+use tokio::signal::unix::{self, SignalKind};
+
+use crate::readable::Readable;
 
 /// What a signal asks of memtrace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +72,8 @@ const FROM_KERNEL: i32 = 0x80;
 /// Passes signals on.
 #[derive(Debug)]
 pub struct Forwarding {
-    descriptor: AsyncFd<SignalFd>,
+    descriptor: SignalFd,
+    readable: Readable,
     to: Pid,
 }
 
@@ -82,15 +82,13 @@ impl Forwarding {
     ///
     /// # Errors
     /// When the kernel refuses.
-    #[expect(unsafe_code, reason = "registering a descriptor with tokio")]
     pub fn start(to: u32) -> io::Result<Self> {
         let signals: SigSet = FORWARDED.into_iter().collect();
         signals.thread_block()?;
         let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        // SAFETY: the descriptor stays the same and open until it is dropped.
-        let descriptor = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+        let readable = Readable::of(&descriptor)?;
         let to = Pid::from_raw(i32::try_from(to).map_err(io::Error::other)?);
-        Ok(Self { descriptor, to })
+        Ok(Self { descriptor, readable, to })
     }
 
     /// Passes signals on for as long as it is polled.
@@ -99,8 +97,8 @@ impl Forwarding {
     /// When the descriptor fails.
     pub async fn run(&mut self) -> io::Result<()> {
         loop {
-            let mut ready = self.descriptor.readable().await?;
-            while let Some(signal) = ready.get_inner().read_signal()? {
+            self.readable.wait().await?;
+            while let Some(signal) = self.descriptor.read_signal()? {
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
                 if signal.ssi_code == FROM_KERNEL {
                     continue;
@@ -110,7 +108,6 @@ impl Forwarding {
                     let _gone = kill(self.to, signal);
                 }
             }
-            ready.clear_ready();
         }
     }
 }

@@ -3,6 +3,8 @@
 //! The program's own dynamic loader is asked (`ld.so --list PROGRAM`, glibc and musl): it knows the cache, rpaths,
 //! preloads and environment. The program itself is never run. What it loads later by dlopen is not known here.
 
+#![expect(unsafe_code, reason = "code between fork and exec")]
+
 use std::{
     ffi::{OsStr, OsString},
     fs::File,

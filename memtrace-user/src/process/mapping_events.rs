@@ -4,6 +4,8 @@
 //! its executable mappings into a ring buffer, which is read when there is time. One event and one buffer for each
 //! CPU: an event that threads and children inherit cannot have a buffer otherwise.
 
+#![expect(unsafe_code, reason = "borrowing the descriptor of a perf ring")]
+
 use std::{
     ffi::OsString,
     fs, io,

@@ -178,6 +178,7 @@ fn files_of_this_process_are_opened_once() {
 }
 
 /// A process with 30,000 executable mappings is taken in without a pause that a user would notice.
+#[expect(unsafe_code, reason = "mapping a file many times")]
 #[test]
 fn many_mappings_are_handled() {
     const MAPPINGS: usize = 30_000;

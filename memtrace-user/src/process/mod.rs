@@ -31,4 +31,5 @@ pub use namespace::{PidNamespaceError, check_pid_namespace};
 pub use run_as::{RunAs, RunAsError};
 pub use spawn::{CommandSpec, IgnoredSignals, PreparedChild, SpawnError, exit_code};
 pub use target::TargetProcess;
+pub(crate) use target::page_size;
 pub use target_error::TargetError;

@@ -1,5 +1,7 @@
 //! A handle on a process that no other process can inherit by getting the same id (`pidfd_open(2)`, Linux 5.3).
 
+#![expect(unsafe_code, reason = "system calls that nix has no wrapper for")]
+
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},

@@ -3,6 +3,8 @@
 //! [`Command::spawn`] returns only after the exec, so it runs on a thread of its own while the child waits at a gate
 //! between fork and exec. If memtrace dies meanwhile, the gate closes and the child exits without running anything.
 
+#![expect(unsafe_code, reason = "code between fork and exec")]
+
 use std::{
     ffi::OsString,
     fs, io, mem,

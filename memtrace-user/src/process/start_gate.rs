@@ -1,5 +1,7 @@
 //! Holds a child between fork and exec: it tells its id through one pipe and waits on another.
 
+#![expect(unsafe_code, reason = "code between fork and exec")]
+
 use std::{
     fs::File,
     io::{self, Read, Write},

@@ -174,9 +174,10 @@ fn check_header(pid: u32, header: &[u8]) -> Result<(), TargetError> {
     if machine == Some(OWN_MACHINE) { Ok(()) } else { Err(TargetError::ForeignArchitecture(pid)) }
 }
 
-fn page_size() -> u64 {
-    // SAFETY: sysconf reads a constant of the system.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+/// Bytes of a page.
+pub(crate) fn page_size() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 
 #[cfg(test)]
@@ -237,6 +238,7 @@ mod tests {
     }
 
     /// A child that has exited and is not waited for is reported as a zombie.
+    #[expect(unsafe_code, reason = "waiting for a descriptor")]
     #[test]
     fn zombie_is_named() {
         if !permitted() {

@@ -3,12 +3,12 @@
 use std::{io, time::Duration};
 
 use thiserror::Error;
-use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{Session, locate::Locator, meter::OwnUse, names::Names};
 use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
+    readable::Readable,
     tracer::{Tracer, TracerError, TracerOptions, check_requirements},
 };
 
@@ -100,14 +100,10 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
 }
 
 /// Resolves when all threads of the process have exited.
-#[expect(unsafe_code, reason = "registering a descriptor with tokio")]
 fn exit_of(target: &TargetProcess) -> io::Result<super::Exit> {
-    use std::os::fd::AsFd as _;
-    let descriptor = target.as_fd().try_clone_to_owned()?;
-    // SAFETY: an `OwnedFd` always names the same open descriptor, and closes it only when dropped.
-    let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
+    let exited = Readable::of(target)?;
     Ok(Box::pin(async move {
-        if let Err(error) = ready.readable().await {
+        if let Err(error) = exited.wait().await {
             log::warn!("cannot watch the process: {error}");
             std::future::pending::<()>().await;
         }

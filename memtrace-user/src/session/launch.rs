@@ -3,12 +3,9 @@
 use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::oneshot,
-};
+use tokio::sync::oneshot;
 
-use super::{AttachError, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names};
+use super::{AttachError, MappingSource, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names};
 use crate::{
     process::{
         AddressSpace, CommandSpec, LibrariesError, MappingEvents, MappingEventsError, PreparedChild, SpawnError,
@@ -104,7 +101,7 @@ pub fn launch(
     let mut tracer = Tracer::load(options)?;
     let events = tracer.take_events()?;
     let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
-    let mapping_events = watch_mappings(MappingEvents::open(pid)?)?;
+    let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
     for (_, file) in &allocators {
         tracer.place_probes(file, pid)?;
     }
@@ -145,12 +142,6 @@ pub fn launch(
         stage: super::Stage::Running,
     };
     Ok(Launched { session, pid, status })
-}
-
-#[expect(unsafe_code, reason = "registering a descriptor with tokio")]
-fn watch_mappings(events: MappingEvents) -> io::Result<AsyncFd<MappingEvents>> {
-    // SAFETY: the descriptor of the events stays the same and open until they are dropped.
-    unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }.map_err(Into::into)
 }
 
 /// The allocators among a program and the libraries that it will load.

@@ -27,6 +27,7 @@ use self::{locate::Locator, meter::OwnUse, names::Names};
 use crate::{
     process::{MappingEvents, TargetProcess},
     profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
+    readable::Readable,
     tracer::{Events, Tracer, TracerEvent},
 };
 
@@ -66,7 +67,7 @@ enum Stage {
 pub struct Session {
     tracer: Tracer,
     events: Events,
-    mapping_events: Option<tokio::io::unix::AsyncFd<MappingEvents>>,
+    mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
     meter: OwnUse,
@@ -216,7 +217,8 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(()) => self.info.allocators.push(file.name),
+                Ok(true) => self.info.allocators.push(file.name),
+                Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }
         }
@@ -224,7 +226,7 @@ impl Session {
 
     fn take_mappings(&mut self) {
         if let Some(events) = &mut self.mapping_events {
-            for event in events.get_mut().drain() {
+            for event in events.events.drain() {
                 self.locator.apply(&event);
             }
         }
@@ -249,15 +251,24 @@ fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
     }
 }
 
+/// Mapping events, and their descriptor to wait on.
+struct MappingSource {
+    events: MappingEvents,
+    readable: Readable,
+}
+
+impl MappingSource {
+    fn new(events: MappingEvents) -> std::io::Result<Self> {
+        Ok(Self { readable: Readable::of(&events)?, events })
+    }
+}
+
 /// Resolves when mapping events are there; never without a source of them.
-async fn mappings_ready(events: Option<&tokio::io::unix::AsyncFd<MappingEvents>>) {
-    let Some(events) = events else { return std::future::pending().await };
-    match events.readable().await {
-        Ok(mut guard) => guard.clear_ready(),
-        Err(error) => {
-            log::warn!("mapping events: {error}");
-            std::future::pending().await
-        }
+async fn mappings_ready(source: Option<&MappingSource>) {
+    let Some(source) = source else { return std::future::pending().await };
+    if let Err(error) = source.readable.wait().await {
+        log::warn!("mapping events: {error}");
+        std::future::pending::<()>().await;
     }
 }
 

@@ -21,7 +21,7 @@ use object::{
     },
 };
 
-use super::{Detail, FileId, interner::Interner};
+use super::{Detail, FileId, demangle::demangle, interner::Interner};
 use crate::profile::{Frame, Location, SourceLine};
 
 /// Bytes of files read for names before the tables are dropped; the tables are some 3 % of them.
@@ -99,7 +99,7 @@ impl Bounded {
     fn new(detail: Detail) -> Self {
         let lines = detail == Detail::Lines;
         let symbolizer =
-            Symbolizer::builder().enable_code_info(lines).enable_inlined_fns(lines).enable_demangling(true).build();
+            Symbolizer::builder().enable_code_info(lines).enable_inlined_fns(lines).enable_demangling(false).build();
         Self { symbolizer, read: HashMap::new() }
     }
 }
@@ -123,7 +123,7 @@ fn frames_of(symbol: &Sym<'_>, interner: &mut Interner) -> Arc<[Frame]> {
     inlined
         .chain([physical])
         .map(|(name, code, inlined)| Frame {
-            function: (!name.is_empty()).then(|| interner.intern(name)),
+            function: (!name.is_empty()).then(|| interner.intern(&demangle(name))),
             source: code.map(|code| source_line(code, interner)),
             inlined,
         })

@@ -4,6 +4,7 @@
 //! a worker thread owns it and answers requests. Files are untrusted: a file that makes the worker panic, or keeps it
 //! busy for too long, stays without names from then on, and everything else goes on.
 
+mod demangle;
 mod engine;
 mod interner;
 mod worker;

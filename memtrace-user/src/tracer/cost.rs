@@ -1,8 +1,6 @@
 //! What a probe hit costs on this machine, measured: the trap on a function of memtrace's own, and the BPF programs by
 //! the kernel's run statistics while they do their work.
 
-#![expect(unsafe_code, reason = "a function whose first instruction is known")]
-
 use std::{
     hint::black_box,
     os::fd::{AsFd as _, OwnedFd},

@@ -1,15 +1,11 @@
 //! What the BPF programs tell at once, as a stream for tokio.
 
-#![expect(unsafe_code, reason = "registering a descriptor with tokio")]
-
-use std::{
-    io,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::io;
 
 use aya::maps::{MapData, RingBuf};
 use memtrace_common::event::{self, Event};
-use tokio::io::{Interest, unix::AsyncFd};
+
+use crate::readable::Readable;
 
 /// Something happened that user space must act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +24,7 @@ pub enum TracerEvent {
 /// The ring buffer, and its descriptor to wait on.
 #[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
 pub struct Events {
-    ready: AsyncFd<OwnedFd>,
+    ready: Readable,
     ring: RingBuf<MapData>,
 }
 
@@ -38,10 +34,7 @@ impl Events {
     /// # Errors
     /// What epoll(7) says.
     pub fn new(ring: RingBuf<MapData>) -> io::Result<Self> {
-        let descriptor = ring.as_fd().try_clone_to_owned()?;
-        // SAFETY: an `OwnedFd` always names the same open descriptor, and closes it only when dropped.
-        let ready = unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE)? };
-        Ok(Self { ready, ring })
+        Ok(Self { ready: Readable::of(&ring)?, ring })
     }
 
     /// Waits for the next event. Can be dropped at any time without losing one.
@@ -56,9 +49,7 @@ impl Events {
                 }
                 continue;
             }
-            let mut guard = self.ready.readable().await?;
-            // Before the ring is looked at again: an event from here on makes it ready anew.
-            guard.clear_ready();
+            self.ready.wait().await?;
         }
     }
 }

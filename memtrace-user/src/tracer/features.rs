@@ -32,7 +32,7 @@ pub fn check_requirements() -> Result<(), TracerError> {
     Ok(())
 }
 
-/// CAP_BPF and CAP_PERFMON exist since 5.8; CAP_SYS_ADMIN stands for both.
+/// `CAP_BPF` and `CAP_PERFMON` exist since 5.8; `CAP_SYS_ADMIN` stands for both.
 fn missing_capabilities(effective: u64) -> Vec<&'static str> {
     let has = |(number, _): &(u32, &str)| effective >> number & 1 == 1;
     if has(&SYS_ADMIN) {

@@ -8,6 +8,7 @@ use std::{
     io,
     num::NonZeroU32,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -45,6 +46,15 @@ pub struct ProbedFile {
 }
 
 impl ProbedFile {
+    /// Device and inode.
+    ///
+    /// # Errors
+    /// When the file cannot be asked.
+    pub fn inode(&self) -> io::Result<(u64, u64)> {
+        let metadata = self.file.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
     fn path(&self) -> PathBuf {
         Path::new("/proc/self/fd").join(self.file.as_raw_fd().to_string())
     }
@@ -56,6 +66,7 @@ impl ProbedFile {
 
 /// Probes in place; dropping it removes them.
 #[derive(Debug)]
+#[expect(dead_code, reason = "held to be dropped")]
 pub enum ProbeLinks {
     /// A descriptor for each program.
     Multi(Vec<OwnedFd>),

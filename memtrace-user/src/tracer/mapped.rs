@@ -13,6 +13,8 @@ use std::{
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use crate::process::page_size;
+
 /// An array map of `T` mapped into memory, seen as 64-bit words: BPF programs change them at any time.
 #[derive(Debug)]
 pub struct MappedArray<T> {
@@ -38,7 +40,8 @@ impl<T> MappedArray<T> {
     pub fn new(map: impl AsFd, entries: u32) -> io::Result<Self> {
         const { assert!(size_of::<T>().is_multiple_of(8) && size_of::<T>() > 0) };
         let entries = entries as usize;
-        let length = NonZeroUsize::new((entries * size_of::<T>()).next_multiple_of(page_size()))
+        let page = usize::try_from(page_size()).map_err(io::Error::other)?;
+        let length = NonZeroUsize::new((entries * size_of::<T>()).next_multiple_of(page))
             .ok_or_else(|| io::Error::other("an empty map"))?;
         // SAFETY: a new mapping at an address of the kernel's choice.
         let start =
@@ -88,12 +91,4 @@ impl<T> Drop for MappedArray<T> {
         // SAFETY: mapped by `new`, and no reference outlives `self`.
         let _ = unsafe { munmap(self.start.cast(), self.length.get()) };
     }
-}
-
-fn page_size() -> usize {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|size| usize::try_from(size).ok())
-        .unwrap_or(4096)
 }

@@ -1,5 +1,7 @@
 //! Loads the BPF programs, places probes, and reads the maps. The only place that uses aya.
 
+#[cfg(feature = "bpf-log")]
+mod bpf_log;
 mod cost;
 mod error;
 mod events;
@@ -14,6 +16,7 @@ mod read;
 mod syscall;
 
 use std::{
+    collections::HashSet,
     os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
@@ -69,6 +72,8 @@ pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
+    /// Device and inode of the files that are probed.
+    probed: HashSet<(u64, u64)>,
     reader: Reader,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
@@ -95,22 +100,38 @@ impl Tracer {
         let live = live_table(&ebpf)?;
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        #[cfg(feature = "bpf-log")]
+        bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
-        Ok(Self { links: Vec::new(), multi, reader: Reader::new(maps), live, cursors, ebpf, started: Instant::now() })
+        Ok(Self {
+            links: Vec::new(),
+            probed: HashSet::new(),
+            multi,
+            reader: Reader::new(maps),
+            live,
+            cursors,
+            ebpf,
+            started: Instant::now(),
+        })
     }
 
     /// Places the probes of a file in one process. They run at once, but nothing is recorded before
-    /// [`Self::trace_process`].
+    /// [`Self::trace_process`]. Returns `false` when the file is probed already: a second time would count twice.
     ///
     /// # Errors
     /// [`TracerError::Attach`], [`TracerError::ProcessEnded`].
-    pub fn place_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+    pub fn place_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<bool, TracerError> {
+        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+        if self.probed.contains(&inode) {
+            return Ok(false);
+        }
         let links = match &self.multi {
             Some(programs) => links::attach_multi(programs, file, pid)?,
             None => links::attach_perf(&mut self.ebpf, file, pid)?,
         };
         self.links.push(links);
-        Ok(())
+        self.probed.insert(inode);
+        Ok(true)
     }
 
     /// Begins to record a process, named by its id in the initial pid namespace. Returns its slot.

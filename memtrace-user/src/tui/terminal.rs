@@ -1,5 +1,7 @@
 //! Takes over the terminal and gives it back: on the ordinary way out, on a panic, and while suspended.
 
+#![expect(unsafe_code, reason = "setting a signal action")]
+
 use std::{
     io::{self, Stdout},
     panic,

@@ -1,5 +1,7 @@
 //! ELF files: this process's own, small ones made by hand, and broken ones.
 
+#![expect(unsafe_code, reason = "a file in memory")]
+
 use std::io::Write;
 use std::os::fd::FromRawFd;
 
