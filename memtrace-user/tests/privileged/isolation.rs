@@ -29,24 +29,23 @@ fn only_the_traced_process_has_breakpoints() {
     assert_eq!(traced.ask("b"), "done");
 }
 
-/// A child of the traced process inherits the breakpoints with its memory. Each vanishes when the child first hits it,
-/// nothing of the child is recorded, and the child does its work.
+/// A child of the traced process inherits the breakpoints with its memory. It does its work, nothing of it is recorded,
+/// and `free`'s breakpoint vanishes when the child first hits it.
+///
+/// With uprobe-multi links (6.6 to 6.18 at least) those with a return probe stay until memtrace ends: the kernel's
+/// `handler_chain` removes a breakpoint only when every consumer's entry handler asks for it, and a return consumer has
+/// none. How many the child has is not compared: another memtrace that ends meanwhile takes more of them away.
 #[test]
-fn a_forked_child_loses_its_breakpoints() {
+fn a_forked_child_is_not_recorded() {
     let mut target = Target::start(program("on_request"));
     let memtrace = Attached::to(target.pid());
     assert_eq!(target.ask("f"), "child");
     let child = child_of(target.pid());
-    let inherited = breakpoints(child);
     assert_eq!(target.ask("b"), "child done");
-    let (left, in_parent) = (breakpoints(child), breakpoints(target.pid()));
+    assert!(breakpoints(child) < breakpoints(target.pid()));
     assert_eq!(target.ask("q"), "done", "the child ends well");
     let ended = memtrace.interrupt();
     assert_eq!(ended.allocated_blocks(), 0, "{}", ended.output);
-    assert_eq!(inherited, in_parent, "a fork copies the pages");
-    // malloc's and free's: the child has called nothing else.
-    let bytes = if cfg!(target_arch = "aarch64") { 4 } else { 1 };
-    assert_eq!(left, inherited - 2 * bytes);
 }
 
 /// A child that outlives the tracing of its parent works on, and has no breakpoint left when memtrace has ended.

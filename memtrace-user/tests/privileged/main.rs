@@ -5,5 +5,8 @@ mod support;
 mod target;
 mod traces;
 
+mod errors;
+mod harm;
 mod isolation;
 mod smoke;
+mod transparency;
