@@ -53,7 +53,8 @@ fn zombie() {
     let child = Running(Command::new("true").spawn().expect("true starts"));
     let stat = format!("/proc/{}/stat", child.pid());
     eventually("a zombie", || fs::read_to_string(&stat).expect("it is not reaped").contains(") Z "));
-    let message = format!("process {} is a zombie: it has exited, and its parent has not collected its status", child.pid());
+    let message =
+        format!("process {} is a zombie: it has exited, and its parent has not collected its status", child.pid());
     let hint = "its memory has been released; look for its parent with `ps -o ppid= -p PID`";
     assert_eq!(outcome(&mut attach(child.pid())), failure(1, &message, hint));
 }
@@ -163,13 +164,13 @@ fn commands_that_cannot_be_run() {
     assert_eq!(outcome(&mut run(&[&plain])), failure(126, &message, &hint));
 
     let script = write("script", "#!/no/such/interpreter\n", 0o755);
-    let message = format!("cannot run {script}: No such file or directory (os error 2)");
-    let hint = "the interpreter that the file names does not exist (see `head -1` of a script, `readelf -l` of a program)";
-    assert_eq!(outcome(&mut run(&[&script])), failure(127, &message, hint));
+    let hint = "the command names it as its interpreter: see `head -1` of a script, `readelf -l` of a program";
+    let message = "cannot read /no/such/interpreter: No such file or directory (os error 2)";
+    assert_eq!(outcome(&mut run(&[&script])), failure(127, message, hint));
 
     let garbage = write("garbage", "no program", 0o755);
-    let message = format!("cannot run {garbage}: Exec format error (os error 8)");
-    let hint = "the file is no program of this machine's architecture";
+    let message = format!("{garbage} is neither a 64-bit ELF program nor a script");
+    let hint = "a script needs a first line such as `#!/bin/sh`; or run it as `sh FILE`";
     assert_eq!(outcome(&mut run(&[&garbage])), failure(126, &message, hint));
 }
 
@@ -188,7 +189,8 @@ fn closed_pipe() {
 /// The log file that was asked for cannot be written: the reason is said once.
 #[test]
 fn unwritable_log_file() {
-    let (code, text) = outcome(memtrace(&["--log-file", "/no/such/file", "attach", "--pid", "1"]).env_remove("RUST_LOG"));
+    let (code, text) =
+        outcome(memtrace(&["--log-file", "/no/such/file", "attach", "--pid", "1"]).env_remove("RUST_LOG"));
     let message = "cannot open the log file /no/such/file: No such file or directory (os error 2)";
     assert_eq!((code, text), (Some(1), format!("memtrace: error: {message}\n")));
     assert!(!Path::new("/no").exists());

@@ -38,7 +38,8 @@ pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
         // A descriptor may be closed meanwhile.
         let Ok(text) = entry.and_then(|entry| fs::read_to_string(entry.path())) else { continue };
         for kind in KINDS {
-            let number = text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix("_id:")?.trim().parse().ok());
+            let number =
+                text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix("_id:")?.trim().parse().ok());
             objects.extend(number.map(|number| (kind, number)));
         }
     }
