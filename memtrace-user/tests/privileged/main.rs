@@ -8,5 +8,7 @@ mod traces;
 mod errors;
 mod harm;
 mod isolation;
+mod latency;
+mod servers;
 mod smoke;
 mod transparency;
