@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn causes_are_said_once() {
         let cause = || std::io::Error::from_raw_os_error(libc::ENOSPC);
-        let said = crate::tracer::TracerError::Attach { path: "libc".into(), source: cause() };
+        let said = TracerError::Attach { path: "libc".into(), source: cause() };
         let expected = "No space left on device (os error 28)";
         assert_eq!(describe(&said.into()).message, format!("cannot place probes in libc: {expected}"));
         let unsaid = anyhow::Error::from(cause()).context("cannot write");

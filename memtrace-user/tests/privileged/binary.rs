@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read, Seek as _},
+    os::unix::fs::FileExt as _,
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -121,14 +122,15 @@ impl Attached {
         self.child.pid()
     }
 
-    /// Waits until it has made so many more bytes of reports that a whole one, begun after this call, is among them.
-    pub fn wait_for_report(&mut self) {
-        for _ in 0..2 {
-            let before = self.output.metadata().expect("a file has a size").len();
-            eventually("another report", || {
-                self.has_ended() || self.output.metadata().expect("a file has a size").len() > before
-            });
-        }
+    /// Waits until a report has something allocated.
+    pub fn wait_for_allocations(&mut self) {
+        eventually("allocations", || {
+            let size = self.output.metadata().expect("a file has a size").len();
+            let mut bytes = vec![0; usize::try_from(size).expect("reports fit in memory")];
+            self.output.read_exact_at(&mut bytes, 0).expect("the reports are readable");
+            let text = String::from_utf8_lossy(&bytes);
+            text.lines().any(|line| line.starts_with("Allocated ") && !line.contains(" in 0 blocks"))
+        });
     }
 
     /// Sends a signal.

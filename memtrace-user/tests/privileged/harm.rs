@@ -66,6 +66,7 @@ fn a_process_may_end_in_the_middle_of_malloc() {
         let ended = memtrace.end();
         assert!(ended.status.success(), "{ended:#?}");
         assert!(ended.last_report().contains("(has ended)"), "{}", ended.output);
+        assert_eq!(ended.errors, "");
         assert!(ended.allocated_blocks() > 0);
     }
 }

@@ -23,13 +23,14 @@ use crate::{
 };
 
 /// Attaches to a process, sees it allocate, and ends by Ctrl-C; every fifth time memtrace is killed instead.
-fn attach_and_leave(pid: u32) {
+fn attach_and_leave(pid: u32, load: &mut Logged) {
     let rounds = std::env::var("MEMTRACE_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let start = Instant::now();
     for round in 0..rounds {
+        assert!(load.is_alive(), "{}", load.log());
         let mut memtrace = Attached::to(pid);
         let objects = bpf_objects_of(memtrace.pid());
-        memtrace.wait_for_report();
+        memtrace.wait_for_allocations();
         let killed = round % 5 == 4;
         memtrace.signal(if killed { Signal::SIGKILL } else { Signal::SIGINT });
         let ended = memtrace.end();
@@ -109,8 +110,8 @@ fn nginx_serves_on() {
     let url = format!("http://127.0.0.1:{port}/");
     let mut load = Command::new("ab");
     let load = load.args(["-q", "-k", "-c", "4", "-t", "3600", "-n", "5000000", &url]);
-    let load = Logged::start(load, path.join("ab.log"));
-    attach_and_leave(worker);
+    let mut load = Logged::start(load, path.join("ab.log"));
+    attach_and_leave(worker, &mut load);
     let text = load.end(Signal::SIGINT);
     assert!(text.contains("Failed requests:        0\n") && !text.contains("Non-2xx"), "{text}");
     assert_eq!(children_of(nginx.process.pid()), [worker], "the worker was not replaced");
@@ -118,7 +119,7 @@ fn nginx_serves_on() {
     assert!(!text.contains("exited on signal"), "{text}");
 }
 
-/// A backend of PostgreSQL under `pgbench`.
+/// A backend of `PostgreSQL` under `pgbench`.
 #[test]
 fn postgresql_serves_on() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -132,7 +133,7 @@ fn postgresql_serves_on() {
         backend = cluster.query("select min(pid) from pg_stat_activity where application_name = 'pgbench'");
         !backend.is_empty()
     });
-    attach_and_leave(backend.parse().expect("a process id"));
+    attach_and_leave(backend.parse().expect("a process id"), &mut load);
     let found = cluster.query("select min(pid) from pg_stat_activity where application_name = 'pgbench'");
     assert_eq!(found, backend, "the connection is the same");
     assert_eq!(cluster.query("select count(*) from pg_stat_activity where application_name = 'pgbench'"), "4");
@@ -145,7 +146,7 @@ fn postgresql_serves_on() {
     assert!(!log.contains("terminated by signal") && !log.contains("PANIC"), "{log}");
 }
 
-/// A PostgreSQL server of its own, reached through a socket in its directory. Ended at the end of the test.
+/// A `PostgreSQL` server of its own, reached through a socket in its directory. Ended at the end of the test.
 struct Cluster {
     directory: PathBuf,
     user: User,

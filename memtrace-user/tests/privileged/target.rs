@@ -64,9 +64,4 @@ impl Target {
     pub fn wait(&mut self) -> ExitStatus {
         self.child.0.wait().expect("the target is waited for")
     }
-
-    /// Whether it still runs.
-    pub fn is_alive(&mut self) -> bool {
-        self.child.0.try_wait().expect("the target is waited for").is_none()
-    }
 }

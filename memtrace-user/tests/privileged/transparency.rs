@@ -65,8 +65,7 @@ fn input_and_output_pass_through() {
 fn signals_are_forwarded() {
     let program = program("signals");
     let words = ["--", program.to_str().expect("UTF-8")];
-    use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-    for signal in [SIGINT, SIGQUIT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2] {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2] {
         let spawned = run(&words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut child = Running(spawned.expect("memtrace starts"));
         let mut lines = BufReader::new(child.0.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
