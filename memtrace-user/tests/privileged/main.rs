@@ -9,6 +9,7 @@ mod errors;
 mod harm;
 mod isolation;
 mod latency;
+mod live;
 mod servers;
 mod smoke;
 mod transparency;
