@@ -78,6 +78,16 @@ impl Logged {
     }
 }
 
+impl Drop for Logged {
+    /// SIGKILL would leave the children of a server.
+    fn drop(&mut self) {
+        if self.is_alive() {
+            let _gone = kill(Pid::from_raw(self.process.pid().cast_signed()), Signal::SIGTERM);
+            let _ = self.process.0.wait();
+        }
+    }
+}
+
 /// The output of a command that must succeed.
 fn said(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -92,7 +102,7 @@ fn nginx_serves_on() {
     let (path, port) = (directory.path(), free_port());
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary = temporary.map(|name| format!("{name}_temp_path {};", path.join(name).display())).concat();
-    let server = format!("server {{ listen 127.0.0.1:{port}; location / {{ return 200 'hello\n'; }} }}");
+    let server = format!("server {{ listen 127.0.0.1:{port}; root {}; }}", path.display());
     let configuration = format!(
         "user root; daemon off; worker_processes 1; pid {}; error_log stderr; events {{}}\n\
          http {{ access_log off; keepalive_requests 1000; {temporary} {server} }}\n",
@@ -107,7 +117,9 @@ fn nginx_serves_on() {
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let worker = children_of(nginx.process.pid())[0];
-    let url = format!("http://127.0.0.1:{port}/");
+    // Large, so that the requests that ab makes at most last for a hundred rounds.
+    fs::write(path.join("page"), vec![b'.'; 1 << 18]).expect("written");
+    let url = format!("http://127.0.0.1:{port}/page");
     let mut load = Command::new("ab");
     let load = load.args(["-q", "-k", "-c", "4", "-t", "3600", "-n", "5000000", &url]);
     let mut load = Logged::start(load, path.join("ab.log"));
