@@ -23,10 +23,21 @@ pub struct Description {
 #[must_use]
 pub fn describe(error: &anyhow::Error) -> Description {
     Description {
-        message: escape(&format!("{error:#}")).into_owned(),
+        message: escape(&message(error)).into_owned(),
         hint: hint(error).map(|hint| escape(&hint).into_owned()),
         code: error.downcast_ref::<LaunchError>().map_or(1, LaunchError::exit_code),
     }
+}
+
+/// The error and its causes, each once: many errors say their cause themselves.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn hint(error: &anyhow::Error) -> Option<String> {
@@ -61,5 +72,16 @@ mod tests {
         assert_eq!(described.code, 1);
         let hostile = AttachError::NoAllocator { pid: 1, looked_at: "/tmp/\u{1b}[31m".into() };
         assert!(!describe(&hostile.into()).message.contains('\u{1b}'));
+    }
+
+    /// A cause is said once, whether the error says it itself or not.
+    #[test]
+    fn causes_are_said_once() {
+        let cause = || std::io::Error::from_raw_os_error(libc::ENOSPC);
+        let said = TracerError::Attach { path: "libc".into(), source: cause() };
+        let expected = "No space left on device (os error 28)";
+        assert_eq!(describe(&said.into()).message, format!("cannot place probes in libc: {expected}"));
+        let unsaid = anyhow::Error::from(cause()).context("cannot write");
+        assert_eq!(describe(&unsaid).message, format!("cannot write: {expected}"));
     }
 }

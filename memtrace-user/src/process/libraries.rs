@@ -43,7 +43,7 @@ const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 /// The libraries of a program could not be listed. The command can still be traced: what it maps is seen when it does.
 #[derive(Debug, Error)]
 pub enum LibrariesError {
-    /// A file cannot be read or is no program.
+    /// A file cannot be read.
     #[error("cannot read {}: {source}", .path.display())]
     Unreadable {
         /// The file.
@@ -51,6 +51,12 @@ pub enum LibrariesError {
         /// What went wrong.
         source: io::Error,
     },
+    /// A file has no meaning for the kernel either.
+    #[error("{} is neither a 64-bit ELF program nor a script", .0.display())]
+    NoProgram(PathBuf),
+    /// A program that memtrace cannot read.
+    #[error("{} is a 32-bit program", .0.display())]
+    ThirtyTwoBit(PathBuf),
     /// The loader failed.
     #[error("{} --list {} failed: {reason}", .loader.display(), .program.display())]
     Loader {
@@ -63,6 +69,41 @@ pub enum LibrariesError {
     },
 }
 
+impl LibrariesError {
+    /// What to do about it; `None` where there is nothing to do.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("the command names it as its interpreter: see `head -1` of a script, `readelf -l` of a program")
+            }
+            Self::NoProgram(_) => Some("a script needs a first line such as `#!/bin/sh`; or run it as `sh FILE`"),
+            Self::ThirtyTwoBit(_) => Some("memtrace reads 64-bit programs only"),
+            Self::Unreadable { .. } | Self::Loader { .. } => None,
+        }
+    }
+
+    /// The exit status that shells use where the command would not start without memtrace either; 1 otherwise.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::NoProgram(_) => 126,
+            _ => 1,
+        }
+    }
+
+    fn of_reading(path: &Path, source: io::Error) -> Self {
+        if source.kind() != io::ErrorKind::InvalidData {
+            return Self::Unreadable { path: path.to_owned(), source };
+        }
+        let mut start = [0; 5];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut start));
+        let is_32_bit = read.is_ok() && start.starts_with(&elf::ELFMAG) && start[4] == elf::ELFCLASS32;
+        if is_32_bit { Self::ThirtyTwoBit(path.to_owned()) } else { Self::NoProgram(path.to_owned()) }
+    }
+}
+
 /// The files that a program will map, the program (or its interpreter, of a script) first. A static program has no
 /// others.
 ///
@@ -73,7 +114,7 @@ pub fn list_libraries(program: &Path, user: Option<&RunAs>) -> Result<Vec<PathBu
     let mut pending = vec![program.to_owned()];
     for _ in 0..=MAX_INTERPRETERS {
         let Some(path) = pending.pop() else { break };
-        let error = |source| LibrariesError::Unreadable { path: path.clone(), source };
+        let error = |source| LibrariesError::of_reading(&path, source);
         if let Some(line) = script_line(&path).map_err(error)? {
             pending.extend(interpreters(&line));
             continue;

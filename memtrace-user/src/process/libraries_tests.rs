@@ -60,12 +60,20 @@ fn hostile_files_are_survived() {
     let own = script(directory.path(), "loop", &format!("#!{}\n", path.display()));
     assert_eq!(list_libraries(&own, None).unwrap(), Vec::<PathBuf>::new());
     let text = script(directory.path(), "text", "echo no program");
-    assert!(matches!(list_libraries(&text, None), Err(LibrariesError::Unreadable { .. })));
+    let error = list_libraries(&text, None).unwrap_err();
+    assert!(matches!(error, LibrariesError::NoProgram(_)));
+    assert_eq!(error.exit_code(), 126);
+    let missing = script(directory.path(), "missing", "#!/no/such/interpreter");
+    assert_eq!(list_libraries(&missing, None).unwrap_err().exit_code(), 127);
     let mut program = fs::read("/bin/cat").unwrap();
     program.truncate(100);
     let cut = script(directory.path(), "cut", "");
     fs::write(&cut, program).unwrap();
-    assert!(matches!(list_libraries(&cut, None), Err(LibrariesError::Unreadable { .. })));
+    assert!(matches!(list_libraries(&cut, None), Err(LibrariesError::NoProgram(_))));
+    let cut = fs::read(&cut).unwrap();
+    let old = script(directory.path(), "old", "");
+    fs::write(&old, [&cut[..4], &[1], &cut[5..]].concat()).unwrap();
+    assert!(matches!(list_libraries(&old, None), Err(LibrariesError::ThirtyTwoBit(_))));
 }
 
 /// Lines of the loader's output are paths with or without a name before them.

@@ -75,14 +75,22 @@ impl ProcDir {
 
     /// The command line with its arguments joined by spaces, or `[name]` where there is none.
     pub fn command_line(&self) -> io::Result<String> {
-        let cmdline = self.read("cmdline")?;
-        let arguments = cmdline.strip_suffix(&[0]).unwrap_or(&cmdline);
-        if arguments.iter().any(|byte| *byte != 0) {
-            let joined: Vec<u8> = arguments.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
-            return Ok(String::from_utf8_lossy(&joined).trim_end().to_owned());
+        if let Some(arguments) = self.arguments()? {
+            return Ok(arguments);
         }
         let name = self.read("comm")?;
         Ok(format!("[{}]", String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name))))
+    }
+
+    /// The arguments, joined by spaces; `None` when there are none any more (the process is about to exit) or yet.
+    pub fn arguments(&self) -> io::Result<Option<String>> {
+        let cmdline = self.read("cmdline")?;
+        let arguments = cmdline.strip_suffix(&[0]).unwrap_or(&cmdline);
+        if arguments.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        let joined: Vec<u8> = arguments.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect();
+        Ok(Some(String::from_utf8_lossy(&joined).trim_end().to_owned()))
     }
 
     /// A second handle on the same directory.

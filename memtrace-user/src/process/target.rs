@@ -92,12 +92,11 @@ impl TargetProcess {
         &self.command
     }
 
-    /// Reads the command line again: an exec has changed it. The kernel puts the new one in place a moment after the
-    /// exec's event, so read it when the process is seen to run.
-    pub fn reload_command(&mut self) {
-        if let Ok(command) = self.directory.command_line() {
-            self.command = command;
-        }
+    /// The command line as it is now: an exec has changed it. `None` while there is none: the kernel puts the new one in
+    /// place a moment after the exec's event, and takes it away when the process begins to exit.
+    #[must_use]
+    pub fn current_command(&self) -> Option<String> {
+        self.directory.arguments().ok().flatten()
     }
 
     /// Resident set size in bytes; `None` when the process has exited.

@@ -110,7 +110,10 @@ pub(super) fn allocators_of(pid: u32) -> Result<(TargetProcess, Locator, Vec<Fou
     let mut locator = Locator::new(space);
     let allocators = locator.new_allocators();
     if allocators.is_empty() {
-        return Err(AttachError::NoAllocator { pid, looked_at: names_of(locator.examined_paths()) });
+        return Err(AttachError::NoAllocator {
+            pid,
+            looked_at: names_of(locator.examined_paths().filter(|path| path.starts_with('/'))),
+        });
     }
     Ok((target, locator, allocators))
 }
@@ -128,7 +131,7 @@ fn exit_of(target: &TargetProcess) -> io::Result<super::Exit> {
 
 /// A few names for a message.
 pub(super) fn names_of<'a>(paths: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<&str> = paths.filter(|path| path.starts_with('/')).collect();
+    let names: Vec<&str> = paths.collect();
     match names.len() {
         0 => "no file: none is mapped as code".into(),
         count if count > 8 => format!("{} and {} more files", names[..8].join(", "), count - 8),

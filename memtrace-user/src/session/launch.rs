@@ -67,7 +67,7 @@ impl LaunchError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Spawn(error) => Some(error.hint()),
-            Self::Libraries(_) => None,
+            Self::Libraries(error) => error.hint().map(str::to_owned),
             Self::MappingEvents(error) => Some(error.hint().to_owned()),
             Self::Attach(error) => error.hint(),
             Self::NoAllocator { .. } => Some("memtrace knows glibc's malloc; -v tells more".to_owned()),
@@ -77,7 +77,11 @@ impl LaunchError {
     /// The exit status that shells use when a command cannot be started; 1 otherwise.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if let Self::Spawn(error) = self { error.exit_code() } else { 1 }
+        match self {
+            Self::Spawn(error) => error.exit_code(),
+            Self::Libraries(error) => error.exit_code(),
+            _ => 1,
+        }
     }
 }
 

@@ -187,9 +187,8 @@ impl Session {
 
     fn read(&mut self) -> Profile {
         self.take_mappings();
-        if let Some(target) = &mut self.target {
-            target.reload_command();
-            self.info.command = target.command().to_owned();
+        if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
+            self.info.command = command;
         }
         let raw = self.tracer.read(self.slot);
         let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {

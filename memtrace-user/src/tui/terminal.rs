@@ -14,7 +14,7 @@ use std::{
 use crossterm::{
     cursor::Show,
     execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
 use nix::{
     sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal},
@@ -95,7 +95,11 @@ impl TerminalGuard {
     /// # Errors
     /// When the terminal cannot be written.
     pub fn clear(&mut self) -> Result<(), TerminalError> {
-        self.terminal.clear().map_err(TerminalError::while_doing("clear"))
+        // Not `Terminal::clear`: it asks the terminal where its cursor is, and the answer goes to whoever reads the keys.
+        let cleared = execute!(io::stdout(), Clear(ClearType::All));
+        let fresh = cleared.and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        self.terminal = fresh.map_err(TerminalError::while_doing("clear"))?;
+        Ok(())
     }
 
     /// Gives the terminal back, stops the whole process group as Ctrl-Z on a cooked terminal does, and takes the

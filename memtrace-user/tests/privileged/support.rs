@@ -19,24 +19,27 @@ pub fn options() -> TracerOptions {
     TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
 }
 
-/// Compiles `tests/programs/NAME.c`, with frame pointers and without tail calls, so that stacks are as in the source.
+/// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
 pub fn program(name: &str) -> PathBuf {
     program_with(name, name, &[])
 }
 
 /// The same with more flags, as another file.
 pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name).with_extension("c");
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
+    let languages = [("cc", base.with_extension("c")), ("c++", base.with_extension("cc"))];
+    let source = languages.into_iter().find(|(_, source)| source.exists());
+    let (compiler, source) = source.unwrap_or_else(|| panic!("no {}.c", base.display()));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
     // Written under a name of its own and renamed: tests that use one program run side by side.
     let unique = file.with_extension(format!("{:?}", std::thread::current().id()).replace(['(', ')'], ""));
-    let status = Command::new("cc")
+    let status = Command::new(compiler)
         .args(["-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-builtin", "-pthread", "-o"])
         .arg(&unique)
         .arg(&source)
         .args(flags)
         .status()
-        .expect("cc runs");
+        .expect("the compiler runs");
     assert!(status.success(), "{} does not compile", source.display());
     std::fs::rename(&unique, &file).expect("the program can be renamed");
     file

@@ -1,0 +1,88 @@
+//! The command line itself: help, version, and what is refused before anything is done. Needs no root.
+
+use std::process::{Command, Output};
+
+use insta::assert_snapshot;
+
+/// Runs memtrace and returns its exit status, standard output and standard error.
+fn memtrace(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_memtrace"));
+    let Output { status, stdout, stderr } = command.args(arguments).output().expect("memtrace starts");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn help(arguments: &[&str]) -> String {
+    let (code, output, errors) = memtrace(arguments);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    output
+}
+
+/// What is refused goes to standard error with exit status 2.
+fn refusal(arguments: &[&str]) -> String {
+    let (code, output, errors) = memtrace(arguments);
+    assert_eq!((code, output.as_str()), (Some(2), ""), "{arguments:?}");
+    errors
+}
+
+/// The whole help of memtrace and of each command is as committed.
+#[test]
+fn help_is_as_committed() {
+    assert_snapshot!("help", help(&["--help"]));
+    assert_snapshot!("help_attach", help(&["attach", "--help"]));
+    assert_snapshot!("help_run", help(&["run", "--help"]));
+}
+
+/// Without a word, memtrace says what it can do, and fails.
+#[test]
+fn nothing_asked_shows_the_help() {
+    assert_eq!(refusal(&[]), help(&["-h"]));
+}
+
+/// The version is that of the package.
+#[test]
+fn version() {
+    assert_eq!(help(&["--version"]), format!("memtrace {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// Times and sizes that make no sense are refused with a word on how to write them.
+#[test]
+fn bad_values_are_explained() {
+    let time = |text: &str| format!("`{text}` is no time: write it as 500ms, 30s, 5m or 1h");
+    let size = |text: &str| format!("`{text}` is no size: write it as 4096, 4KiB or 1MiB");
+    let cases = [
+        (["--interval", "soon"], time("soon")),
+        (["--duration", "1d"], time("1d")),
+        (["--duration", "1e3"], time("1e3")),
+        (["--interval", "0"], "the time must be greater than zero".to_owned()),
+        (["--min-size", "3x"], size("3x")),
+        (["--min-size", "99999999999G"], size("99999999999G")),
+        (["--max-frames", "0"], "0 is not in 1..=127".to_owned()),
+        (["--max-frames", "128"], "128 is not in 1..=127".to_owned()),
+        (["--top", "few"], "invalid digit found in string".to_owned()),
+        (["--pid", "0"], "0 is not in 1..=4294967295".to_owned()),
+        (["--pid", "init"], "invalid digit found in string".to_owned()),
+    ];
+    for ([option, value], reason) in cases {
+        let text = refusal(&["attach", option, value]);
+        let first = text.lines().next().unwrap_or_default();
+        assert!(first.starts_with(&format!("error: invalid value '{value}' for '{option}")), "{text}");
+        assert!(first.ends_with(&format!(": {reason}")), "{text}");
+    }
+}
+
+/// What is missing or unknown is named.
+#[test]
+fn usage_errors_name_their_cause() {
+    let cases: [(&[&str], &str); 5] = [
+        (&["attach"], "--pid <PID>"),
+        (&["run"], "<CMD>..."),
+        (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
+        (&["attach", "--pid", "1", "--frob"], "unexpected argument '--frob' found"),
+        (&["attach", "--pid", "1", "--sort", "age"], "[possible values: live-bytes, live-blocks, alloc-bytes, "),
+    ];
+    for (arguments, cause) in cases {
+        let text = refusal(arguments);
+        assert!(text.starts_with("error: ") && text.contains(cause), "{text}");
+    }
+}

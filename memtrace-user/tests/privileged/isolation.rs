@@ -1,0 +1,80 @@
+//! Tracing one process leaves every other alone.
+
+use nix::sys::signal::Signal;
+
+use crate::{
+    binary::{Attached, eventually},
+    support::program,
+    target::Target,
+    traces::breakpoints,
+};
+
+/// While a process is traced, no breakpoint is in another that has the same libc mapped; once memtrace has ended, none is
+/// in either.
+#[test]
+fn only_the_traced_process_has_breakpoints() {
+    let file = program("on_request");
+    let (mut traced, mut other) = (Target::start(&file), Target::start(&file));
+    let memtrace = Attached::to(traced.pid());
+    assert_eq!(traced.ask("b"), "done");
+    assert_eq!(other.ask("b"), "done");
+    assert!(breakpoints(traced.pid()) >= 5, "malloc, calloc, realloc, free, posix_memalign");
+    assert_eq!(breakpoints(other.pid()), 0);
+    // A process that is started meanwhile maps the same pages of the file.
+    assert_eq!(breakpoints(Target::start(&file).pid()), 0);
+    let ended = memtrace.interrupt();
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!((ended.allocated_blocks(), ended.freed_blocks()), (1000, 1000));
+    assert_eq!(breakpoints(traced.pid()), 0);
+    assert_eq!(traced.ask("b"), "done");
+}
+
+/// A child of the traced process inherits the breakpoints with its memory. It does its work, and nothing of it is
+/// recorded.
+///
+/// With uprobe-multi links it keeps the breakpoints until memtrace ends (seen on 6.18): `handler_chain` removes one only
+/// when every consumer's entry handler asks for it, which neither a filtered BPF program nor a return probe does.
+#[test]
+fn a_forked_child_is_not_recorded() {
+    let mut target = Target::start(program("on_request"));
+    let memtrace = Attached::to(target.pid());
+    assert_eq!(target.ask("f"), "child");
+    assert_eq!(target.ask("b"), "child done");
+    assert_eq!(target.ask("q"), "done", "the child ends well");
+    let ended = memtrace.interrupt();
+    assert_eq!(ended.allocated_blocks(), 0, "{}", ended.output);
+}
+
+/// With perf-event links a breakpoint vanishes from a child when the child first hits it.
+#[test]
+fn a_forked_child_loses_breakpoints_of_perf_event_links() {
+    let mut target = Target::start(program("on_request"));
+    let memtrace = Attached::with(target.pid(), &["--without", "multi"]);
+    assert_eq!(target.ask("f"), "child");
+    let child = child_of(target.pid());
+    assert_eq!(target.ask("b"), "child done");
+    assert!(breakpoints(child) < breakpoints(target.pid()));
+    assert_eq!(target.ask("q"), "done");
+    assert_eq!(memtrace.interrupt().allocated_blocks(), 0);
+}
+
+/// A child that outlives the tracing of its parent works on, and has no breakpoint left when memtrace has ended.
+#[test]
+fn a_child_that_never_hit_a_breakpoint_is_clean_in_the_end() {
+    for signal in [Signal::SIGINT, Signal::SIGKILL] {
+        let mut target = Target::start(program("on_request"));
+        let memtrace = Attached::to(target.pid());
+        assert_eq!(target.ask("f"), "child");
+        let child = child_of(target.pid());
+        memtrace.signal(signal);
+        memtrace.end();
+        eventually("no breakpoint in the child", || breakpoints(child) == 0);
+        assert_eq!(target.ask("b"), "child done");
+        assert_eq!(target.ask("q"), "done");
+    }
+}
+
+fn child_of(pid: u32) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("the process lives");
+    text.trim().parse().expect("one child")
+}

@@ -1,0 +1,68 @@
+//! What tracing leaves to be seen from outside: breakpoints in code, and BPF objects in the kernel.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    os::unix::fs::FileExt as _,
+    process::Command,
+};
+
+use crate::binary::eventually;
+
+/// Bytes of libc's code that differ, in the memory of a process, from the file: one a probe on `x86_64`, four on
+/// `aarch64`. libc has no relocations in its code.
+pub fn breakpoints(pid: u32) -> usize {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("the process lives");
+    let line = maps.lines().find(|line| line.contains("r-xp") && line.contains("/libc.so.6"));
+    let words: Vec<&str> = line.unwrap_or_else(|| panic!("no libc in {maps}")).split_whitespace().collect();
+    let hex = |text: &str| u64::from_str_radix(text, 16).expect("a hexadecimal number");
+    let (start, end) = words[0].split_once('-').map(|(start, end)| (hex(start), hex(end))).expect("a range");
+    let size = usize::try_from(end - start).expect("libc fits in memory");
+    let (mut mapped, mut stored) = (vec![0; size], vec![0; size]);
+    File::open(format!("/proc/{pid}/mem")).and_then(|file| file.read_exact_at(&mut mapped, start)).expect("readable");
+    // The last page goes beyond what is mapped of the file, but not beyond the file.
+    File::open(words[5]).and_then(|file| file.read_exact_at(&mut stored, hex(words[2]))).expect("libc is readable");
+    mapped.iter().zip(&stored).filter(|(mapped, stored)| mapped != stored).count()
+}
+
+/// A BPF object: `prog`, `map` or `link`, and its number. The kernel does not use a number again for long.
+type Object = (&'static str, u64);
+
+const KINDS: [&str; 3] = ["prog", "map", "link"];
+
+/// The BPF objects that a process holds descriptors of. Others may be traced at the same time, so a list of all that
+/// the kernel has would not do.
+pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
+    let mut objects = BTreeSet::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("memtrace lives") {
+        // A descriptor may be closed meanwhile.
+        let Ok(text) = entry.and_then(|entry| fs::read_to_string(entry.path())) else { continue };
+        for kind in KINDS {
+            let number =
+                text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix("_id:")?.trim().parse().ok());
+            objects.extend(number.map(|number| (kind, number)));
+        }
+    }
+    for kind in KINDS {
+        assert!(objects.iter().any(|object| object.0 == kind), "no {kind} among {objects:?}");
+    }
+    objects
+}
+
+/// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
+pub fn await_removal(objects: &BTreeSet<Object>) {
+    eventually("BPF objects are gone", || objects.is_disjoint(&all_bpf_objects()));
+}
+
+fn all_bpf_objects() -> BTreeSet<Object> {
+    let mut objects = BTreeSet::new();
+    for kind in KINDS {
+        let output = Command::new("bpftool").args(["-j", kind, "list"]).output().expect("bpftool runs");
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
+        // Each object of the list begins with its number: `[{"id":310,"type":…`.
+        let numbers = text.split("{\"id\":").skip(1).map(|rest| rest.split(',').next().and_then(|id| id.parse().ok()));
+        objects.extend(numbers.map(|number| (kind, number.expect("a number"))));
+    }
+    objects
+}
