@@ -38,6 +38,11 @@ pub mod kind {
 pub mod rule {
     /// Packs a rule; `None` when a part does not fit.
     #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "in the range of 16 bits, checked before"
+    )]
     pub const fn pack(kind: u32, offset: i64, saved: u32) -> Option<u32> {
         let eighths = offset / 8;
         if offset % 8 != 0 || eighths < i16::MIN as i64 || eighths > i16::MAX as i64 || saved >> 13 != 0 {
@@ -54,8 +59,9 @@ pub mod rule {
 
     /// The offset in bytes.
     #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower 16 bits are wanted")]
     pub const fn offset(rule: u32) -> i64 {
-        ((rule >> 3) as u16 as i16) as i64 * 8
+        ((rule >> 3) as u16).cast_signed() as i64 * 8
     }
 
     /// Where registers are saved.
@@ -113,3 +119,21 @@ pub const fn mapping_list(first: u32, count: u32) -> u64 {
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for MappingRecord {}
+
+#[cfg(test)]
+mod tests {
+    use super::{kind, rule};
+
+    /// Offsets of both signs, and the greatest of each part, come back as they were packed; what does not fit is refused.
+    #[test]
+    fn rules_are_packed() {
+        for (offset, saved) in [(0, 0), (8, 2), (-8, 1), (8 * 32767, 8191), (-8 * 32768, 0)] {
+            let packed = rule::pack(kind::FRAME_POINTER, offset, saved).expect("it fits");
+            let unpacked = (rule::kind(packed), rule::offset(packed), rule::saved(packed));
+            assert_eq!(unpacked, (kind::FRAME_POINTER, offset, saved));
+        }
+        for (offset, saved) in [(4, 0), (8 * 32768, 0), (0, 8192)] {
+            assert_eq!(rule::pack(kind::STACK_POINTER, offset, saved), None);
+        }
+    }
+}
