@@ -5,8 +5,10 @@
 #![no_std]
 
 pub mod call;
+pub mod copy;
 pub mod event;
 pub mod live;
 pub mod loss;
 pub mod process;
 pub mod site;
+pub mod unwind;

@@ -21,6 +21,8 @@ pub const ADDRESS_RANGE: u32 = 7;
 pub const UNREADABLE_RESULT: u32 = 8;
 /// An event for user space found no room in the ring buffer.
 pub const EVENT_DROPPED: u32 = 9;
+/// A process replaced its image by another thread than its first, so the new one ran without probes for a moment.
+pub const LATE_PROBES: u32 = 10;
 
 /// Number of reasons.
-pub const COUNT: u32 = 10;
+pub const COUNT: u32 = 11;

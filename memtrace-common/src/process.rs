@@ -17,9 +17,9 @@ pub struct Target {
     pub from_exec: u32,
 }
 
-/// Counters of one process, a cache line or two of its own.
+/// Counters of one process in two cache lines of its own, and where its mappings are.
 #[derive(Debug, Clone, Copy, Default)]
-#[repr(C, align(64))]
+#[repr(C, align(128))]
 pub struct ProcessRecord {
     /// Bytes live now.
     pub current_bytes: u64,
@@ -35,10 +35,12 @@ pub struct ProcessRecord {
     pub releases: u64,
     /// Thread group id in the initial pid namespace.
     pub tgid: u32,
+    /// Number of the mapping list, new with each: rules that were found through an older list are not used.
+    pub generation: u32,
+    /// Where its mappings are: see [`crate::unwind::mapping_list`]; 0 while there are none.
+    pub mapping_list: u64,
     /// Explicit padding.
-    pub padding: u32,
-    /// Explicit padding.
-    pub reserved: u64,
+    pub reserved: [u64; 8],
 }
 
 #[cfg(feature = "user")]

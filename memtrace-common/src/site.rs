@@ -44,8 +44,16 @@ pub mod end {
     pub const WHOLE: u64 = 0;
     /// There were more frames than asked for.
     pub const TRUNCATED: u64 = 1;
-    /// The chain broke: unreadable, or not upwards.
+    /// The chain of frame pointers broke: unreadable, or not upwards.
     pub const BROKEN: u64 = 2;
+    /// An address in no known mapping.
+    pub const NO_MAPPING: u64 = 3;
+    /// Code without unwind information in a file that has some.
+    pub const NO_RULE: u64 = 4;
+    /// A rule that has no form in the tables.
+    pub const UNSUPPORTED: u64 = 5;
+    /// Stack memory that could not be read, or frames that do not go upwards.
+    pub const UNREADABLE: u64 = 6;
 }
 
 /// The word before a stack's frames. Never zero, so that a reader sees where committed stacks end.

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use memtrace_common::{
     event,
-    live::{BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
+    live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
     loss,
 };
 
@@ -12,7 +12,7 @@ use crate::{
     event::send,
     loss::count,
     maps::{CURSORS, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
-    site,
+    process, site,
 };
 
 /// Fibonacci hashing: 2^64 over the golden ratio.
@@ -25,10 +25,18 @@ pub fn now() -> u32 {
     unsafe { bpf_jiffies64() as u32 }
 }
 
-/// The bucket to try at the n-th probe: two neighbours, whose cache lines are fetched together, then two elsewhere.
+/// Where a block lies. Mixed twice: allocators hand out addresses at even distances, which one multiplication spreads so
+/// evenly that all buckets fill at the same moment, and no spill warns of it.
+#[inline(always)]
+fn hash_of(key: u64) -> u64 {
+    let hash = key.wrapping_mul(MULTIPLIER);
+    (hash ^ hash >> 32).wrapping_mul(MULTIPLIER)
+}
+
+/// The bucket to try at the n-th probe: pairs of neighbours, whose cache lines are fetched together.
 #[inline(always)]
 fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
-    let half = if probe < 2 { hash >> 32 } else { hash.rotate_left(23) >> 32 };
+    let half = hash.rotate_left(probe / 2 * 21) >> 32;
     ((half ^ u64::from(probe & 1)) & mask) as u32
 }
 
@@ -69,7 +77,7 @@ pub fn insert(block: &LiveEntry) -> bool {
 #[inline(never)]
 fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 {
     let Some(mask) = segment_mask(segment) else { return 0 };
-    let hash = key.wrapping_mul(MULTIPLIER);
+    let hash = hash_of(key);
     for probe in 0..PROBES {
         let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
         for entry in 0..BUCKET_ENTRIES {
@@ -77,7 +85,7 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
             // SAFETY: a map value. Volatile, as other CPUs write it.
             let found = unsafe { core::ptr::read_volatile(place) };
             if found == key {
-                return replace(bucket, entry, size, site, ticks);
+                return replace(bucket, entry, key, size, site, ticks);
             }
             if found == 0 && atomic::replace_if(place, 0, CLAIMED) {
                 write(bucket, entry, size, site, ticks);
@@ -95,10 +103,13 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
 /// The address is in the table: its free was not seen. The old block counts as freed. (An old record further on would
 /// not be found; to look everywhere would cost every allocation as much as a free.)
 #[inline(always)]
-fn replace(bucket: *mut Bucket, entry: usize, size: u64, site: u32, ticks: u32) -> u32 {
+fn replace(bucket: *mut Bucket, entry: usize, key: u64, size: u64, site: u32, ticks: u32) -> u32 {
     // SAFETY: a map value of this address, which this thread holds: nobody else writes it.
     let old = unsafe { (*bucket).entries[entry] };
     site::count_freed(old.site, old.size);
+    if let Some(process) = process::record((key >> ADDRESS_BITS) as u32) {
+        process::shrink(process, old.size);
+    }
     count(loss::MISSED_FREE);
     write(bucket, entry, size, site, ticks);
     1
@@ -144,7 +155,7 @@ pub fn remove(key: u64, taken: &mut LiveEntry) -> bool {
 #[inline(never)]
 fn remove_from(segment: u32, key: u64, taken: &mut LiveEntry) -> u32 {
     let Some(mask) = segment_mask(segment) else { return 0 };
-    let hash = key.wrapping_mul(MULTIPLIER);
+    let hash = hash_of(key);
     for probe in 0..PROBES {
         let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
         for entry in 0..BUCKET_ENTRIES {

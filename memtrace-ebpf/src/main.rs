@@ -89,8 +89,9 @@ pub fn floor_return(_context: RetProbeContext) -> u32 {
 
 /// A process replaced its image: its heap is gone and a new one begins.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
-pub fn process_exec(_context: RawTracePointContext) -> i32 {
-    process::exec();
+pub fn process_exec(context: RawTracePointContext) -> i32 {
+    // (task, pid before the exec, binary): see include/trace/events/sched.h.
+    process::exec(context.arg::<i32>(1) as u32);
     0
 }
 

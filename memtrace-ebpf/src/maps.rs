@@ -10,11 +10,13 @@ use aya_ebpf::{
     maps::{Array, HashMap, RingBuf},
 };
 use memtrace_common::{
+    copy,
     event::Event,
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
     process::{ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
+    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, SEGMENTS as TABLE_SEGMENTS, mode},
 };
 
 use crate::thread::Thread;
@@ -26,6 +28,14 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 /// Blocks below this many bytes are not recorded.
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
+
+/// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
+#[unsafe(no_mangle)]
+pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
+
+/// Size of `STACK_COPIES` in bytes.
+#[unsafe(no_mangle)]
+pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
 
 /// Traced processes by thread group id in the initial pid namespace.
 #[map]
@@ -62,9 +72,27 @@ pub static LIVE: btf_maps::ArrayOfMaps<btf_maps::Array<Bucket, 1, SEGMENT_FLAGS>
 #[map]
 pub static LIVE_SEGMENTS: Array<SegmentRecord> = Array::with_max_entries(SEGMENTS, BPF_F_MMAPABLE);
 
+/// Unwind tables; see `memtrace_common::unwind`. User space puts the segments in.
+#[btf_map]
+pub static UNWIND_TABLES: btf_maps::ArrayOfMaps<btf_maps::Array<u64, 1, SEGMENT_FLAGS>, { TABLE_SEGMENTS as usize }> =
+    btf_maps::ArrayOfMaps::new();
+
+/// Executable mappings of the traced processes.
+#[map]
+pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUNT, BPF_F_MMAPABLE);
+
+/// Rules found of late, by code address: the key mixed with the rule, and the rule, so that a torn pair never matches.
+#[map]
+pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, 0);
+pub const RULE_CACHE_BITS: u32 = 14;
+
 /// What was not recorded, by reason.
 #[map]
 pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPABLE);
+
+/// Stacks to be followed by user space; see `memtrace_common::copy`.
+#[map]
+pub static STACK_COPIES: RingBuf = RingBuf::with_byte_size(copy::RING_BYTES, 0);
 
 /// Events for user space.
 #[map]

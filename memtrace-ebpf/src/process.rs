@@ -2,13 +2,14 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use memtrace_common::{
-    event,
+    event, loss,
     process::{NO_SLOT, ProcessRecord, SLOTS},
 };
 
 use crate::{
     atomic,
     event::send,
+    loss::count,
     maps::{CURSORS, NEXT_SLOT, PROCESSES, TARGETS},
     thread::{self, Thread},
 };
@@ -54,8 +55,10 @@ pub fn shrink(record: &mut ProcessRecord, released: u64) {
 }
 
 /// Gives a traced process that replaced its image a new slot: other counters, other stacks, other blocks.
+///
+/// `caller` is the id of the thread that called exec; it has become the process's first thread.
 #[inline(always)]
-pub fn exec() {
+pub fn exec(caller: u32) {
     let tgid = current_tgid();
     let Some(target) = TARGETS.get_ptr_mut(tgid) else { return };
     let Some(cursor) = CURSORS.get_ptr_mut(NEXT_SLOT) else { return };
@@ -75,5 +78,10 @@ pub fn exec() {
         thread.pending.stack_pointer = 0;
         thread.stack_top = 0;
     }
-    send(event::EXEC, tgid, slot);
+    if caller == tgid {
+        send(event::EXEC, tgid, slot);
+    } else {
+        count(loss::LATE_PROBES);
+        send(event::EXEC_BY_THREAD, tgid, slot);
+    }
 }

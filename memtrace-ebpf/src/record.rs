@@ -194,7 +194,7 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
     let mut allocated = 0;
     let mut released = 0;
     if size >= MIN_SIZE.load() {
-        let site = stack::walk(thread, slot, registers);
+        let site = stack::walk(thread, slot, process, registers);
         if remember(address, slot, size, site) {
             site::count_allocated(site, size);
             allocated = size;

@@ -6,12 +6,17 @@ use aya_ebpf::{
     bindings::BPF_LOCAL_STORAGE_GET_F_CREATE,
     helpers::{bpf_get_current_task_btf, generated::bpf_task_storage_get},
 };
-use memtrace_common::{live::LiveEntry, loss, site::MAX_FRAMES};
+use memtrace_common::{
+    copy::{CopyHeader, STACK_BYTES},
+    live::LiveEntry,
+    loss,
+    site::MAX_FRAMES,
+};
 
 use crate::{loss::count, maps::THREADS};
 
 /// Bytes of the stack that are copied at once.
-pub const WINDOW: usize = 8192;
+pub const WINDOW: usize = STACK_BYTES as usize;
 
 /// Places for frames: a power of two, so that an index can be masked.
 pub const FRAME_PLACES: usize = 128;
@@ -35,6 +40,50 @@ pub struct Pending {
     pub chained: u64,
 }
 
+/// State of a walk by unwind tables. In map memory, not on the BPF stack: the verifier knows nothing of values that it
+/// reads back from a map, so its states of the loop converge at once.
+#[repr(C)]
+pub struct Unwind {
+    /// Instruction pointer of the frame looked at: a return address, except in a frame interrupted by a signal.
+    pub instruction: u64,
+    /// Its stack pointer.
+    pub stack: u64,
+    /// Its frame pointer register.
+    pub frame: u64,
+    /// 1 when `instruction` is a return address, and so lies behind its call.
+    pub behind_call: u64,
+    /// Running hash over the frames.
+    pub hash: u64,
+    /// Why the walk ended.
+    pub end: u64,
+    /// First address of the copy of the stack, and its bytes.
+    pub window_start: u64,
+    /// See `window_start`.
+    pub window_length: u64,
+    /// Part of the rule cache's key that names the process and its mapping list.
+    pub cache_key: u64,
+    /// The mapping list, see `memtrace_common::unwind::mapping_list`.
+    pub mappings: u64,
+    /// The mapping found last: its first address, bytes, table base, segment and first word, index words.
+    pub mapping_start: u64,
+    /// See `mapping_start`.
+    pub mapping_length: u64,
+    /// See `mapping_start`.
+    pub base: u64,
+    /// See `mapping_start`: segment in the upper half.
+    pub table: u64,
+    /// See `mapping_start`.
+    pub chunks: u64,
+    /// Bounds, key and result of a binary search.
+    pub low: u64,
+    /// See `low`.
+    pub high: u64,
+    /// See `low`.
+    pub wanted: u64,
+    /// See `low`.
+    pub found: u64,
+}
+
 /// State of one thread.
 #[repr(C)]
 pub struct Thread {
@@ -48,9 +97,13 @@ pub struct Thread {
     pub frame_count: u64,
     /// See `stack::forget`.
     pub forgotten: u64,
+    /// A walk by unwind tables.
+    pub unwind: Unwind,
     /// Return addresses of the walk under way, innermost first.
     pub frames: [u64; FRAME_PLACES],
-    /// Copy of the top of the stack.
+    /// Sent together with the window that follows it.
+    pub copy: CopyHeader,
+    /// Copy of a part of the stack.
     pub window: [u8; WINDOW],
 }
 

@@ -34,6 +34,18 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
+    /// `cargo xtask bench` compares with.
+    #[command(hide = true)]
+    Floor(FloorArgs),
+}
+
+/// Arguments of `floor`.
+#[derive(Debug, Args)]
+pub struct FloorArgs {
+    /// The process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
 }
 
 /// Arguments of `attach`.
@@ -85,12 +97,28 @@ pub struct TracingArgs {
     /// Most frames to record of each call stack.
     #[arg(long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u32).range(1..=127))]
     pub max_frames: u32,
+    /// How call stacks are followed: by unwind tables and, where there are none, frame pointers (auto); by frame pointers
+    /// alone (fp); by unwind tables alone (dwarf).
+    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
+    pub unwind: UnwindArg,
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
+}
+
+/// [`crate::tracer::UnwindMode`] as it is written on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum UnwindArg {
+    /// By unwind tables, and by frame pointer in code without one.
+    #[default]
+    Auto,
+    /// By frame pointers alone.
+    Fp,
+    /// By unwind tables alone.
+    Dwarf,
 }
 
 /// A kernel feature that has a fall-back.

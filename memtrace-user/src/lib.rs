@@ -19,3 +19,4 @@ pub mod session;
 pub mod symbolize;
 pub mod tracer;
 pub mod tui;
+pub mod unwind;

@@ -17,7 +17,12 @@ const POLICY: &str =
 
 /// Whether `program` can be run: on PATH, among the administrator's programs, or among the server programs of `PostgreSQL`.
 pub fn has_program(program: &str) -> bool {
-    search_path().iter().any(|dir| dir.join(program).is_file())
+    find_program(program).is_some()
+}
+
+/// The file of `program`, in the places that [`has_program`] names.
+pub fn find_program(program: &str) -> Option<PathBuf> {
+    search_path().iter().map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 fn search_path() -> Vec<PathBuf> {

@@ -1,6 +1,7 @@
 //! Build and test commands of memtrace: `cargo xtask --help`. One file a command.
 
 mod apt;
+mod bench;
 mod bpf_linker;
 mod build;
 #[path = "../../memtrace-ebpf/cargo_call.rs"]
@@ -38,6 +39,8 @@ enum Task {
     Run(run::Arguments),
     /// Install what the tests need, build them, run all of them as root
     Test(test::Arguments),
+    /// Measure what tracing costs, beside empty probes and other tracers, and print it as tables
+    Bench(bench::Arguments),
     /// Check formatting, lints and documentation of every crate; a warning is an error
     Lint,
 }
@@ -59,6 +62,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Build(arguments) => build::build(&arguments),
         Task::Run(arguments) => run::run(&arguments),
         Task::Test(arguments) => test::test(&arguments),
+        Task::Bench(arguments) => bench::bench(arguments),
         Task::Lint => lint::lint(),
     }
 }

@@ -35,7 +35,10 @@ pub fn as_root(program: impl Into<OsString>) -> Result<Command> {
 }
 
 /// Whether the effective user is root: /proc/self belongs to it.
-fn is_root() -> Result<bool> {
+///
+/// # Errors
+/// When /proc is not mounted.
+pub fn is_root() -> Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata("/proc/self").context("cannot read /proc/self: is /proc mounted?")?;
     Ok(metadata.uid() == 0)

@@ -61,12 +61,14 @@ fn walk_copy(thread: &mut Thread, chain: &mut Chain, stack_pointer: u64, limit: 
             break;
         }
         let offset = opaque(chain.frame_pointer.wrapping_sub(stack_pointer));
-        if offset > (WINDOW as u64 - RECORD) || offset > last {
+        // An unaligned one, in a broken chain, is left to `walk_memory`: LLVM reads unaligned words byte by byte, which
+        // costs 5 ns a frame.
+        if offset > (WINDOW as u64 - RECORD) || offset > last || !offset.is_multiple_of(8) {
             break;
         }
-        // SAFETY: the offset is at most WINDOW - 16, checked above. Frame pointers may be unaligned in a broken chain.
+        // SAFETY: the offset is at most WINDOW - 16 and a multiple of 8, both checked above; so is the window's place.
         let [next, address] =
-            unsafe { (&raw const thread.window).cast::<u8>().add(offset as usize).cast::<[u64; 2]>().read_unaligned() };
+            unsafe { (&raw const thread.window).cast::<u8>().add(offset as usize).cast::<[u64; 2]>().read() };
         lowest = chain.frame_pointer + RECORD;
         push(thread, chain, next, address);
     }

@@ -1,12 +1,19 @@
 //! Call stacks at the return of an allocator call: ip, sp and frame pointer are then the caller's, so the innermost
 //! frame, the call itself, is never lost.
 //!
-//! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. A second walker
-//! (by `.eh_frame` tables) has its place beside `frame_pointer`.
+//! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. There are two:
+//! `frame_pointer`, and `unwind` by tables made from `.eh_frame`.
 
+mod copy;
 mod frame_pointer;
+mod rules;
+mod unwind;
+mod window;
+
+use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
+    maps::UNWIND_MODE,
     registers::Registers,
     site,
     thread::{FRAME_PLACES, Thread},
@@ -22,11 +29,28 @@ pub fn opaque(mut value: u64) -> u64 {
 
 /// Walks the stack and returns the index of its site.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
-    let walked = frame_pointer::walk(thread, registers, u64::from(slot));
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
+    // Constant in the loaded program: without tables, the verifier drops the second walker.
+    let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
+        frame_pointer::walk(thread, registers, u64::from(slot))
+    } else {
+        unwind::walk(thread, slot, process, registers)
+    };
     let end = forget(thread, walked.end);
+    let copied = if UNWIND_MODE.load() != mode::FRAME_POINTER && end == end::NO_MAPPING {
+        copy::take(thread, slot, registers)
+    } else {
+        0
+    };
+    if copied != 0 {
+        walked.hash = copy::unique(walked.hash);
+    }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
-    forget(thread, u64::from(site)) as u32
+    let site = forget(thread, u64::from(site)) as u32;
+    if copied != 0 {
+        copy::send(thread, site, copied);
+    }
+    site
 }
 
 /// Passes a value through the thread's memory, so that the verifier forgets what it knows of it and need not walk all

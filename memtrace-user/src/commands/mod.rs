@@ -2,6 +2,7 @@
 
 mod attach;
 mod errors;
+mod floor;
 mod live;
 mod logging;
 mod plain;
@@ -12,9 +13,9 @@ use std::process::ExitCode;
 
 pub use self::errors::describe;
 use crate::{
-    cli::{Cli, Command, Feature, TracingArgs},
+    cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::IgnoredSignals,
-    tracer::TracerOptions,
+    tracer::{TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -31,6 +32,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, ignored).await,
+            Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
     // A thread that waits for a command which outlives the tracing must not be waited for.
@@ -43,6 +45,12 @@ impl From<&TracingArgs> for TracerOptions {
         Self {
             max_frames: arguments.max_frames,
             min_size: arguments.min_size,
+            unwind: match arguments.unwind {
+                UnwindArg::Auto => UnwindMode::Auto,
+                UnwindArg::Fp => UnwindMode::FramePointer,
+                UnwindArg::Dwarf => UnwindMode::Tables,
+            },
+            from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
         }
     }

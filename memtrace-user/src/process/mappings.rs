@@ -109,6 +109,11 @@ impl AddressSpace {
         Some(Location { module: region.module, offset })
     }
 
+    /// The executable mappings, by address.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter()
+    }
+
     /// Names of all files met so far.
     #[must_use]
     pub const fn modules(&self) -> &Modules {

@@ -36,6 +36,11 @@ impl Regions {
         self.0.insert(region.start, region);
     }
 
+    /// All regions, by address.
+    pub fn iter(&self) -> impl Iterator<Item = &Region> {
+        self.0.values()
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.0.clear();

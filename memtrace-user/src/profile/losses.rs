@@ -23,6 +23,8 @@ pub enum LossReason {
     UnreadableResult,
     /// An event for user space found no room.
     EventDropped,
+    /// A new image ran without probes for a moment.
+    LateProbes,
 }
 
 /// One line a reason: a few words for a header, and what it does to the numbers.
@@ -37,6 +39,11 @@ const REASONS: &[(LossReason, &str, &str)] = &[
     (LossReason::AddressRange, "address range", "blocks above 2^48, which are not recorded"),
     (LossReason::UnreadableResult, "unreadable result", "results of posix_memalign that could not be read"),
     (LossReason::EventDropped, "event dropped", "events that memtrace was too slow to take"),
+    (
+        LossReason::LateProbes,
+        "late probes",
+        "exec by a second thread: calls until the probes were back are not recorded",
+    ),
 ];
 
 impl LossReason {

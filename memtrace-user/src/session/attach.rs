@@ -4,7 +4,13 @@ use std::{io, time::Duration};
 
 use thiserror::Error;
 
-use super::{Session, locate::Locator, meter::OwnUse, names::Names};
+use super::{
+    Session,
+    locate::{FoundAllocator, Locator},
+    meter::OwnUse,
+    names::Names,
+    unwinding,
+};
 use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
@@ -57,24 +63,17 @@ impl AttachError {
 /// [`AttachError`], each with a hint.
 pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
     check_requirements()?;
-    let target = TargetProcess::open(pid)?;
-    let mut space = AddressSpace::new(&target)?;
-    space.refresh()?;
-    let mut locator = Locator::new(space);
-    let allocators = locator.new_allocators();
-    if allocators.is_empty() {
-        return Err(AttachError::NoAllocator {
-            pid,
-            looked_at: names_of(locator.examined_paths().filter(|path| path.starts_with('/'))),
-        });
-    }
+    let (target, mut locator, allocators) = allocators_of(pid)?;
     let mut tracer = Tracer::load(options)?;
     let events = tracer.take_events()?;
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
     }
     let host_tgid = target.host_tgid();
-    let slot = tracer.trace_process(host_tgid)?;
+    let slot = tracer.new_slot()?;
+    // Before the first call is recorded, so that its stack is whole.
+    unwinding::prepare(&mut tracer, &mut locator, slot);
+    tracer.trace_process(host_tgid, slot)?;
     let exit = exit_of(&target)?;
     let info = ProcessInfo {
         pid,
@@ -98,8 +97,23 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         exit: Some(exit),
         previous: None,
         unnamed: None,
+        building: None,
         stage: super::Stage::Running,
     })
+}
+
+/// The process, what it has mapped, and the allocators therein: at least one.
+pub(super) fn allocators_of(pid: u32) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
+    let target = TargetProcess::open(pid)?;
+    let mut space = AddressSpace::new(&target)?;
+    space.refresh()?;
+    let mut locator = Locator::new(space);
+    let allocators = locator.new_allocators();
+    if allocators.is_empty() {
+        let files = locator.examined_paths().filter(|path| path.starts_with('/'));
+        return Err(AttachError::NoAllocator { pid, looked_at: names_of(files) });
+    }
+    Ok((target, locator, allocators))
 }
 
 /// Resolves when all threads of the process have exited.

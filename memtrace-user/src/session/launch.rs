@@ -1,15 +1,24 @@
 //! Begins a session on a command that is started for it, from the command's first allocation.
 
-use std::{io, path::Path, process::ExitStatus, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    sync::Arc,
+    time::Duration,
+};
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::{AttachError, MappingSource, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names};
+use super::{
+    AttachError, MappingSource, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names, unwinding,
+    unwinding::WantedTable,
+};
 use crate::{
     process::{
         AddressSpace, CommandSpec, LibrariesError, MappingEvents, MappingEventsError, PreparedChild, SpawnError,
-        list_libraries,
+        list_libraries, vdso_file,
     },
     profile::ProcessInfo,
     tracer::{ProbePlan, ProbedFile, Tracer, TracerError, TracerOptions, check_requirements},
@@ -101,13 +110,20 @@ pub fn launch(
     let child = PreparedChild::start(command)?;
     let pid = child.pid();
     before_release(pid)?;
-    let allocators = allocators_of(child.program(), command)?;
-    let mut tracer = Tracer::load(options)?;
+    let paths = list_libraries(child.program(), command.run_as.as_ref())?;
+    let allocators = allocators_of(child.program(), &paths)?;
+    let code = code_of(&paths);
+    let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
-    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
     let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
     for (_, file) in &allocators {
         tracer.place_probes(file, pid)?;
+    }
+    if let Some(store) = tracer.unwind_store() {
+        // What the program will map, so that its first call's stack is whole; the addresses come with the mappings.
+        unwinding::add(store, &code);
     }
     tracer.trace_from_exec(pid)?;
     let info = ProcessInfo {
@@ -143,16 +159,16 @@ pub fn launch(
         })),
         previous: None,
         unnamed: None,
+        building: None,
         stage: super::Stage::Running,
     };
     Ok(Launched { session, pid, status })
 }
 
 /// The allocators among a program and the libraries that it will load.
-fn allocators_of(program: &Path, command: &CommandSpec) -> Result<Vec<(String, ProbedFile)>, LaunchError> {
-    let paths = list_libraries(program, command.run_as.as_ref())?;
+fn allocators_of(program: &Path, paths: &[PathBuf]) -> Result<Vec<(String, ProbedFile)>, LaunchError> {
     let mut found = Vec::new();
-    for path in &paths {
+    for path in paths {
         let name = path.display().to_string();
         let plan = std::fs::File::open(path).map_err(|error| error.to_string()).and_then(|file| {
             let plan = ProbePlan::of(&file, &name).map_err(|error| error.to_string())?;
@@ -168,6 +184,16 @@ fn allocators_of(program: &Path, command: &CommandSpec) -> Result<Vec<(String, P
         return Err(LaunchError::NoAllocator { program: program.display().to_string(), looked_at });
     }
     Ok(found)
+}
+
+/// The files that the program will run, and the vDSO.
+fn code_of(paths: &[PathBuf]) -> Vec<WantedTable> {
+    let open = |path: &PathBuf| {
+        let file = std::fs::File::open(path).ok()?;
+        Some(WantedTable { file: Arc::new(file), path: path.display().to_string() })
+    };
+    let vdso = vdso_file().map(|file| WantedTable { file, path: "[vdso]".into() });
+    paths.iter().filter_map(open).chain(vdso).collect()
 }
 
 fn display(command: &CommandSpec) -> String {

@@ -7,10 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::unwinding::{WantedTable, file_id};
 use crate::{
-    process::{AddressSpace, MappedFile, MappingEvent},
+    process::{AddressSpace, MappedFile, MappingEvent, Region},
     profile::{CallStack, Location, ModuleId, Modules, RawProfile, RawStack, StackEnd, StackSample},
-    tracer::{ProbePlan, ProbedFile},
+    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile},
 };
 
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
@@ -30,17 +31,19 @@ pub struct FoundAllocator {
 pub struct Locator {
     space: AddressSpace,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
-    stacks: HashMap<u32, (CallStack, StackEnd)>,
+    stacks: HashMap<u32, Resolved>,
     /// Files that have been looked at for allocators.
-    examined: HashSet<(u64, u64)>,
+    examined: HashSet<FileId>,
     refreshed: Option<Instant>,
+    /// The mappings may differ from what the stack walker has been told.
+    changed: bool,
 }
 
 impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace) -> Self {
-        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None }
+        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
     }
 
     /// The samples of a raw profile.
@@ -50,8 +53,13 @@ impl Locator {
             .iter()
             .map(|stack| {
                 let space = &self.space;
-                let (frames, end) = self.stacks.entry(stack.id).or_insert_with(|| resolve(space, stack));
-                StackSample { stack: Arc::clone(frames), end: *end, domain: stack.domain, stats: stack.stats }
+                let resolved = self.stacks.entry(stack.id).or_insert_with(|| Resolved::of(space, stack));
+                // Followed by user space in the meantime.
+                if !Arc::ptr_eq(&resolved.addresses, &stack.addresses) {
+                    *resolved = Resolved::of(space, stack);
+                }
+                let frames = Arc::clone(&resolved.frames);
+                StackSample { stack: frames, end: resolved.end, domain: stack.domain, stats: stack.stats }
             })
             .collect()
     }
@@ -70,6 +78,7 @@ impl Locator {
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
+        self.changed = true;
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
         }
@@ -78,6 +87,7 @@ impl Locator {
     /// Takes in a mapping event.
     pub fn apply(&mut self, event: &MappingEvent) {
         self.space.apply(event);
+        self.changed = true;
     }
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
@@ -85,6 +95,39 @@ impl Locator {
         if !has_events {
             self.refresh();
         }
+        self.changed = true;
+    }
+
+    /// Whether mappings may have changed since the last call.
+    pub const fn take_changed(&mut self) -> bool {
+        std::mem::replace(&mut self.changed, false)
+    }
+
+    /// Makes the next [`Self::take_changed`] say yes.
+    pub const fn set_changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// The executable mappings, for the stack walker.
+    #[must_use]
+    pub fn code_mappings(&self) -> Vec<CodeMapping> {
+        let mut ids = HashMap::new();
+        let mut id =
+            |module| *ids.entry(module).or_insert_with(|| self.space.file(module).and_then(|file| file_id(file)));
+        let mapping = |region: &Region| CodeMapping {
+            start: region.start,
+            end: region.end,
+            file_offset: region.file_offset,
+            file: id(region.module),
+        };
+        self.space.regions().map(mapping).collect()
+    }
+
+    /// Mapped files, for unwind tables.
+    pub fn mapped_code(&self) -> impl Iterator<Item = WantedTable> {
+        self.space.files().iter().filter_map(|mapped| {
+            Some(WantedTable { file: Arc::clone(mapped.file.as_ref()?), path: mapped.path.to_string() })
+        })
     }
 
     /// Names of the mapped files.
@@ -107,8 +150,16 @@ impl Locator {
     /// Allocators among the mapped files that have not been looked at before.
     pub fn new_allocators(&mut self) -> Vec<FoundAllocator> {
         let files = self.space.files().iter();
-        let fresh = files.filter(|file| file.inode != 0 && self.examined.insert((file.device, file.inode)));
-        fresh.filter_map(examine).collect()
+        let is_fresh = |mapped: &&MappedFile| {
+            let id = mapped.file.as_deref().and_then(file_id);
+            id.is_some_and(|id| self.examined.insert(id))
+        };
+        files.filter(is_fresh).filter_map(examine).collect()
+    }
+
+    /// Files that have been looked at elsewhere need not be looked at here.
+    pub fn mark_examined(&mut self, files: impl Iterator<Item = FileId>) {
+        self.examined.extend(files);
     }
 }
 
@@ -124,6 +175,21 @@ fn examine(mapped: &MappedFile) -> Option<FoundAllocator> {
             log::info!("not looked at for an allocator: {error}");
             None
         }
+    }
+}
+
+/// A stack and what it was resolved to.
+#[derive(Debug)]
+struct Resolved {
+    addresses: Arc<[u64]>,
+    frames: CallStack,
+    end: StackEnd,
+}
+
+impl Resolved {
+    fn of(space: &AddressSpace, stack: &RawStack) -> Self {
+        let (frames, end) = resolve(space, stack);
+        Self { addresses: Arc::clone(&stack.addresses), frames, end }
     }
 }
 

@@ -45,7 +45,7 @@ impl OwnUse {
         let bpf_memory_bytes = tracer.bpf_memory(threads);
         Overhead {
             core_share: self.core_share(totals, elapsed),
-            own_memory_bytes: own_rss() + bpf_memory_bytes,
+            own_memory_bytes: resident().saturating_sub(tracer.mapped_bytes()) + bpf_memory_bytes,
             bpf_memory_bytes,
         }
     }
@@ -84,12 +84,10 @@ impl OwnUse {
     }
 }
 
-/// Resident memory less shared memory, which is the BPF maps as memtrace sees them: those are counted by themselves.
-fn own_rss() -> u64 {
+/// Resident memory in bytes: the heap, the pages of the program and of the files whose symbols are read, and BPF maps
+/// seen as memory (all of their pages are resident from the start).
+fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
-    };
-    field("RssAnon:").unwrap_or(0) * 1024
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }

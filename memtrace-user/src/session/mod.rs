@@ -4,10 +4,12 @@
 //! process) and gives the next thing to show. It may be dropped at any await and called again: nothing is lost.
 
 mod attach;
+mod floor;
 mod launch;
 mod locate;
 mod meter;
 mod names;
+mod unwinding;
 
 use std::{
     collections::BTreeSet,
@@ -17,10 +19,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Interval, MissedTickBehavior, interval_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Interval, MissedTickBehavior, interval_at},
+};
 
 pub use self::{
     attach::{AttachError, attach},
+    floor::place_floor,
     launch::{LaunchError, Launched, launch},
 };
 use self::{locate::Locator, meter::OwnUse, names::Names};
@@ -28,7 +34,7 @@ use crate::{
     process::{MappingEvents, TargetProcess},
     profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
     readable::Readable,
-    tracer::{Events, Tracer, TracerEvent},
+    tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
 /// The end of the process, as whoever started the session watches it.
@@ -80,6 +86,8 @@ pub struct Session {
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
     unnamed: Option<Profile>,
+    /// Unwind tables in the making.
+    building: Option<JoinHandle<Vec<FileTable>>>,
     stage: Stage,
 }
 
@@ -115,7 +123,11 @@ impl Session {
             tokio::select! {
                 biased;
                 event = self.events.next() => if self.handle(event?) { return Ok(Update::Exec) },
-                () = mappings_ready(self.mapping_events.as_ref()) => self.take_mappings(),
+                () = mappings_ready(self.mapping_events.as_ref()) => {
+                    self.take_mappings();
+                    self.probe_new_allocators();
+                }
+                tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
@@ -173,6 +185,8 @@ impl Session {
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         let samples = self.locator.samples(&raw);
+        self.follow_mappings();
+        self.probe_new_allocators();
         Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
@@ -193,7 +207,10 @@ impl Session {
                 drop(tokio::task::spawn_blocking(self.tracer.live_table_work()));
                 false
             }
-            TracerEvent::Exec { tgid, slot } if tgid == self.host_tgid => {
+            TracerEvent::Exec { tgid, slot, unprobed } if tgid == self.host_tgid => {
+                if unprobed && let Err(error) = self.tracer.replace_probes(self.info.pid) {
+                    log::warn!("the probes are gone since the exec: {error}");
+                }
                 self.follow_exec(slot);
                 true
             }
@@ -202,14 +219,17 @@ impl Session {
     }
 
     fn follow_exec(&mut self, slot: u32) {
-        if self.slot != 0 {
-            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(self.slot)));
-        }
-        self.slot = slot;
+        let old = std::mem::replace(&mut self.slot, slot);
         self.previous = None;
+        // First of all, as the program may allocate already: the walker's mappings.
         self.locator.follow_exec(self.mapping_events.is_some());
+        self.take_mappings();
+        self.follow_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
         self.probe_new_allocators();
+        if old != 0 {
+            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(old)));
+        }
     }
 
     /// Places probes in allocators that are mapped and not probed yet.
@@ -229,6 +249,33 @@ impl Session {
                 self.locator.apply(&event);
             }
         }
+        self.follow_mappings();
+    }
+
+    /// Tells the stack walker what is mapped now, and has tables built that it lacks.
+    fn follow_mappings(&mut self) {
+        let Some(store) = self.tracer.unwind_store() else { return };
+        if !self.locator.take_changed() {
+            return;
+        }
+        if self.slot != 0 {
+            store.publish(self.slot, self.locator.code_mappings());
+        }
+        let wanted = unwinding::unknown(store, self.locator.mapped_code());
+        if self.building.is_none() && !wanted.is_empty() {
+            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
+        }
+    }
+
+    fn take_tables(&mut self, tables: Vec<FileTable>) {
+        self.building = None;
+        if let Some(store) = self.tracer.unwind_store()
+            && let Err(error) = store.add(tables)
+        {
+            log::warn!("unwind tables: {error}");
+        }
+        self.locator.set_changed();
+        self.follow_mappings();
     }
 
     fn end(&mut self) {
@@ -268,6 +315,14 @@ async fn mappings_ready(source: Option<&MappingSource>) {
     if let Err(error) = source.readable.wait().await {
         log::warn!("mapping events: {error}");
         std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves when tables are built; never without any in the making.
+async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
+    match building {
+        Some(task) => task.await.unwrap_or_default(),
+        None => std::future::pending().await,
     }
 }
 

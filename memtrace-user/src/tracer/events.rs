@@ -16,6 +16,8 @@ pub enum TracerEvent {
         tgid: u32,
         /// Its slot from now on; 0 when there was none left.
         slot: u32,
+        /// The new image has no probes: see [`event::EXEC_BY_THREAD`].
+        unprobed: bool,
     },
     /// The table of live blocks fills.
     LiveTableFills,
@@ -60,7 +62,10 @@ fn parse(bytes: &[u8]) -> Option<TracerEvent> {
     };
     let event = Event { kind: word(0)?, tgid: word(1)?, value: word(2)?, padding: 0 };
     match event.kind {
-        event::EXEC => Some(TracerEvent::Exec { tgid: event.tgid, slot: event.value }),
+        event::EXEC | event::EXEC_BY_THREAD => {
+            let unprobed = event.kind == event::EXEC_BY_THREAD;
+            Some(TracerEvent::Exec { tgid: event.tgid, slot: event.value, unprobed })
+        }
         event::LIVE_GROW => Some(TracerEvent::LiveTableFills),
         _ => None,
     }
@@ -74,8 +79,10 @@ mod tests {
     #[test]
     fn events_are_parsed() {
         let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
-        let exec = TracerEvent::Exec { tgid: 42, slot: 7 };
-        assert_eq!(parse(&bytes(&[event::EXEC, 42, 7, 0])), Some(exec));
+        for (kind, unprobed) in [(event::EXEC, false), (event::EXEC_BY_THREAD, true)] {
+            let exec = TracerEvent::Exec { tgid: 42, slot: 7, unprobed };
+            assert_eq!(parse(&bytes(&[kind, 42, 7, 0])), Some(exec));
+        }
         assert_eq!(parse(&bytes(&[event::LIVE_GROW, 0, 0, 0])), Some(TracerEvent::LiveTableFills));
         assert_eq!(parse(&bytes(&[99, 0, 0, 0])), None);
         assert_eq!(parse(&[1, 2]), None);

@@ -7,6 +7,9 @@ use std::{
     path::Path,
 };
 
+use aya::programs::ProgramType;
+use aya_obj::generated::bpf_func_id;
+
 use super::{
     error::TracerError,
     syscall::{MultiLink, link_multi},
@@ -75,6 +78,13 @@ pub fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
         link_multi(program.as_fd(), &link).err().and_then(|error| error.raw_os_error())
     };
     probe(0) == Some(libc::EBADF) && probe(u32::MAX) == Some(libc::EINVAL)
+}
+
+/// Whether programs may call `bpf_loop` (5.17).
+#[must_use]
+pub fn has_bpf_loop() -> bool {
+    let supported = aya::sys::is_helper_supported(ProgramType::KProbe, bpf_func_id::BPF_FUNC_loop);
+    supported.inspect_err(|error| log::info!("bpf_loop: {error}")).unwrap_or(false)
 }
 
 /// Turns the kernel's refusal to load into what to do about it.

@@ -21,7 +21,7 @@ use memtrace_common::call;
 
 use super::{
     error::TracerError,
-    object::{self, BEGIN, FINISH, MultiPrograms, RELEASE},
+    object::{self, BEGIN, FINISH, FLOOR_ENTRY, FLOOR_RETURN, MultiPrograms, RELEASE},
     syscall::{MultiLink, link_multi},
 };
 
@@ -74,11 +74,32 @@ pub enum ProbeLinks {
     Perf(Vec<UProbeLink>),
 }
 
+/// The programs that serve a file's probes, by name.
+#[derive(Debug, Clone, Copy)]
+pub struct ProgramNames {
+    /// At the entry of an allocating function.
+    begin: &'static str,
+    /// At its return.
+    finish: &'static str,
+    /// At the entry of a freeing function.
+    release: &'static str,
+}
+
+/// The programs that record.
+pub const RECORDING: ProgramNames = ProgramNames { begin: BEGIN, finish: FINISH, release: RELEASE };
+/// The programs that do nothing.
+pub const EMPTY: ProgramNames = ProgramNames { begin: FLOOR_ENTRY, finish: FLOOR_RETURN, release: FLOOR_ENTRY };
+
 /// Places the probes of a file with uprobe-multi links, for one process or with pid 0 for all.
 ///
 /// # Errors
 /// [`TracerError::Attach`], or [`TracerError::ProcessEnded`].
-pub fn attach_multi(programs: &MultiPrograms, file: &ProbedFile, pid: u32) -> Result<ProbeLinks, TracerError> {
+pub fn attach_multi(
+    programs: &MultiPrograms,
+    names: &ProgramNames,
+    file: &ProbedFile,
+    pid: u32,
+) -> Result<ProbeLinks, TracerError> {
     let path = file.path();
     let (releases, allocations) = file.split();
     let link = |name: &str, probes: &[&Probe], at_return: bool| -> io::Result<Option<OwnedFd>> {
@@ -93,8 +114,11 @@ pub fn attach_multi(programs: &MultiPrograms, file: &ProbedFile, pid: u32) -> Re
     };
     let place = || -> io::Result<Vec<OwnedFd>> {
         // Returns before entries: an entry whose return is not probed would wait for it.
-        let links =
-            [link(RELEASE, &releases, false)?, link(FINISH, &allocations, true)?, link(BEGIN, &allocations, false)?];
+        let links = [
+            link(names.release, &releases, false)?,
+            link(names.finish, &allocations, true)?,
+            link(names.begin, &allocations, false)?,
+        ];
         // Dropped in order, so that entries go first.
         Ok(links.into_iter().flatten().rev().collect())
     };

@@ -14,8 +14,12 @@ use memtrace_common::live::{
 
 use super::{mapped::MappedArray, syscall};
 
-/// The part of all entries, in percent, beyond which a segment is added: what is free must last until it is there.
-const FULL_PERCENT: u64 = 60;
+/// The part of all entries, in percent, beyond which a warning is heeded. Warnings come at about 35 %, the first loss at
+/// about 55 %: what lies between must last until the segment is there. Below, a warning is chance.
+const FULL_PERCENT: u64 = 25;
+
+/// Spills that make a warning: one in so many buckets.
+const WARN_AT: u32 = 2048;
 
 /// The table. Owns the segments' maps.
 #[derive(Debug)]
@@ -50,10 +54,16 @@ impl LiveTable {
         self.segments.iter().map(|(_, buckets)| (buckets.entries() * BUCKET_ENTRIES) as u64).sum()
     }
 
-    /// Bytes of kernel memory.
+    /// Bytes of kernel memory of the segments.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|(_, buckets)| buckets.bytes()).sum::<u64>() + self.records.bytes()
+    pub fn segment_bytes(&self) -> u64 {
+        self.segments.iter().map(|(_, buckets)| buckets.bytes()).sum()
+    }
+
+    /// Bytes of this process's memory that the table takes as mapped memory.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        self.segment_bytes() + self.records.bytes() + self.cursors.bytes()
     }
 
     /// Adds a segment, larger than the newest, when the table is too full for `live_blocks`, or puts off the
@@ -69,7 +79,7 @@ impl LiveTable {
         let newest = self.newest();
         let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
         let buckets = self.segments[newest as usize].1.entries() as u64;
-        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 8);
+        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 256);
         Ok(())
     }
 
@@ -84,7 +94,7 @@ impl LiveTable {
         let map = syscall::create_segment(bucket_size, buckets)?;
         let memory = MappedArray::new(&map, buckets)?;
         self.records.store(index, offset_of!(SegmentRecord, mask), u64::from(buckets - 1));
-        self.records.store(index, offset_of!(SegmentRecord, mark), u64::from(buckets / 64));
+        self.records.store(index, offset_of!(SegmentRecord, mark), u64::from(buckets / WARN_AT));
         syscall::set_inner_map(self.outer.as_fd(), index, map.as_fd())?;
         // Last: programs look at it first.
         self.cursors.store(self.newest_word, 0, u64::from(index));

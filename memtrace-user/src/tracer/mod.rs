@@ -13,7 +13,9 @@ mod object;
 mod plan;
 pub mod probe_point;
 mod read;
+mod stack_copy;
 mod syscall;
+mod unwind_store;
 
 use std::{
     collections::HashSet,
@@ -24,13 +26,14 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{HashMap, RingBuf},
+    maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
     live::SEGMENTS,
     loss,
     process::{NO_SLOT, ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, SITES},
+    unwind::{MAPPINGS, mode},
 };
 
 pub use self::{
@@ -40,6 +43,7 @@ pub use self::{
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
     plan::{PlannedProbe, ProbePlan},
+    unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
     links::ProbeLinks,
@@ -47,6 +51,7 @@ use self::{
     mapped::MappedArray,
     object::MultiPrograms,
     read::{Maps, Reader},
+    stack_copy::StackCopy,
 };
 use crate::profile::RawProfile;
 
@@ -62,22 +67,61 @@ pub struct TracerOptions {
     pub max_frames: u32,
     /// Blocks of fewer bytes are not recorded.
     pub min_size: u64,
+    /// How stacks are followed.
+    pub unwind: UnwindMode,
+    /// The process is started for tracing, so that all its mappings will be new.
+    pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
 }
 
+/// How stacks are followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum UnwindMode {
+    /// By unwind tables, and by frame pointer in code without one; by frame pointers alone where the kernel lacks
+    /// `bpf_loop` (5.17).
+    #[default]
+    Auto,
+    /// By frame pointers alone.
+    FramePointer,
+    /// By unwind tables alone.
+    Tables,
+}
+
+impl UnwindMode {
+    /// The constant of `memtrace_common::unwind::mode`, for this kernel.
+    fn for_kernel(self) -> u32 {
+        let wanted = match self {
+            Self::FramePointer => return mode::FRAME_POINTER,
+            Self::Auto => mode::AUTO,
+            Self::Tables => mode::TABLES,
+        };
+        if features::has_bpf_loop() {
+            return wanted;
+        }
+        log::warn!("this kernel lacks bpf_loop (5.17): stacks are followed by frame pointers alone");
+        mode::FRAME_POINTER
+    }
+}
+
 /// BPF programs in the kernel, and the probes that run them.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
 pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
     /// Device and inode of the files that are probed.
+    placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
     reader: Reader,
+    unwind: Option<UnwindStore>,
+    stack_copies: Option<RingBuf<MapData>>,
+    max_frames: u32,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
+    /// Kernel memory of the event ring, which has been handed out.
+    ring_bytes: u64,
     started: Instant,
 }
 
@@ -88,7 +132,8 @@ impl Tracer {
     /// [`TracerError`] with what is missing or was refused.
     pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
         check_requirements()?;
-        let mut ebpf = object::load(options)?;
+        let unwind_mode = options.unwind.for_kernel();
+        let mut ebpf = object::load(options, unwind_mode)?;
         let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
         cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
         let maps = Maps {
@@ -98,19 +143,27 @@ impl Tracer {
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
         };
         let live = live_table(&ebpf)?;
+        let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let ring_bytes = object::map_memory(&ebpf, "STACK_COPIES").unwrap_or(0);
+        let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
         Ok(Self {
             links: Vec::new(),
+            placed: Vec::new(),
             probed: HashSet::new(),
             multi,
             reader: Reader::new(maps),
+            unwind,
+            stack_copies,
+            max_frames: options.max_frames,
             live,
             cursors,
             ebpf,
+            ring_bytes,
             started: Instant::now(),
         })
     }
@@ -126,25 +179,59 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
             None => links::attach_perf(&mut self.ebpf, file, pid)?,
         };
         self.links.push(links);
+        self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
     }
 
-    /// Begins to record a process, named by its id in the initial pid namespace. Returns its slot.
+    /// Places probes that do nothing where [`Self::place_probes`] would place its own.
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`]; [`TracerError::Setup`] without uprobe-multi links.
+    pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+        let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
+        let programs = self.multi.as_ref().ok_or_else(missing)?;
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
+        Ok(())
+    }
+
+    /// Places all probes anew in an image that has none; see [`TracerEvent::Exec`].
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`]. What could be placed stays.
+    pub fn replace_probes(&mut self, pid: u32) -> Result<(), TracerError> {
+        // The old links first: they place no breakpoints any more, but their programs would run at the new ones'.
+        self.links.clear();
+        self.probed.clear();
+        std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
+    }
+
+    /// Takes a slot for a process.
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`] when there is none left.
+    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
+        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
+        slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))
+    }
+
+    /// Begins to record a process, named by its id in the initial pid namespace, in a slot of its own.
     ///
     /// # Errors
     /// [`TracerError::Setup`].
-    pub fn trace_process(&mut self, host_tgid: u32) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        let slot = slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))?;
-        self.set_target(host_tgid, Target { slot, from_exec: 0 })?;
+    pub fn trace_process(&mut self, host_tgid: u32, slot: u32) -> Result<(), TracerError> {
         self.started = Instant::now();
-        Ok(slot)
+        self.set_target(host_tgid, Target { slot, from_exec: 0 })
+    }
+
+    /// Where unwind tables go; `None` when stacks are followed by frame pointers alone.
+    pub const fn unwind_store(&mut self) -> Option<&mut UnwindStore> {
+        self.unwind.as_mut()
     }
 
     /// Records a process from its next `exec` on; the slot comes with [`TracerEvent::Exec`].
@@ -169,6 +256,7 @@ impl Tracer {
     /// [`TracerError::Setup`].
     pub fn take_events(&mut self) -> Result<Events, TracerError> {
         let setup = TracerError::setup("events");
+        self.ring_bytes += object::map_memory(&self.ebpf, "EVENTS").unwrap_or(0);
         let map = self.ebpf.take_map("EVENTS").ok_or_else(|| setup("the events are taken".into()))?;
         let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
         Events::new(ring).map_err(|error| setup(Box::new(error)))
@@ -177,7 +265,20 @@ impl Tracer {
     /// Reads the counters of a process slot.
     #[must_use]
     pub fn read(&mut self, slot: u32) -> RawProfile {
+        self.follow_copies();
         self.reader.read(slot, self.started.elapsed())
+    }
+
+    /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
+    fn follow_copies(&mut self) {
+        let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
+        while let Some(record) = copies.next() {
+            let Some(copy) = StackCopy::parse(&record) else { continue };
+            let slot = copy.header.slot;
+            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
+            log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
+            self.reader.replace_stack(copy.header.site, stack);
+        }
     }
 
     /// The work that [`TracerEvent::LiveTableFills`] asks for. Blocks for some 10 ms: run it off the event loop.
@@ -230,8 +331,17 @@ impl Tracer {
     pub fn bpf_memory(&self, threads: u64) -> u64 {
         let maps = self.ebpf.maps().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let fixed: u64 = maps.iter().filter_map(|name| object::map_memory(&self.ebpf, name)).sum();
-        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).bytes();
-        fixed + live + threads * THREAD_STATE_BYTES
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).segment_bytes();
+        let unwind = self.unwind.as_ref().map_or(0, UnwindStore::bytes);
+        fixed + self.ring_bytes + live + unwind + threads * THREAD_STATE_BYTES
+    }
+
+    /// Bytes of BPF maps that this process sees as memory: the kernel counts them as resident in it, too.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).mapped_bytes();
+        let unwind = self.unwind.as_ref().map_or(0, UnwindStore::mapped_bytes);
+        live + unwind + self.reader.mapped_bytes() + self.cursors.bytes()
     }
 }
 
@@ -249,6 +359,13 @@ fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
     let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
     let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
     LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+}
+
+fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
+    let setup = TracerError::setup("unwind tables");
+    let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
+    let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
+    Ok(UnwindStore::new(outer, mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?))
 }
 
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.

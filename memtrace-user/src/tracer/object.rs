@@ -15,6 +15,8 @@ use aya::{
     programs::{RawTracePoint, UProbe},
 };
 
+use memtrace_common::copy;
+
 use super::{TracerOptions, error::TracerError, features, syscall};
 
 /// The object, for this architecture.
@@ -31,15 +33,19 @@ pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].
 pub const FLOOR_RETURN: &str = "floor_return";
 
-/// Loads the object and makes its maps.
+/// Loads the object and makes its maps. `unwind_mode` is a constant of `memtrace_common::unwind::mode`.
 ///
 /// # Errors
 /// [`TracerError`] with what the kernel refused.
-pub fn load(options: &TracerOptions) -> Result<Ebpf, TracerError> {
+pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerError> {
     let mut loader = EbpfLoader::new();
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
+    loader.override_global("UNWIND_MODE", &unwind_mode, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
+    let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
+    loader.override_global("COPY_RING_BYTES", &ring_bytes, true);
+    loader.map_max_entries("STACK_COPIES", ring_bytes);
     loader.load(OBJECT).map_err(|error| {
         let release = features::kernel_release();
         if features::below_floor(&release) {

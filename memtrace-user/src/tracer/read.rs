@@ -28,6 +28,7 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::ADDRESS_RANGE, LossReason::AddressRange),
     (loss::UNREADABLE_RESULT, LossReason::UnreadableResult),
     (loss::EVENT_DROPPED, LossReason::EventDropped),
+    (loss::LATE_PROBES, LossReason::LateProbes),
 ];
 
 /// The maps that are read.
@@ -57,6 +58,8 @@ pub struct Reader {
     maps: Maps,
     next_word: u32,
     seen_sites: HashSet<u32>,
+    /// Stacks that were followed in user space, of sites that have not been read yet.
+    replacements: HashMap<u32, (Vec<u64>, StackEnd)>,
     stacks: HashMap<u32, Vec<KnownStack>>,
 }
 
@@ -64,7 +67,14 @@ impl Reader {
     /// A reader that has seen nothing yet.
     #[must_use]
     pub fn new(maps: Maps) -> Self {
-        Self { maps, next_word: 0, seen_sites: HashSet::new(), stacks: HashMap::new() }
+        Self { maps, next_word: 0, seen_sites: HashSet::new(), replacements: HashMap::new(), stacks: HashMap::new() }
+    }
+
+    /// Bytes of maps that are seen as memory.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let Maps { processes, sites, frames, losses } = &self.maps;
+        processes.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
     }
 
     /// Reads the counters of a process slot.
@@ -86,6 +96,18 @@ impl Reader {
         let mut totals = self.totals(slot);
         totals.stats = stacks.iter().map(|stack| stack.stats).sum();
         RawProfile { elapsed, totals, stacks, losses: self.losses() }
+    }
+
+    /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
+    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, StackEnd)) {
+        let known = self.stacks.values_mut().flatten().find(|stack| stack.site == site);
+        match known {
+            Some(stack) => {
+                stack.addresses = addresses.into();
+                stack.end = end;
+            }
+            None => drop(self.replacements.insert(site, (addresses, end))),
+        }
     }
 
     /// Blocks live in all processes.
@@ -119,8 +141,13 @@ impl Reader {
             if site == UNATTRIBUTED || !self.seen_sites.insert(site) {
                 continue;
             }
+            log::trace!("site {site}: {count} frames, end {}", header::end(word));
             let addresses = (first..self.next_word).map(|index| self.maps.frames.load(index, 0)).collect();
-            let stack = KnownStack { site, end: stack_end(header::end(word)), addresses };
+            let (addresses, end) = match self.replacements.remove(&site) {
+                Some((addresses, end)) => (addresses.into(), end),
+                None => (addresses, stack_end(header::end(word))),
+            };
+            let stack = KnownStack { site, end, addresses };
             self.stacks.entry(header::slot(word)).or_default().push(stack);
         }
     }

@@ -11,12 +11,12 @@ use memtrace::{
     process::{CommandSpec, IgnoredSignals},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Update},
-    tracer::TracerOptions,
+    tracer::{TracerOptions, UnwindMode},
 };
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, without_multi: false }
+    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
 }
 
 /// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.

@@ -1,0 +1,31 @@
+//! Copies of stacks that the walker could not follow because it did not know a mapping yet; user space, which learns of
+//! it a moment later, follows them.
+
+/// Bytes of a stack that are copied at most.
+pub const STACK_BYTES: u32 = 8192;
+
+/// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
+pub const RING_BYTES: u32 = 4 << 20;
+
+/// The same for a command that is started: it allocates while all its mappings are new.
+pub const START_RING_BYTES: u32 = 32 << 20;
+
+/// What precedes the bytes of the stack.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct CopyHeader {
+    /// The site whose stack this is; no other call has it.
+    pub site: u32,
+    /// Process slot.
+    pub slot: u32,
+    /// Instruction pointer: a return address.
+    pub instruction: u64,
+    /// Stack pointer: the address of the first byte.
+    pub stack: u64,
+    /// Frame pointer register.
+    pub frame: u64,
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for CopyHeader {}

@@ -1,0 +1,24 @@
+//! Empty probes at the places where a session would place its own.
+
+use super::{AttachError, attach::allocators_of};
+use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
+
+/// Probes a process with programs that do nothing; dropping the tracer removes them.
+///
+/// # Errors
+/// As [`super::attach()`], and where the kernel has no uprobe-multi links.
+pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
+    check_requirements()?;
+    let (_, _, allocators) = allocators_of(pid)?;
+    let mut tracer = Tracer::load(&TracerOptions {
+        max_frames: 1,
+        min_size: 0,
+        unwind: UnwindMode::FramePointer,
+        from_start: false,
+        without_multi: false,
+    })?;
+    for allocator in &allocators {
+        tracer.place_floor_probes(&allocator.probes, pid)?;
+    }
+    Ok(tracer)
+}

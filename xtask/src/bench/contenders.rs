@@ -1,0 +1,169 @@
+//! What the traced program is measured under. A contender is a line in [`CONTENDERS`] and the function that starts it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::{Bench, program};
+
+/// One row of the table of pairs.
+pub struct Contender {
+    /// The name in the table.
+    pub name: &'static str,
+    /// The program that it needs, if it is not memtrace's own: the name on PATH and in `--peer`.
+    pub peer: Option<&'static str>,
+    /// Attaches it to a process; returns when all of its probes are in place.
+    attach: fn(&Bench, Option<&Path>, u32) -> Result<Tracer>,
+}
+
+/// The program without any probe.
+pub const UNTRACED: &str = "untraced";
+/// Empty probes.
+pub const FLOOR: &str = "floor: empty probes";
+/// memtrace with its defaults.
+pub const EXACT: &str = "memtrace, exact";
+/// libbpf-tools' memleak.
+pub const MEMLEAK: &str = "libbpf memleak";
+
+/// The rows, in the order in which a round measures them.
+pub const CONTENDERS: [Contender; 4] = [
+    Contender { name: UNTRACED, peer: None, attach: |_, _, _| Ok(Tracer::none()) },
+    Contender { name: FLOOR, peer: None, attach: floor },
+    Contender { name: EXACT, peer: None, attach: memtrace },
+    Contender { name: MEMLEAK, peer: Some("memleak"), attach: memleak },
+];
+
+/// Whether `--peer NAME=PATH` means something.
+pub fn takes_peer(name: &str) -> bool {
+    CONTENDERS.iter().any(|contender| contender.peer == Some(name))
+}
+
+/// The names that `--peer` takes.
+pub fn peer_names() -> String {
+    CONTENDERS.iter().filter_map(|contender| contender.peer).collect::<Vec<_>>().join(", ")
+}
+
+impl Contender {
+    /// Attaches the contender to a process.
+    ///
+    /// # Errors
+    /// When it fails or does not become ready.
+    pub fn attach(&self, bench: &Bench, pid: u32) -> Result<Tracer> {
+        let peer = self.peer.and_then(|name| bench.peer(name));
+        (self.attach)(bench, peer.as_deref(), pid).with_context(|| format!("{} does not trace", self.name))
+    }
+}
+
+/// Empty probes where memtrace places its own; they stay while standard input is open.
+fn floor(bench: &Bench, _: Option<&Path>, pid: u32) -> Result<Tracer> {
+    let mut command = Command::new(&bench.memtrace);
+    command.arg("floor").arg("--pid").arg(pid.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut tracer = Tracer::start(bench, &mut command)?;
+    tracer.wait_for_line("attached")?;
+    Ok(tracer)
+}
+
+/// memtrace as a user runs it, with frequent reports.
+fn memtrace(bench: &Bench, _: Option<&Path>, pid: u32) -> Result<Tracer> {
+    let mut command = Command::new(&bench.memtrace);
+    command.args(["attach", "--interval", "500ms", "--pid"]).arg(pid.to_string()).stdout(Stdio::piped());
+    let mut tracer = Tracer::start(bench, &mut command)?;
+    tracer.wait_for_line("Process")?;
+    // Until it has seen some hits, memtrace has the kernel time its programs, which costs each of them some 20 ns; then
+    // it does so in one interval of thirty. The hits come from the warm-up.
+    tracer.settling = Some("Process");
+    Ok(tracer)
+}
+
+/// memleak, with an interval so long that it never prints.
+fn memleak(bench: &Bench, path: Option<&Path>, pid: u32) -> Result<Tracer> {
+    let mut command = Command::new(path.context("there is no memleak")?);
+    // It cuts the library's path after 31 bytes.
+    command.current_dir(program::library_dir()).args(["-O", "./libc.so.6"]);
+    command.arg("-p").arg(pid.to_string()).args(["10000", "1"]);
+    let mut tracer = Tracer::start(bench, command.stdout(Stdio::null()))?;
+    // It says nothing when its probes are in place, but then it sleeps.
+    tracer.wait_until(|child| Ok(fs::read_to_string(format!("/proc/{}/wchan", child.id()))?.contains("nanosleep")))?;
+    Ok(tracer)
+}
+
+/// A running tracer; killed when dropped, and its probes with it.
+pub struct Tracer {
+    child: Option<Child>,
+    output: Option<BufReader<ChildStdout>>,
+    /// What the tracer prints, twice, once it does only what it does all the time.
+    settling: Option<&'static str>,
+}
+
+/// A tracer that has not attached by then never will.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Tracer {
+    fn none() -> Self {
+        Self { child: None, output: None, settling: None }
+    }
+
+    fn start(bench: &Bench, command: &mut Command) -> Result<Self> {
+        let mut child = bench.cpus.spawn_tracer(command)?;
+        let output = child.stdout.take().map(BufReader::new);
+        Ok(Self { child: Some(child), output, settling: None })
+    }
+
+    /// To be called when the target has made some calls: waits until the tracer has taken them in.
+    ///
+    /// # Errors
+    /// When the tracer has ended.
+    pub fn settle(&mut self) -> Result<()> {
+        for word in self.settling.into_iter().chain(self.settling) {
+            self.wait_for_line(word)?;
+        }
+        // What it prints from now on is not read: into a pipe that nobody reads it could not go on for ever, but for
+        // longer than any measurement.
+        Ok(())
+    }
+
+    /// Reads the tracer's output up to a line that begins so.
+    fn wait_for_line(&mut self, beginning: &str) -> Result<()> {
+        let output = self.output.as_mut().context("its output is not read")?;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            if output.read_line(&mut line).context("cannot read what it prints")? == 0 {
+                bail!("it has ended");
+            }
+            if line.starts_with(beginning) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wait_until(&mut self, ready: impl Fn(&Child) -> Result<bool>) -> Result<()> {
+        let child = self.child.as_mut().context("it is not started")?;
+        let start = Instant::now();
+        while !ready(child)? {
+            if let Some(status) = child.try_wait()? {
+                bail!("it has ended: {status}");
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("it is not ready after {} s", PATIENCE.as_secs());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // The kernel removes the probes with their descriptors.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
