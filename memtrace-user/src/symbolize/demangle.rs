@@ -47,7 +47,7 @@ mod tests {
             ("_Znwm", "operator new(unsigned long)"),
             ("_ZN3foo3barEi", "foo::bar(int)"),
             ("_ZN5alloc5alloc15exchange_malloc17h0123456789abcdefE", "alloc::alloc::exchange_malloc"),
-            ("_RNvC6_123foo3bar", "foo::bar"),
+            ("_RNvC6_123foo3bar", "123foo::bar"),
             ("_Zwhatever", "_Zwhatever"),
             ("_Rnothing", "_Rnothing"),
         ];

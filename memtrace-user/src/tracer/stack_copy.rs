@@ -162,8 +162,8 @@ mod tests {
         let deep = rule::pack(kind::STACK_POINTER, 4096, 0).expect("fits");
         assert_eq!(copy.follow(127, |_| FoundRule::Table(deep)).1, StackEnd::Incomplete);
         assert_eq!(copy.follow(127, |_| FoundRule::Unknown), (vec![0x1000], StackEnd::Incomplete));
-        let small = rule::pack(kind::STACK_POINTER, 8, 0).expect("fits");
-        let (addresses, end) = copy.follow(1, |_| FoundRule::Table(small));
+        let frame = rule::pack(kind::STACK_POINTER, 24, 0).expect("fits");
+        let (addresses, end) = copy.follow(1, |_| FoundRule::Table(frame));
         assert_eq!((addresses.len(), end), (1, StackEnd::Truncated));
         assert!(StackCopy::parse(&bytes[..20]).is_none());
     }
