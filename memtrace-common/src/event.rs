@@ -9,6 +9,9 @@ pub const EXEC_BY_THREAD: u32 = 3;
 /// A segment of the table of live blocks passed its mark: user space adds the next one.
 pub const LIVE_GROW: u32 = 2;
 
+/// The process forked: the child has inherited its breakpoints.
+pub const FORK: u32 = 4;
+
 /// An event.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

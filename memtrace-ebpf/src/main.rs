@@ -91,7 +91,15 @@ pub fn floor_return(_context: RetProbeContext) -> u32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(context: RawTracePointContext) -> i32 {
     // (task, pid before the exec, binary): see include/trace/events/sched.h.
-    process::exec(context.arg::<i32>(1) as u32);
+    process::exec(context.arg::<i32>(1).cast_unsigned());
+    0
+}
+
+/// A thread or process is made.
+#[raw_tracepoint(tracepoint = "task_newtask")]
+pub fn new_task(context: RawTracePointContext) -> i32 {
+    // The arguments are the task and the flags of clone (include/trace/events/task.h).
+    process::new_task(context.arg(1));
     0
 }
 

@@ -85,3 +85,18 @@ pub fn exec(caller: u32) {
         send(event::EXEC_BY_THREAD, tgid, slot);
     }
 }
+
+/// `CLONE_VM` of include/uapi/linux/sched.h: parent and child share their memory.
+const CLONE_VM: u64 = 0x100;
+
+/// A traced process has made a child with a memory of its own, breakpoints included: user space takes them out.
+#[inline(always)]
+pub fn new_task(clone_flags: u64) {
+    if clone_flags & CLONE_VM != 0 {
+        return;
+    }
+    let tgid = current_tgid();
+    if TARGETS.get_ptr(tgid).is_some() {
+        send(event::FORK, tgid, 0);
+    }
+}

@@ -104,7 +104,7 @@ pub struct Thread {
     /// Sent together with the window that follows it.
     pub copy: CopyHeader,
     /// Copy of a part of the stack.
-    pub window: [u8; WINDOW],
+    pub window: [u64; WINDOW / 8],
 }
 
 /// The running thread's state, made when it has none; `None`, and counted, when the kernel cannot give it.

@@ -67,8 +67,7 @@ fn walk_copy(thread: &mut Thread, chain: &mut Chain, stack_pointer: u64, limit: 
             break;
         }
         // SAFETY: the offset is at most WINDOW - 16 and a multiple of 8, both checked above; so is the window's place.
-        let [next, address] =
-            unsafe { (&raw const thread.window).cast::<u8>().add(offset as usize).cast::<[u64; 2]>().read() };
+        let [next, address] = unsafe { (&raw const thread.window).byte_add(offset as usize).cast::<[u64; 2]>().read() };
         lowest = chain.frame_pointer + RECORD;
         push(thread, chain, next, address);
     }

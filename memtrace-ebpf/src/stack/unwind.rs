@@ -96,7 +96,7 @@ unsafe fn apply(thread: *mut Thread, found: u32) -> u64 {
     // SAFETY: the thread's own storage.
     unsafe {
         let walk = &raw mut (*thread).unwind;
-        let offset = rule::offset(found) as u64;
+        let offset = rule::offset(found).cast_unsigned();
         if found == BY_FRAME_POINTER {
             if UNWIND_MODE.load() == mode::TABLES {
                 return end::NO_RULE;

@@ -98,6 +98,8 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         previous: None,
         unnamed: None,
         building: None,
+        sweeping: None,
+        forked: false,
         stage: super::Stage::Running,
     })
 }

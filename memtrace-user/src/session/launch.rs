@@ -160,6 +160,8 @@ pub fn launch(
         previous: None,
         unnamed: None,
         building: None,
+        sweeping: None,
+        forked: false,
         stage: super::Stage::Running,
     };
     Ok(Launched { session, pid, status })

@@ -90,6 +90,10 @@ pub struct Session {
     unnamed: Option<Profile>,
     /// Unwind tables in the making.
     building: Option<JoinHandle<Vec<FileTable>>>,
+    /// Breakpoints being taken out of children.
+    sweeping: Option<JoinHandle<()>>,
+    /// The process has forked since `sweeping` began.
+    forked: bool,
     stage: Stage,
 }
 
@@ -141,6 +145,7 @@ impl Session {
                     self.probe_new_allocators();
                 }
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
+                () = swept(self.sweeping.as_mut()) => self.swept(),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
@@ -216,6 +221,10 @@ impl Session {
     /// Returns whether the process has replaced its program.
     fn handle(&mut self, event: TracerEvent) -> bool {
         match event {
+            TracerEvent::Fork => {
+                self.sweep_children();
+                false
+            }
             TracerEvent::LiveTableFills => {
                 drop(tokio::task::spawn_blocking(self.tracer.live_table_work()));
                 false
@@ -263,6 +272,24 @@ impl Session {
             }
         }
         self.follow_mappings();
+    }
+
+    /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.
+    fn sweep_children(&mut self) {
+        self.forked = true;
+        if self.sweeping.is_none()
+            && let Some(work) = self.tracer.sweep_work()
+        {
+            self.forked = false;
+            self.sweeping = Some(tokio::task::spawn_blocking(work));
+        }
+    }
+
+    fn swept(&mut self) {
+        self.sweeping = None;
+        if self.forked {
+            self.sweep_children();
+        }
     }
 
     /// Tells the stack walker what is mapped now, and has tables built that it lacks.
@@ -336,6 +363,14 @@ async fn mappings_ready(source: Option<&MappingSource>) {
 async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
     match building {
         Some(task) => task.await.unwrap_or_default(),
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when a sweep is done; never without one.
+async fn swept(sweeping: Option<&mut JoinHandle<()>>) {
+    match sweeping {
+        Some(task) => drop(task.await),
         None => std::future::pending().await,
     }
 }

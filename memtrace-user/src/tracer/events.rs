@@ -19,6 +19,8 @@ pub enum TracerEvent {
         /// The new image has no probes: see [`event::EXEC_BY_THREAD`].
         unprobed: bool,
     },
+    /// A traced process has made a child with a memory of its own.
+    Fork,
     /// The table of live blocks fills.
     LiveTableFills,
 }
@@ -66,6 +68,7 @@ fn parse(bytes: &[u8]) -> Option<TracerEvent> {
             let unprobed = event.kind == event::EXEC_BY_THREAD;
             Some(TracerEvent::Exec { tgid: event.tgid, slot: event.value, unprobed })
         }
+        event::FORK => Some(TracerEvent::Fork),
         event::LIVE_GROW => Some(TracerEvent::LiveTableFills),
         _ => None,
     }

@@ -147,6 +147,19 @@ pub fn attach_perf(ebpf: &mut Ebpf, file: &ProbedFile, pid: u32) -> Result<Probe
     Ok(ProbeLinks::Perf(links))
 }
 
+/// Places a consumer that sees nothing at all probes of a file, and takes it away.
+///
+/// # Errors
+/// What the kernel says.
+pub fn sweep(program: &OwnedFd, file: &ProbedFile) -> io::Result<()> {
+    let offsets: Vec<u64> = file.probes.iter().map(|probe| probe.offset).collect();
+    let cookies = vec![0; offsets.len()];
+    let path = file.path();
+    let link =
+        MultiLink { path: &path, offsets: &offsets, cookies: &cookies, pid: std::process::id(), at_return: false };
+    link_multi(program.as_fd(), &link).map(drop)
+}
+
 fn perf_error(error: aya::programs::ProgramError) -> io::Error {
     use aya::programs::ProgramError;
     match error {

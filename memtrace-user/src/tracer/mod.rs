@@ -293,6 +293,24 @@ impl Tracer {
         }
     }
 
+    /// Takes the breakpoints out of the children of the traced processes, which inherit them at fork. Blocks for some ten
+    /// milliseconds: run it off the event loop. `None` where there is nothing to do.
+    ///
+    /// With uprobe-multi links the kernel leaves them there, as it asks every consumer at a hit and none of ours says
+    /// that it may go (`handler_chain`, seen on 6.18). When a consumer is taken away, though, it looks through all
+    /// processes for breakpoints that nobody wants; so one is added for memtrace itself and taken away at once.
+    pub fn sweep_work(&self) -> Option<impl FnOnce() + Send + use<>> {
+        let program = self.multi.as_ref()?.get(object::FLOOR_ENTRY)?.try_clone().ok()?;
+        let files = self.placed.clone();
+        Some(move || {
+            for file in files {
+                if let Err(error) = links::sweep(&program, &file) {
+                    log::info!("children keep breakpoints in {}: {error}", file.name);
+                }
+            }
+        })
+    }
+
     /// Forgets the live blocks of a slot whose process has exited or replaced its image.
     pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + 'static {
         let live = Arc::clone(&self.live);

@@ -138,12 +138,16 @@ pub fn perf_program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mu
     Ok(program)
 }
 
+/// The programs that follow processes, and their tracepoints.
+const TRACEPOINTS: [(&str, &str); 3] =
+    [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit"), ("new_task", "task_newtask")];
+
 /// Loads and attaches the programs that follow processes.
 ///
 /// # Errors
 /// [`TracerError::Refused`] with the kernel's words.
 pub fn attach_tracepoints(ebpf: &mut Ebpf) -> Result<(), TracerError> {
-    for (name, tracepoint) in [("process_exec", "sched_process_exec"), ("thread_exit", "sched_process_exit")] {
+    for (name, tracepoint) in TRACEPOINTS {
         let program: &mut RawTracePoint = ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
