@@ -299,6 +299,7 @@ impl Tracer {
     /// With uprobe-multi links the kernel leaves them there, as it asks every consumer at a hit and none of ours says
     /// that it may go (`handler_chain`, seen on 6.18). When a consumer is taken away, though, it looks through all
     /// processes for breakpoints that nobody wants; so one is added for memtrace itself and taken away at once.
+    #[must_use]
     pub fn sweep_work(&self) -> Option<impl FnOnce() + Send + use<>> {
         let program = self.multi.as_ref()?.get(object::FLOOR_ENTRY)?.try_clone().ok()?;
         let files = self.placed.clone();

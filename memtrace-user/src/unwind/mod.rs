@@ -1,8 +1,8 @@
 //! From `.eh_frame` to the tables that the stack walker reads.
 //!
-//! An ELF file ([`image`]) has sections of call frame information ([`sections`]), which are runs of entries
-//! ([`entries`]); each function's entry gives rows ([`functions`]), each row a packed rule ([`rules`],
-//! [`expressions`]); all rows together become the words of a table ([`pack`]). The layout is
+//! An ELF file (`image`) has sections of call frame information (`sections`), which are runs of entries
+//! (`entries`); each function's entry gives rows (`functions`), each row a packed rule (`rules`,
+//! `expressions`); all rows together become the words of a table (`pack`). The layout is
 //! [`memtrace_common::unwind`]'s.
 //!
 //! Files come from processes that are traced, so nothing in them is trusted: sizes and counts are bounded, what is

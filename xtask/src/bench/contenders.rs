@@ -25,16 +25,19 @@ pub struct Contender {
 pub const UNTRACED: &str = "untraced";
 /// Empty probes.
 pub const FLOOR: &str = "floor: empty probes";
-/// memtrace with its defaults.
-pub const EXACT: &str = "memtrace, exact";
+/// memtrace, with stacks by frame pointers.
+pub const BY_FRAME_POINTER: &str = "memtrace, fp stacks";
+/// memtrace with its defaults: stacks by unwind tables.
+pub const BY_TABLES: &str = "memtrace, dwarf stacks";
 /// libbpf-tools' memleak.
 pub const MEMLEAK: &str = "libbpf memleak";
 
 /// The rows, in the order in which a round measures them.
-pub const CONTENDERS: [Contender; 4] = [
+pub const CONTENDERS: [Contender; 5] = [
     Contender { name: UNTRACED, peer: None, attach: |_, _, _| Ok(Tracer::none()) },
     Contender { name: FLOOR, peer: None, attach: floor },
-    Contender { name: EXACT, peer: None, attach: memtrace },
+    Contender { name: BY_FRAME_POINTER, peer: None, attach: |bench, _, pid| memtrace(bench, "fp", pid) },
+    Contender { name: BY_TABLES, peer: None, attach: |bench, _, pid| memtrace(bench, "dwarf", pid) },
     Contender { name: MEMLEAK, peer: Some("memleak"), attach: memleak },
 ];
 
@@ -69,9 +72,10 @@ fn floor(bench: &Bench, _: Option<&Path>, pid: u32) -> Result<Tracer> {
 }
 
 /// memtrace as a user runs it, with frequent reports.
-fn memtrace(bench: &Bench, _: Option<&Path>, pid: u32) -> Result<Tracer> {
+fn memtrace(bench: &Bench, unwind: &str, pid: u32) -> Result<Tracer> {
     let mut command = Command::new(&bench.memtrace);
-    command.args(["attach", "--interval", "500ms", "--pid"]).arg(pid.to_string()).stdout(Stdio::piped());
+    command.args(["attach", "--unwind", unwind, "--interval", "500ms", "--pid"]);
+    command.arg(pid.to_string()).stdout(Stdio::piped());
     let mut tracer = Tracer::start(bench, &mut command)?;
     tracer.wait_for_line("Process")?;
     // Until it has seen some hits, memtrace has the kernel time its programs, which costs each of them some 20 ns; then

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::Bench;
-use super::contenders::{CONTENDERS, Contender, EXACT, FLOOR, MEMLEAK};
+use super::contenders::{BY_FRAME_POINTER, BY_TABLES, CONTENDERS, Contender, FLOOR, MEMLEAK};
 use super::program::Program;
 use super::stats::Summary;
 use super::table::Table;
@@ -17,7 +17,12 @@ const TIME: u32 = 300;
 const WARM_UP: u32 = 20;
 
 /// A row of ratios: one contender over another.
-const RATIOS: [(&str, &str, &str); 2] = [("memtrace / floor", EXACT, FLOOR), ("memtrace / memleak", EXACT, MEMLEAK)];
+const RATIOS: [(&str, &str, &str); 4] = [
+    ("fp stacks / floor", BY_FRAME_POINTER, FLOOR),
+    ("dwarf stacks / floor", BY_TABLES, FLOOR),
+    ("fp stacks / memleak", BY_FRAME_POINTER, MEMLEAK),
+    ("dwarf stacks / memleak", BY_TABLES, MEMLEAK),
+];
 
 /// Nanoseconds per pair of one contender: a row a round, a column a depth.
 struct Measured {
