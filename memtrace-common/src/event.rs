@@ -6,8 +6,6 @@ pub const EXEC: u32 = 1;
 /// where to place probes (`uprobe_multi_link_filter`, `uprobe_perf_filter`), and that thread is gone: the new image has
 /// no probes.
 pub const EXEC_BY_THREAD: u32 = 3;
-/// A segment of the table of live blocks passed its mark: user space adds the next one.
-pub const LIVE_GROW: u32 = 2;
 
 /// The process forked: the child has inherited its breakpoints.
 pub const FORK: u32 = 4;
@@ -20,7 +18,7 @@ pub struct Event {
     pub kind: u32,
     /// Thread group id in the initial pid namespace; 0 when no process is meant.
     pub tgid: u32,
-    /// [`EXEC`], [`EXEC_BY_THREAD`]: the new slot. [`LIVE_GROW`]: the segment that filled.
+    /// [`EXEC`], [`EXEC_BY_THREAD`]: the new slot.
     pub value: u32,
     /// Explicit padding.
     pub padding: u32,

@@ -2,16 +2,14 @@
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use memtrace_common::{
-    event,
     live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
     loss,
 };
 
 use crate::{
     atomic,
-    event::send,
     loss::count,
-    maps::{CURSORS, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
+    maps::{CURSORS, GROWTH, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
     process, site,
 };
 
@@ -132,7 +130,8 @@ fn note_spill(segment: u32) {
     // SAFETY: a map value; only places in it are computed, the mark is written by user space alone.
     let (spills, mark) = unsafe { (&raw mut (*record).spills, core::ptr::read_volatile(&raw const (*record).mark)) };
     if atomic::fetch_add(spills, 1) == mark {
-        send(event::LIVE_GROW, 0, segment);
+        // If there is no room, a warning is waiting already.
+        let _waiting = GROWTH.output::<u32>(segment, 0);
     }
 }
 

@@ -86,6 +86,10 @@ pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUN
 pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, 0);
 pub const RULE_CACHE_BITS: u32 = 14;
 
+/// Segments of `LIVE` that fill. Apart from `EVENTS`, so that nothing else keeps user space from seeing to it.
+#[map]
+pub static GROWTH: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+
 /// What was not recorded, by reason.
 #[map]
 pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPABLE);

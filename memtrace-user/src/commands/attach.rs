@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
@@ -20,6 +20,8 @@ use crate::{
 };
 
 const LIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// A last report that would follow another this soon would say the same: the deadline has come with an interval's end.
+const SAME_REPORT: Duration = Duration::from_millis(50);
 const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the command.
@@ -51,11 +53,13 @@ async fn print(
     let nothing = BTreeSet::new();
     // The first reading comes at once and shows nothing but that tracing has begun: reports start with the second.
     let mut first = true;
+    let mut written: Option<Instant> = None;
     loop {
         tokio::select! {
             update = session.next(&nothing) => match update? {
                 Update::Reading { profile, symbols } if !first || session.has_ended() => {
                     reporter.write(session, &profile, &symbols).await?;
+                    written = Some(Instant::now());
                 }
                 Update::Ended => return Ok(()),
                 Update::Reading { .. } => first = false,
@@ -64,6 +68,9 @@ async fn print(
             () = termination.requested() => break,
             () = live::reached(deadline) => break,
         }
+    }
+    if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
+        return Ok(());
     }
     let (profile, symbols) = session.read_now().await;
     reporter.write(session, &profile, &symbols).await

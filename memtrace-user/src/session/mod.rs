@@ -225,10 +225,6 @@ impl Session {
                 self.sweep_children();
                 false
             }
-            TracerEvent::LiveTableFills => {
-                drop(tokio::task::spawn_blocking(self.tracer.live_table_work()));
-                false
-            }
             TracerEvent::Exec { tgid, slot, unprobed } if tgid == self.host_tgid => {
                 if unprobed && let Err(error) = self.tracer.replace_probes(self.info.pid) {
                     log::warn!("the probes are gone since the exec: {error}");

@@ -21,8 +21,6 @@ pub enum TracerEvent {
     },
     /// A traced process has made a child with a memory of its own.
     Fork,
-    /// The table of live blocks fills.
-    LiveTableFills,
 }
 
 /// The ring buffer, and its descriptor to wait on.
@@ -69,7 +67,6 @@ fn parse(bytes: &[u8]) -> Option<TracerEvent> {
             Some(TracerEvent::Exec { tgid: event.tgid, slot: event.value, unprobed })
         }
         event::FORK => Some(TracerEvent::Fork),
-        event::LIVE_GROW => Some(TracerEvent::LiveTableFills),
         _ => None,
     }
 }
@@ -86,7 +83,7 @@ mod tests {
             let exec = TracerEvent::Exec { tgid: 42, slot: 7, unprobed };
             assert_eq!(parse(&bytes(&[kind, 42, 7, 0])), Some(exec));
         }
-        assert_eq!(parse(&bytes(&[event::LIVE_GROW, 0, 0, 0])), Some(TracerEvent::LiveTableFills));
+        assert_eq!(parse(&bytes(&[event::FORK, 1, 0, 0])), Some(TracerEvent::Fork));
         assert_eq!(parse(&bytes(&[99, 0, 0, 0])), None);
         assert_eq!(parse(&[1, 2]), None);
     }

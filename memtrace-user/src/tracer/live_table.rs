@@ -66,13 +66,18 @@ impl LiveTable {
         self.segment_bytes() + self.records.bytes() + self.cursors.bytes()
     }
 
-    /// Adds a segment, larger than the newest, when the table is too full for `live_blocks`, or puts off the
-    /// next warning when it is not. Takes some 10 ms when it adds.
+    /// Entries in use, estimated from some thousand buckets of each segment.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.segments.iter().map(|(_, buckets)| used(buckets)).sum()
+    }
+
+    /// Adds a segment, larger than the newest, when the table is too full, or puts off the next warning when it is not. Takes some 10 ms when it adds.
     ///
     /// # Errors
     /// What the kernel says when it cannot make a segment; the table goes on with what it has.
-    pub fn make_room_for(&mut self, live_blocks: u64) -> io::Result<()> {
-        if live_blocks * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < SEGMENTS as usize {
+    pub fn make_room(&mut self) -> io::Result<()> {
+        if self.used() * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < SEGMENTS as usize {
             return self.add_segment();
         }
         // A warning without need: blocks that come and go meet full buckets now and then. Warn again later.
@@ -119,6 +124,16 @@ impl LiveTable {
         }
         cleared
     }
+}
+
+fn used(buckets: &MappedArray<Bucket>) -> u64 {
+    const SAMPLE: u32 = 4096;
+    let count = u32::try_from(buckets.entries()).unwrap_or(u32::MAX);
+    let step = (count / SAMPLE).max(1);
+    let keys = |bucket| buckets.words(bucket).iter().step_by(size_of::<LiveEntry>() / 8).take(BUCKET_ENTRIES);
+    let sampled = (0..count).step_by(step as usize);
+    let used = sampled.flat_map(keys).filter(|key| key.load(Ordering::Relaxed) != 0).count();
+    used as u64 * u64::from(step)
 }
 
 const _: () = assert!(offset_of!(Bucket, entries) == 0 && offset_of!(LiveEntry, key) == 0);

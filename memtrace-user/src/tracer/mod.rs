@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod features;
 mod links;
+mod live_keeper;
 mod live_table;
 mod mapped;
 mod object;
@@ -47,6 +48,7 @@ pub use self::{
 };
 use self::{
     links::ProbeLinks,
+    live_keeper::LiveKeeper,
     live_table::LiveTable,
     mapped::MappedArray,
     object::MultiPrograms,
@@ -96,6 +98,10 @@ impl UnwindMode {
             Self::Auto => mode::AUTO,
             Self::Tables => mode::TABLES,
         };
+        if cfg!(not(target_arch = "x86_64")) {
+            log::info!("the walker by unwind tables reads x86_64 rules only: stacks are followed by frame pointers");
+            return mode::FRAME_POINTER;
+        }
         if features::has_bpf_loop() {
             return wanted;
         }
@@ -114,6 +120,7 @@ pub struct Tracer {
     placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
     reader: Reader,
+    _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
     max_frames: u32,
@@ -146,17 +153,20 @@ impl Tracer {
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
-        let ring_bytes = object::map_memory(&ebpf, "STACK_COPIES").unwrap_or(0);
+        // Before they are taken out of the object.
+        let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
+        let live_keeper = keep_live_table(&mut ebpf, &live)?;
         Ok(Self {
             links: Vec::new(),
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
             reader: Reader::new(maps),
+            _live_keeper: live_keeper,
             unwind,
             stack_copies,
             max_frames: options.max_frames,
@@ -281,18 +291,6 @@ impl Tracer {
         }
     }
 
-    /// The work that [`TracerEvent::LiveTableFills`] asks for. Blocks for some 10 ms: run it off the event loop.
-    pub fn live_table_work(&mut self) -> impl FnOnce() + Send + 'static {
-        let live_blocks = self.reader.live_blocks();
-        let live = Arc::clone(&self.live);
-        move || {
-            let mut table = live.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = table.make_room_for(live_blocks) {
-                log::warn!("cannot enlarge the table of live blocks beyond {}: {error}", table.capacity());
-            }
-        }
-    }
-
     /// Takes the breakpoints out of the children of the traced processes, which inherit them at fork. Blocks for some ten
     /// milliseconds: run it off the event loop. `None` where there is nothing to do.
     ///
@@ -378,6 +376,13 @@ fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
     let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
     let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
     LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+}
+
+fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<LiveKeeper, TracerError> {
+    let setup = TracerError::setup("table of live blocks");
+    let map = ebpf.take_map("GROWTH").ok_or_else(|| setup("no map `GROWTH`".into()))?;
+    let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
+    LiveKeeper::start(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
 }
 
 fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {

@@ -110,14 +110,6 @@ impl Reader {
         }
     }
 
-    /// Blocks live in all processes.
-    #[must_use]
-    pub fn live_blocks(&mut self) -> u64 {
-        self.take_new_stacks();
-        let sites = self.stacks.values().flatten().map(|stack| stack.site).chain([UNATTRIBUTED]);
-        sites.map(|site| self.stats(site).live_blocks()).sum()
-    }
-
     /// What found no room in the tables: counted, under no stack.
     fn unattributed(&self) -> Option<RawStack> {
         let stats = self.stats(UNATTRIBUTED);
