@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, as root, with what the tests need installed.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Error, Result};
 use clap::Args;
@@ -30,7 +30,28 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     if !arguments.filters.is_empty() {
         cargo.arg("--").args(&arguments.filters);
     }
-    run(&mut cargo)
+    run(&mut with_default_signals(cargo))
+}
+
+/// The same command with every signal at its default: a shell's background job, or `nohup`, has SIGINT or SIGHUP ignored,
+/// and the programs that tests start would inherit that and never end when they are told to.
+fn with_default_signals(command: Command) -> Command {
+    let mut env = Command::new("env");
+    let has_option = Command::new("env").args(["--default-signal", "true"]).stderr(Stdio::null()).status();
+    if !has_option.is_ok_and(|status| status.success()) {
+        return command;
+    }
+    env.arg("--default-signal").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => env.env(name, value),
+            None => env.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        env.current_dir(directory);
+    }
+    env
 }
 
 /// Makes cargo start the test programs through sudo or doas, unless this is root already.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub use self::errors::describe;
 use crate::{
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
-    process::IgnoredSignals,
+    process::SignalState,
     tracer::{TracerOptions, UnwindMode},
 };
 
@@ -24,14 +24,14 @@ use crate::{
 /// With what to tell the user; [`describe`] finds the hint that goes with it.
 pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     // First of all: handlers installed later hide what the parent has set up.
-    let ignored = IgnoredSignals::now();
+    let signals = SignalState::now();
     let log = logging::start(cli.verbose, cli.log_file.as_deref())?;
     // One thread drives everything; what blocks (symbols, ELF files, waiting for a child) has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
-            Command::Run(arguments) => run::execute(arguments, ignored).await,
+            Command::Run(arguments) => run::execute(arguments, signals).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

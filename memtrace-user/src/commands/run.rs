@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cli::RunArgs,
-    process::{CommandSpec, IgnoredSignals, RunAs, exit_code},
+    process::{CommandSpec, RunAs, SignalState, exit_code},
     session::{self, Session, Update},
     tracer::TracerOptions,
 };
@@ -25,17 +25,14 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot be started or traced.
-pub async fn execute(arguments: RunArgs, ignored: IgnoredSignals) -> anyhow::Result<ExitCode> {
+pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result<ExitCode> {
     let run_as = if arguments.as_root { None } else { RunAs::invoking_user()? };
     let mut words = arguments.command.into_iter();
     let program = words.next().context("no command given")?;
-    let command = CommandSpec { program, arguments: words.collect(), run_as, ignored };
-    let mut forwarding = None;
-    let mut launched = session::launch(&command, &TracerOptions::from(&arguments.tracing), |pid| {
-        forwarding = Some(Forwarding::start(pid)?);
-        Ok(())
-    })?;
-    let mut forwarding = forwarding.context("signals are not forwarded")?;
+    let command = CommandSpec { program, arguments: words.collect(), run_as, signals };
+    let mut forwarding = Forwarding::start()?;
+    let mut launched = session::launch(&command, &TracerOptions::from(&arguments.tracing))?;
+    forwarding.set_target(launched.pid);
     let session = &mut launched.session;
     // Without --interval only the last report is printed; readings in between keep names up to date.
     session.set_interval(arguments.interval.unwrap_or(std::time::Duration::from_secs(1)));

@@ -74,21 +74,26 @@ const FROM_KERNEL: i32 = 0x80;
 pub struct Forwarding {
     descriptor: SignalFd,
     readable: Readable,
-    to: Pid,
+    to: Option<Pid>,
 }
 
 impl Forwarding {
-    /// Blocks the signals in this thread, and in those it starts from now on, and takes them from a descriptor.
+    /// Blocks the signals in this thread, and in those it starts from now on, and takes them from a descriptor. Before any
+    /// thread is started: one that does not block them would be ended by them, and memtrace with it.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn start(to: u32) -> io::Result<Self> {
+    pub fn start() -> io::Result<Self> {
         let signals: SigSet = FORWARDED.into_iter().collect();
         signals.thread_block()?;
         let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let readable = Readable::of(&descriptor)?;
-        let to = Pid::from_raw(i32::try_from(to).map_err(io::Error::other)?);
-        Ok(Self { descriptor, readable, to })
+        Ok(Self { descriptor, readable, to: None })
+    }
+
+    /// Names the process that gets the signals, those that have come already too.
+    pub fn set_target(&mut self, pid: u32) {
+        self.to = i32::try_from(pid).ok().map(Pid::from_raw);
     }
 
     /// Passes signals on for as long as it is polled.
@@ -103,9 +108,9 @@ impl Forwarding {
                 if signal.ssi_code == FROM_KERNEL {
                     continue;
                 }
-                if let Ok(signal) = Signal::try_from(number) {
+                if let (Ok(signal), Some(to)) = (Signal::try_from(number), self.to) {
                     // It may have ended just now.
-                    let _gone = kill(self.to, signal);
+                    let _gone = kill(to, signal);
                 }
             }
         }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::process::{AddressSpace, CommandSpec, IgnoredSignals, PreparedChild, RunAs};
+use crate::process::{AddressSpace, CommandSpec, PreparedChild, RunAs, SignalState};
 
 /// The kernel's lists of CPUs have ranges and single numbers.
 #[test]
@@ -52,7 +52,7 @@ fn short_command_is_located_after_its_exit() {
         program: "/bin/sh".into(),
         arguments: vec!["-c".into(), script.into()],
         run_as: None,
-        ignored: IgnoredSignals::default(),
+        signals: SignalState::default(),
     };
     let prepared = PreparedChild::start(&spec).unwrap();
     let pid = prepared.pid();
@@ -92,8 +92,8 @@ fn command_of_another_user_is_watched() {
         return eprintln!("skipped: only root can run a command as another user");
     }
     let run_as = RunAs::of_uid(user.uid.as_raw()).ok();
-    let (arguments, ignored) = (Vec::new(), IgnoredSignals::default());
-    let prepared = PreparedChild::start(&CommandSpec { program: "true".into(), arguments, run_as, ignored }).unwrap();
+    let (arguments, signals) = (Vec::new(), SignalState::default());
+    let prepared = PreparedChild::start(&CommandSpec { program: "true".into(), arguments, run_as, signals }).unwrap();
     let pid = prepared.pid();
     let events = match MappingEvents::open(pid) {
         Ok(events) => events,

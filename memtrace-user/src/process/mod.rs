@@ -30,7 +30,7 @@ pub use mappings::AddressSpace;
 pub use namespace::{PidNamespaceError, check_pid_namespace};
 pub use regions::Region;
 pub use run_as::{RunAs, RunAsError};
-pub use spawn::{CommandSpec, IgnoredSignals, PreparedChild, SpawnError, exit_code};
+pub use spawn::{CommandSpec, PreparedChild, SignalState, SpawnError, exit_code};
 pub use target::TargetProcess;
 pub(crate) use target::page_size;
 pub use target_error::TargetError;

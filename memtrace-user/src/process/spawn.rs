@@ -31,8 +31,8 @@ pub struct CommandSpec {
     pub arguments: Vec<OsString>,
     /// The user to run it as; `None` is memtrace's own.
     pub run_as: Option<RunAs>,
-    /// Signals to ignore, as memtrace's parent had set it up.
-    pub ignored: IgnoredSignals,
+    /// Signals to ignore and to block, as memtrace's parent had set it up.
+    pub signals: SignalState,
 }
 
 impl CommandSpec {
@@ -45,30 +45,47 @@ impl CommandSpec {
     }
 }
 
-/// The signals that this process was started with as ignored (as `nohup` does with SIGHUP), a bit a signal.
+/// Which signals this process was started with as ignored (as `nohup` does with SIGHUP), and which as blocked; a bit a
+/// signal. A command gets the same.
 ///
-/// Take it first thing in `main`: signal handlers installed later hide it.
+/// Take it first thing in `main`: signal handlers installed, and signals blocked, later hide it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IgnoredSignals(u64);
+pub struct SignalState {
+    ignored: u64,
+    blocked: u64,
+}
 
-impl IgnoredSignals {
+impl SignalState {
     /// As it is now. SIGPIPE is left out: Rust's runtime ignores it before `main`, which no command should inherit.
     #[must_use]
     pub fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-        let bits = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-        Self(bits & !Self::bit(libc::SIGPIPE))
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+        let bits = |name: &str| {
+            let mask = status.lines().find_map(|line| line.strip_prefix(name));
+            mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+        };
+        Self { ignored: bits("SigIgn:") & !Self::bit(libc::SIGPIPE), blocked: bits("SigBlk:") }
     }
 
     const fn bit(signal: libc::c_int) -> u64 {
         1 << (signal - 1)
     }
 
+    /// The blocked signals, as the C library has them.
+    fn mask(self) -> libc::sigset_t {
+        // SAFETY: an all-zero sigset_t is valid and empty.
+        let mut mask = unsafe { mem::zeroed() };
+        for signal in (1..=64).filter(|signal| self.blocked & Self::bit(*signal) != 0) {
+            // SAFETY: the set is valid; numbers that libc reserves fail without effect.
+            unsafe { libc::sigaddset(&raw mut mask, signal) };
+        }
+        mask
+    }
+
     /// Sets every signal to its default or to be ignored. Makes system calls only.
     fn restore(self) {
         for signal in 1..=libc::SIGRTMAX() {
-            let action = if self.0 & Self::bit(signal) == 0 { libc::SIG_DFL } else { libc::SIG_IGN };
+            let action = if self.ignored & Self::bit(signal) == 0 { libc::SIG_DFL } else { libc::SIG_IGN };
             // SAFETY: neither value is a function to be called. SIGKILL, SIGSTOP and those that libc reserves fail
             // without effect.
             unsafe { libc::signal(signal, action) };
@@ -148,10 +165,10 @@ impl PreparedChild {
         if let Some(user) = &spec.run_as {
             user.set_environment(&mut command);
         }
-        let (ignored, mask, user) = (spec.ignored, signal_mask(), spec.run_as.clone());
+        let (signals, mask, user) = (spec.signals, spec.signals.mask(), spec.run_as.clone());
         let before_exec = move || {
-            ignored.restore();
-            // SAFETY: the mask is a valid one, copied from this process.
+            signals.restore();
+            // SAFETY: the mask is a valid one.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) };
             user.as_ref().map_or(Ok(()), RunAs::become_user)?;
             gate.pass()
@@ -216,16 +233,6 @@ pub fn exit_code(status: ExitStatus) -> u8 {
 
 fn join(spawner: JoinHandle<io::Result<Child>>) -> io::Result<Child> {
     spawner.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts the command panicked")))
-}
-
-/// The calling thread's signal mask, which std would empty in the child.
-fn signal_mask() -> libc::sigset_t {
-    // SAFETY: an all-zero sigset_t is valid, and the call fills it.
-    unsafe {
-        let mut mask = mem::zeroed();
-        libc::pthread_sigmask(libc::SIG_SETMASK, ptr::null(), &raw mut mask);
-        mask
-    }
 }
 
 #[cfg(test)]

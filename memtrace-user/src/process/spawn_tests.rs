@@ -9,7 +9,7 @@ fn shell(script: &str) -> CommandSpec {
         program: "sh".into(),
         arguments: vec!["-c".into(), script.into()],
         run_as: None,
-        ignored: IgnoredSignals::default(),
+        signals: SignalState::default(),
     }
 }
 
@@ -86,17 +86,17 @@ fn signals_are_restored() {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("signals");
     let print = format!("grep -E 'Sig(Ign|Blk)' /proc/self/status > {}", output.display());
-    let ignored = IgnoredSignals(IgnoredSignals::bit(libc::SIGHUP));
-    let spec = CommandSpec { ignored, ..shell(&print) };
+    let signals = SignalState { ignored: SignalState::bit(libc::SIGHUP), blocked: 0 };
+    let spec = CommandSpec { signals, ..shell(&print) };
     assert!(PreparedChild::start(&spec).unwrap().release().unwrap().wait().unwrap().success());
-    let signals = fs::read_to_string(output).unwrap();
+    let text = fs::read_to_string(output).unwrap();
     // Signals 32 and 33 belong to the C library, which lets nobody change them.
-    let reserved = IgnoredSignals::bit(32) | IgnoredSignals::bit(33);
-    let masks: Vec<u64> = signals
+    let reserved = SignalState::bit(32) | SignalState::bit(33);
+    let masks: Vec<u64> = text
         .lines()
         .map(|line| u64::from_str_radix(line.split_whitespace().nth(1).unwrap(), 16).unwrap() & !reserved)
         .collect();
-    assert_eq!(masks, [0, IgnoredSignals::bit(libc::SIGHUP)], "{signals}");
+    assert_eq!(masks, [0, SignalState::bit(libc::SIGHUP)], "{text}");
 }
 
 /// Under sudo the command gets the invoking user's ids, groups and home, and no trace of sudo.

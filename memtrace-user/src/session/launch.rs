@@ -96,20 +96,14 @@ pub struct Launched {
     pub status: oneshot::Receiver<io::Result<ExitStatus>>,
 }
 
-/// Starts a command under tracing. `before_release` runs when the process exists and has not executed anything yet:
-/// the place to block signals that are to be passed on. Needs a tokio runtime.
+/// Starts a command under tracing. Needs a tokio runtime. Signals that are to be passed on must be blocked before.
 ///
 /// # Errors
 /// [`LaunchError`], each with a hint.
-pub fn launch(
-    command: &CommandSpec,
-    options: &TracerOptions,
-    before_release: impl FnOnce(u32) -> io::Result<()>,
-) -> Result<Launched, LaunchError> {
+pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched, LaunchError> {
     check_requirements()?;
     let child = PreparedChild::start(command)?;
     let pid = child.pid();
-    before_release(pid)?;
     let paths = list_libraries(child.program(), command.run_as.as_ref())?;
     let allocators = allocators_of(child.program(), &paths)?;
     let code = code_of(&paths);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use memtrace::{
-    process::{CommandSpec, IgnoredSignals},
+    process::{CommandSpec, SignalState},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Update},
     tracer::{TracerOptions, UnwindMode},
@@ -73,9 +73,9 @@ pub struct Outcome {
 pub fn run_traced(words: &[&str], options: &TracerOptions) -> Outcome {
     let mut words = words.iter().map(OsString::from);
     let program = words.next().expect("a command");
-    let command = CommandSpec { program, arguments: words.collect(), run_as: None, ignored: IgnoredSignals::default() };
+    let command = CommandSpec { program, arguments: words.collect(), run_as: None, signals: SignalState::default() };
     runtime().block_on(async {
-        let launched = session::launch(&command, options, |_| Ok(())).expect("the command is traced");
+        let launched = session::launch(&command, options).expect("the command is traced");
         let Launched { mut session, status, .. } = launched;
         let mut last = None;
         loop {
