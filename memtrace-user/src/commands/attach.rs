@@ -66,11 +66,13 @@ async fn print(
                 Update::Symbols(_) | Update::Exec => {}
             },
             () = termination.requested() => break,
-            () = live::reached(deadline) => break,
+            () = live::reached(deadline) => {
+                if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
+                    return Ok(());
+                }
+                break;
+            }
         }
-    }
-    if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
-        return Ok(());
     }
     let (profile, symbols) = session.read_now().await;
     reporter.write(session, &profile, &symbols).await

@@ -11,16 +11,17 @@ mod live_keeper;
 mod live_table;
 mod mapped;
 mod object;
+mod options;
 mod plan;
 pub mod probe_point;
 mod read;
+mod setup;
 mod stack_copy;
 mod syscall;
 mod unwind_store;
 
 use std::{
     collections::HashSet,
-    os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -30,11 +31,10 @@ use aya::{
     maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
-    live::SEGMENTS,
     loss,
     process::{NO_SLOT, ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, SITES},
-    unwind::{MAPPINGS, mode},
+    unwind::mode,
 };
 
 pub use self::{
@@ -43,6 +43,7 @@ pub use self::{
     events::{Events, TracerEvent},
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
+    options::{TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan},
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
@@ -53,6 +54,7 @@ use self::{
     mapped::MappedArray,
     object::MultiPrograms,
     read::{Maps, Reader},
+    setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     stack_copy::StackCopy,
 };
 use crate::profile::RawProfile;
@@ -61,54 +63,6 @@ use crate::profile::RawProfile;
 const CURSORS: u32 = 3;
 const NEXT_SLOT: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
-
-/// How to trace.
-#[derive(Debug, Clone)]
-pub struct TracerOptions {
-    /// Most frames of a stack, 1 to 127.
-    pub max_frames: u32,
-    /// Blocks of fewer bytes are not recorded.
-    pub min_size: u64,
-    /// How stacks are followed.
-    pub unwind: UnwindMode,
-    /// The process is started for tracing, so that all its mappings will be new.
-    pub from_start: bool,
-    /// Use perf-event links even where uprobe-multi links would do.
-    pub without_multi: bool,
-}
-
-/// How stacks are followed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum UnwindMode {
-    /// By unwind tables, and by frame pointer in code without one; by frame pointers alone where the kernel lacks
-    /// `bpf_loop` (5.17).
-    #[default]
-    Auto,
-    /// By frame pointers alone.
-    FramePointer,
-    /// By unwind tables alone.
-    Tables,
-}
-
-impl UnwindMode {
-    /// The constant of `memtrace_common::unwind::mode`, for this kernel.
-    fn for_kernel(self) -> u32 {
-        let wanted = match self {
-            Self::FramePointer => return mode::FRAME_POINTER,
-            Self::Auto => mode::AUTO,
-            Self::Tables => mode::TABLES,
-        };
-        if cfg!(not(target_arch = "x86_64")) {
-            log::info!("the walker by unwind tables reads x86_64 rules only: stacks are followed by frame pointers");
-            return mode::FRAME_POINTER;
-        }
-        if features::has_bpf_loop() {
-            return wanted;
-        }
-        log::warn!("this kernel lacks bpf_loop (5.17): stacks are followed by frame pointers alone");
-        mode::FRAME_POINTER
-    }
-}
 
 /// BPF programs in the kernel, and the probes that run them.
 #[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]
@@ -364,49 +318,3 @@ impl Tracer {
 
 /// Bytes that the kernel holds for a traced thread: `Thread` of memtrace-ebpf and its headers.
 const THREAD_STATE_BYTES: u64 = 8192 + 128 * 8 + 256;
-
-fn mapped<T>(ebpf: &Ebpf, name: &'static str, entries: u32) -> Result<MappedArray<T>, TracerError> {
-    let map = object::map_descriptor(ebpf, name)?;
-    MappedArray::new(map, entries).map_err(|error| TracerError::setup(name)(Box::new(error)))
-}
-
-fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
-    let setup = TracerError::setup("table of live blocks");
-    let outer = object::map_descriptor(ebpf, "LIVE")?.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
-    let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
-    let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
-    LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
-}
-
-fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<LiveKeeper, TracerError> {
-    let setup = TracerError::setup("table of live blocks");
-    let map = ebpf.take_map("GROWTH").ok_or_else(|| setup("no map `GROWTH`".into()))?;
-    let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
-    LiveKeeper::start(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
-}
-
-fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
-    let setup = TracerError::setup("unwind tables");
-    let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
-    let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
-    Ok(UnwindStore::new(outer, mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?))
-}
-
-/// The programs for uprobe-multi links, or `None` where perf-event links must do.
-fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
-    match object::load_multi_programs(ebpf, &names) {
-        Ok(programs) => {
-            let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
-            if !fixed {
-                log::info!("uprobe-multi links of this kernel filter by thread; using perf-event links");
-            }
-            Ok(fixed.then_some(programs))
-        }
-        Err(error @ TracerError::KernelTooOld { .. }) => Err(error),
-        Err(error) => {
-            log::info!("no uprobe-multi links, using perf-event links: {error}");
-            Ok(None)
-        }
-    }
-}

@@ -1,0 +1,85 @@
+//! Sets up what a [`super::Tracer`] consists of, each from the maps of the loaded object.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::{Arc, Mutex},
+};
+
+use aya::{Ebpf, maps::RingBuf};
+use memtrace_common::{live::SEGMENTS, process::SLOTS, unwind::MAPPINGS};
+
+use super::{
+    CURSORS, NEWEST_SEGMENT,
+    error::TracerError,
+    features,
+    live_keeper::LiveKeeper,
+    live_table::LiveTable,
+    mapped::MappedArray,
+    object::{self, MultiPrograms},
+    unwind_store::UnwindStore,
+};
+
+/// Maps an array map of the object into memory.
+///
+/// # Errors
+/// When there is no such map, or no memory for it.
+pub fn mapped<T>(ebpf: &Ebpf, name: &'static str, entries: u32) -> Result<MappedArray<T>, TracerError> {
+    let map = object::map_descriptor(ebpf, name)?;
+    MappedArray::new(map, entries).map_err(|error| TracerError::setup(name)(Box::new(error)))
+}
+
+/// The table of live blocks, with its first segment.
+///
+/// # Errors
+/// What the kernel says.
+pub fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
+    let setup = TracerError::setup("table of live blocks");
+    let outer = object::map_descriptor(ebpf, "LIVE")?.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
+    let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
+    let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
+    LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+}
+
+/// Starts the thread that enlarges the table of live blocks. Takes a map out of the object: after programs are loaded.
+///
+/// # Errors
+/// When descriptors or threads are short.
+pub fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<LiveKeeper, TracerError> {
+    let setup = TracerError::setup("table of live blocks");
+    let map = ebpf.take_map("GROWTH").ok_or_else(|| setup("no map `GROWTH`".into()))?;
+    let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
+    LiveKeeper::start(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
+}
+
+/// Where unwind tables go.
+///
+/// # Errors
+/// When the maps are missing.
+pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
+    let setup = TracerError::setup("unwind tables");
+    let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
+    let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
+    Ok(UnwindStore::new(outer, mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?))
+}
+
+/// The programs for uprobe-multi links, or `None` where perf-event links must do.
+///
+/// # Errors
+/// [`TracerError::KernelTooOld`].
+pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
+    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+    match object::load_multi_programs(ebpf, &names) {
+        Ok(programs) => {
+            let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
+            if !fixed {
+                log::info!("uprobe-multi links of this kernel filter by thread; using perf-event links");
+            }
+            Ok(fixed.then_some(programs))
+        }
+        Err(error @ TracerError::KernelTooOld { .. }) => Err(error),
+        Err(error) => {
+            log::info!("no uprobe-multi links, using perf-event links: {error}");
+            Ok(None)
+        }
+    }
+}
