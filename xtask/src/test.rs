@@ -25,7 +25,8 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     setup::ensure()?;
     test_packages::install()?;
     let mut cargo = workspace::cargo("test");
-    cargo.arg("--no-fail-fast");
+    // One test at a time: they trace programs that share a C library, load both CPUs, and look at what is left behind.
+    cargo.arg("--no-fail-fast").env("RUST_TEST_THREADS", "1");
     run_as_root(&mut cargo)?;
     if !arguments.filters.is_empty() {
         cargo.arg("--").args(&arguments.filters);

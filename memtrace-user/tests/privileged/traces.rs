@@ -51,18 +51,21 @@ pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
 
 /// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
 pub fn await_removal(objects: &BTreeSet<Object>) {
-    eventually("BPF objects are gone", || objects.is_disjoint(&all_bpf_objects()));
+    eventually("BPF objects are gone", || all_bpf_objects().is_some_and(|all| objects.is_disjoint(&all)));
 }
 
-fn all_bpf_objects() -> BTreeSet<Object> {
+/// `None` when bpftool gives up, as it does when an object vanishes while it makes the list.
+fn all_bpf_objects() -> Option<BTreeSet<Object>> {
     let mut objects = BTreeSet::new();
     for kind in KINDS {
         let output = Command::new("bpftool").args(["-j", kind, "list"]).output().expect("bpftool runs");
-        assert!(output.status.success(), "{output:?}");
+        if !output.status.success() {
+            return None;
+        }
         let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
         // Each object of the list begins with its number: `[{"id":310,"type":…`.
         let numbers = text.split("{\"id\":").skip(1).map(|rest| rest.split(',').next().and_then(|id| id.parse().ok()));
         objects.extend(numbers.map(|number| (kind, number.expect("a number"))));
     }
-    objects
+    Some(objects)
 }
