@@ -11,7 +11,7 @@ type Requirement = (&'static str, &'static [&'static str]);
 const REQUIREMENTS: [Requirement; 17] = [
     ("gcc", &["gcc", "libc6-dev"]),
     ("g++", &["g++"]),
-    ("valgrind", &["valgrind"]),
+    ("valgrind", &["valgrind", "libc6-dbg"]),
     ("python3", &["python3"]),
     ("perl", &["perl"]),
     ("git", &["git"]),

@@ -52,7 +52,8 @@ fn sample(outcome: &Outcome, size: u64) -> &StackSample {
 }
 
 /// Chains of 1 to 50 calls, in the main thread: every frame is there, in order, out to main and the C library's start,
-/// and the stack counts as whole.
+/// and the stack counts as whole. (glibc leaves no zero at the end of the chain: that it is whole is known by the name of
+/// its start function, which a stripped C library has in its debug file only.)
 #[test]
 fn stacks_of_every_depth_are_the_calls_of_the_program() {
     let (outcome, recorded) = run(&plain(), "chains", &frame_pointers());
@@ -62,7 +63,8 @@ fn stacks_of_every_depth_are_the_calls_of_the_program() {
         let functions = outcome.functions(sample);
         assert!(functions.len() > chain.len(), "{functions:?}");
         assert_eq!(functions[..chain.len()], chain[..]);
-        assert_eq!(sample.end, StackEnd::Whole, "{functions:?}");
+        let start_is_named = functions.last().is_some_and(|name| name != "?");
+        assert_eq!(sample.end == StackEnd::Whole, start_is_named, "{functions:?}");
     }
 }
 
