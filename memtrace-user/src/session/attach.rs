@@ -1,13 +1,12 @@
 //! Begins a session on a process that is already running.
 
-use std::{io, time::Duration};
+use std::io;
 
 use thiserror::Error;
 
 use super::{
-    Session,
+    Beginning, Session,
     locate::{FoundAllocator, Locator},
-    meter::OwnUse,
     names::Names,
     unwinding,
 };
@@ -82,26 +81,20 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         rss_bytes: target.rss_bytes(),
         allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
     };
-    Ok(Session {
-        meter: OwnUse::start(&tracer),
+    let (mapping_events, names) = (None, Names::new()?);
+    let target = Some(target);
+    Ok(Session::begin(Beginning {
         tracer,
         events,
-        mapping_events: None,
+        mapping_events,
         locator,
-        names: Names::new()?,
+        names,
         info,
-        target: Some(target),
+        target,
         slot,
         host_tgid,
-        ticks: tokio::time::interval(Duration::from_secs(1)),
-        exit: Some(exit),
-        previous: None,
-        unnamed: None,
-        building: None,
-        sweeping: None,
-        forked: false,
-        stage: super::Stage::Running,
-    })
+        exit,
+    }))
 }
 
 /// The process, what it has mapped, and the allocators therein: at least one.

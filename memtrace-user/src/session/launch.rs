@@ -5,14 +5,13 @@ use std::{
     path::{Path, PathBuf},
     process::ExitStatus,
     sync::Arc,
-    time::Duration,
 };
 
 use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::{
-    AttachError, MappingSource, Session, attach::names_of, locate::Locator, meter::OwnUse, names::Names, unwinding,
+    AttachError, Beginning, MappingSource, Session, attach::names_of, locate::Locator, names::Names, unwinding,
     unwinding::WantedTable,
 };
 use crate::{
@@ -136,8 +135,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         let _unwanted = report.send(child.wait());
         drop(exited);
     });
-    let session = Session {
-        meter: OwnUse::start(&tracer),
+    let session = Session::begin(Beginning {
         tracer,
         events,
         mapping_events: Some(mapping_events),
@@ -145,19 +143,13 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         names,
         info,
         target: None,
+        // The slot comes with the exec.
         slot: 0,
         host_tgid: pid,
-        ticks: tokio::time::interval(Duration::from_secs(1)),
-        exit: Some(Box::pin(async move {
+        exit: Box::pin(async move {
             let _closed = exit.await;
-        })),
-        previous: None,
-        unnamed: None,
-        building: None,
-        sweeping: None,
-        forked: false,
-        stage: super::Stage::Running,
-    };
+        }),
+    });
     Ok(Launched { session, pid, status })
 }
 

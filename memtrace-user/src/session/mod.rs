@@ -97,7 +97,47 @@ pub struct Session {
     stage: Stage,
 }
 
+/// What a session begins with; the rest of its state is the same for every one.
+struct Beginning {
+    tracer: Tracer,
+    events: Events,
+    mapping_events: Option<MappingSource>,
+    locator: Locator,
+    names: Names,
+    info: ProcessInfo,
+    target: Option<TargetProcess>,
+    slot: u32,
+    host_tgid: u32,
+    exit: Exit,
+}
+
 impl Session {
+    /// Begins; the cost of a trap is measured beside from here on.
+    fn begin(beginning: Beginning) -> Self {
+        let Beginning { tracer, events, mapping_events, locator, names, info, target, slot, host_tgid, exit } =
+            beginning;
+        Self {
+            meter: OwnUse::start(&tracer),
+            tracer,
+            events,
+            mapping_events,
+            locator,
+            names,
+            info,
+            target,
+            slot,
+            host_tgid,
+            ticks: tokio::time::interval(Duration::from_secs(1)),
+            exit: Some(exit),
+            previous: None,
+            unnamed: None,
+            building: None,
+            sweeping: None,
+            forked: false,
+            stage: Stage::Running,
+        }
+    }
+
     /// Sets the time between readings; the first comes at once.
     pub fn set_interval(&mut self, period: Duration) {
         self.ticks = interval_at(tokio::time::Instant::now(), period);
@@ -168,12 +208,6 @@ impl Session {
         self.names.table()
     }
 
-    /// Who is traced.
-    #[must_use]
-    pub const fn process(&self) -> &ProcessInfo {
-        &self.info
-    }
-
     /// Whether the traced process has ended.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
@@ -242,7 +276,6 @@ impl Session {
         // First of all, as the program may allocate already: the walker's mappings.
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
-        self.follow_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
         self.probe_new_allocators();
         if old != 0 {
