@@ -10,6 +10,7 @@ mod locate;
 mod meter;
 mod names;
 mod unwinding;
+mod waits;
 
 use std::{
     collections::BTreeSet,
@@ -29,11 +30,15 @@ pub use self::{
     floor::place_floor,
     launch::{LaunchError, Launched, launch},
 };
-use self::{locate::Locator, meter::OwnUse, names::Names};
+use self::{
+    locate::Locator,
+    meter::OwnUse,
+    names::Names,
+    waits::{MappingSource, built, ended, mappings_ready, swept},
+};
 use crate::{
-    process::{MappingEvents, TargetProcess},
+    process::TargetProcess,
     profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
-    readable::Readable,
     tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -364,49 +369,5 @@ fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
         if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
             sample.end = StackEnd::Whole;
         }
-    }
-}
-
-/// Mapping events, and their descriptor to wait on.
-struct MappingSource {
-    events: MappingEvents,
-    readable: Readable,
-}
-
-impl MappingSource {
-    fn new(events: MappingEvents) -> std::io::Result<Self> {
-        Ok(Self { readable: Readable::of(&events)?, events })
-    }
-}
-
-/// Resolves when mapping events are there; never without a source of them.
-async fn mappings_ready(source: Option<&MappingSource>) {
-    let Some(source) = source else { return std::future::pending().await };
-    if let Err(error) = source.readable.wait().await {
-        log::warn!("mapping events: {error}");
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Resolves when tables are built; never without any in the making.
-async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
-    match building {
-        Some(task) => task.await.unwrap_or_default(),
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves when a sweep is done; never without one.
-async fn swept(sweeping: Option<&mut JoinHandle<()>>) {
-    match sweeping {
-        Some(task) => drop(task.await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn ended(exit: Option<&mut Exit>) {
-    match exit {
-        Some(exit) => exit.await,
-        None => std::future::pending().await,
     }
 }
