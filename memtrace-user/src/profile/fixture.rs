@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    AllocRates, AllocStats, CallStack, Domain, Frame, Location, LossReason, Losses, ModuleId, Modules, Overhead,
-    ProcessInfo, ProcessTotals, Profile, SourceLine, StackEnd, StackSample, SymbolTable,
+    About, AllocRates, AllocStats, CallStack, Domain, Frame, Location, LossReason, Losses, ModuleId, Modules, Overhead,
+    ProcessIndex, ProcessInfo, ProcessTotals, Profile, Snapshot, SourceLine, StackEnd, StackSample, SymbolTable,
 };
 
 /// A profile in the making. A frame is `function@module` or `function@module@file:line`; a function `0x1f` has no
@@ -25,6 +25,11 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
+    /// As a snapshot holds it.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.profile(), &self.symbols, About::default())
+    }
+
     /// The location of a frame; one text is one location.
     pub(crate) fn location(&mut self, text: &str) -> Location {
         if let Some(location) = self.known.get(text) {
@@ -66,7 +71,14 @@ impl Scene {
             freed_bytes: freed * size,
         };
         let end = if frames.is_empty() { StackEnd::Incomplete } else { StackEnd::Whole };
-        self.samples.push(StackSample { stack, end, domain: Domain::Malloc, stats });
+        self.samples.push(StackSample {
+            stack,
+            end,
+            domain: Domain::Malloc,
+            process: ProcessIndex(0),
+            thread: None,
+            stats,
+        });
         self.samples.last_mut().expect("just added")
     }
 

@@ -20,13 +20,22 @@ pub struct Location {
     pub offset: u64,
 }
 
-/// Names of the mapped files, by [`ModuleId`].
-#[derive(Debug, Clone)]
-pub struct Modules(Vec<Arc<str>>);
+/// A mapped file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Module {
+    /// Its path as the process sees it, or a pseudo name, as `[vdso]`.
+    pub path: Arc<str>,
+    /// The linker's build id, when it has been read and there is one.
+    pub build_id: Option<Arc<[u8]>>,
+}
+
+/// The mapped files, by [`ModuleId`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Modules(Vec<Module>);
 
 impl Default for Modules {
     fn default() -> Self {
-        Self(vec!["[unknown]".into()])
+        Self(vec![Module { path: "[unknown]".into(), build_id: None }])
     }
 }
 
@@ -36,14 +45,40 @@ impl Modules {
     /// # Panics
     /// With more than 2^32 files.
     pub fn add(&mut self, path: &str) -> ModuleId {
-        self.0.push(path.into());
+        self.push(Module { path: path.into(), build_id: None })
+    }
+
+    /// Adds a file and returns its id.
+    ///
+    /// # Panics
+    /// With more than 2^32 files.
+    pub fn push(&mut self, module: Module) -> ModuleId {
+        self.0.push(module);
         ModuleId(u32::try_from(self.0.len() - 1).expect("fewer than 2^32 mapped files"))
     }
 
     /// The path, as the process sees it.
     #[must_use]
     pub fn path(&self, id: ModuleId) -> &Arc<str> {
+        &self.module(id).path
+    }
+
+    /// The file; that of [`ModuleId::UNKNOWN`] for an id that was never given.
+    #[must_use]
+    pub fn module(&self, id: ModuleId) -> &Module {
         self.0.get(id.0 as usize).unwrap_or(&self.0[0])
+    }
+
+    /// Tells a file's build id.
+    pub fn set_build_id(&mut self, id: ModuleId, build_id: Option<Arc<[u8]>>) {
+        if let Some(module) = self.0.get_mut(id.0 as usize) {
+            module.build_id = build_id;
+        }
+    }
+
+    /// Every file with its id, [`ModuleId::UNKNOWN`] first.
+    pub fn iter(&self) -> impl Iterator<Item = (ModuleId, &Module)> {
+        (0..).map(ModuleId).zip(&self.0)
     }
 }
 
@@ -83,6 +118,11 @@ impl SymbolTable {
     #[must_use]
     pub fn frames(&self, location: Location) -> &[Frame] {
         self.frames.get(&location).map_or(&[], |frames| frames)
+    }
+
+    /// Every location that has been looked up, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (Location, &Arc<[Frame]>)> {
+        self.frames.iter().map(|(location, frames)| (*location, frames))
     }
 
     /// Whether the location has been looked up.

@@ -47,6 +47,14 @@ pub enum Domain {
     Malloc,
 }
 
+/// Index of a process in its profile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessIndex(pub u32);
+
+/// Index of a thread in its profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ThreadIndex(pub u32);
+
 /// One call stack of one process with what was allocated through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackSample {
@@ -56,6 +64,10 @@ pub struct StackSample {
     pub end: StackEnd,
     /// Layer of memory.
     pub domain: Domain,
+    /// Whose it is.
+    pub process: ProcessIndex,
+    /// The allocating thread, where threads are told apart.
+    pub thread: Option<ThreadIndex>,
     /// Its counters.
     pub stats: AllocStats,
 }

@@ -10,7 +10,7 @@ use std::{
 use super::unwinding::{WantedTable, file_id};
 use crate::{
     process::{AddressSpace, MappedFile, MappingEvent, Region},
-    profile::{CallStack, Location, ModuleId, Modules, RawProfile, RawStack, StackEnd, StackSample},
+    profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile},
 };
 
@@ -59,7 +59,14 @@ impl Locator {
                     *resolved = Resolved::of(space, stack);
                 }
                 let frames = Arc::clone(&resolved.frames);
-                StackSample { stack: frames, end: resolved.end, domain: stack.domain, stats: stack.stats }
+                StackSample {
+                    stack: frames,
+                    end: resolved.end,
+                    domain: stack.domain,
+                    process: ProcessIndex(0),
+                    thread: None,
+                    stats: stack.stats,
+                }
             })
             .collect()
     }
