@@ -47,6 +47,22 @@ pub enum Domain {
     Malloc,
 }
 
+/// One line a domain, with its name in files and filters.
+const DOMAINS: [(Domain, &str); 1] = [(Domain::Malloc, "malloc")];
+
+impl Domain {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        DOMAINS.iter().map(|(domain, _)| *domain)
+    }
+
+    /// Its name, as files and filters have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        DOMAINS[self as usize].1
+    }
+}
+
 /// Index of a process in its profile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessIndex(pub u32);
