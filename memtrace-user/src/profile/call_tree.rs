@@ -1,6 +1,6 @@
 //! Where memory comes from, as a tree of calls: from each site out to its callers, or from each start in to the sites.
 
-use std::{cmp::Reverse, ops::Range};
+use std::{cmp::Reverse, ops::Range, sync::Arc};
 
 use super::{
     AllocStats, GroupName, GroupOptions, OtherGroups, Samples, SortBy,
@@ -181,6 +181,6 @@ impl Builder<'_> {
     }
 
     fn name(&self, bundle: &Bundle) -> GroupName {
-        bundle.place.map_or(GroupName::NoStack, |place| GroupName::Place(self.keys.place(place).clone()))
+        bundle.place.map_or(GroupName::NoStack, |place| GroupName::Place(Arc::clone(self.keys.place(place))))
     }
 }

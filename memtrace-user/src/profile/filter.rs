@@ -138,6 +138,13 @@ impl Filters {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
+    /// Whether any filter looks at call stacks.
+    pub(super) fn look_at_code(&self) -> bool {
+        let is_of_code =
+            |filter: &Filter| matches!(filter.kind, FilterKind::Function | FilterKind::File | FilterKind::Module);
+        self.include.iter().chain(&self.exclude).any(is_of_code)
+    }
+
     pub(super) fn of_place(&self, place: &Place) -> Verdict {
         self.verdict(|filter| filter.matches_place(place))
     }

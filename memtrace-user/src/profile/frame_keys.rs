@@ -23,7 +23,7 @@ struct FrameKey {
     offset: u64,
 }
 
-/// The places met so far.
+/// The places met so far. Must not outlive the profiles: it knows paths by their address.
 #[derive(Debug)]
 pub(super) struct FrameKeys {
     by: GroupBy,
@@ -31,17 +31,27 @@ pub(super) struct FrameKeys {
     files: PathKeys,
     names: HashMap<Arc<str>, u32>,
     numbers: NumberMap<FrameKey, u32>,
-    places: Vec<Place>,
+    places: Vec<Arc<Place>>,
+    /// Numbers of the keys of paths, by the address of the path: profiles share one copy of each among locations.
+    paths: NumberMap<(usize, usize, PathOf), u32>,
 }
 
 impl FrameKeys {
     /// For grouping by this; any that is not of frames tells lines apart.
     pub(super) fn new(by: GroupBy, modules: PathKeys, files: PathKeys) -> Self {
-        Self { by, modules, files, names: HashMap::new(), numbers: NumberMap::default(), places: Vec::new() }
+        Self {
+            by,
+            modules,
+            files,
+            names: HashMap::new(),
+            numbers: NumberMap::default(),
+            places: Vec::new(),
+            paths: NumberMap::default(),
+        }
     }
 
     /// What a number stands for.
-    pub(super) fn place(&self, number: u32) -> &Place {
+    pub(super) fn place(&self, number: u32) -> &Arc<Place> {
         &self.places[number as usize]
     }
 
@@ -52,9 +62,9 @@ impl FrameKeys {
         let next = u32::try_from(self.places.len()).expect("fewer than 2^32 places");
         let number = *self.numbers.entry(key).or_insert(next);
         match self.places.get_mut(number as usize) {
-            None => self.places.push(place),
+            None => self.places.push(Arc::new(place)),
             // Of the paths of one file, the first by name is shown, whichever profile comes first.
-            Some(known) if place < *known => *known = place,
+            Some(known) if place < **known => *known = Arc::new(place),
             Some(_) => {}
         }
         number
@@ -81,27 +91,45 @@ impl FrameKeys {
 
     /// The directory of a source file is no part of a line's key: it changes with the place of the build.
     fn key_of(&mut self, place: &Place) -> FrameKey {
-        let module = place.module.as_deref().map(|path| self.modules.key(path).into_owned());
-        let file = place.file.as_deref().map(|path| match self.by {
-            GroupBy::File => self.files.key(path).into_owned(),
-            _ => file_name(path).to_owned(),
-        });
         FrameKey {
-            function: self.name(place.function.as_deref()),
-            file: self.name(file.as_deref()),
+            function: place.function.as_ref().map_or(NONE, |name| self.name(name)),
+            file: place.file.as_ref().map_or(NONE, |path| self.path(path, PathOf::Source)),
             line: place.line,
-            module: self.name(module.as_deref()),
+            module: place.module.as_ref().map_or(NONE, |path| self.path(path, PathOf::Module)),
             offset: place.offset.unwrap_or(u64::MAX),
         }
     }
 
-    fn name(&mut self, name: Option<&str>) -> u32 {
-        let Some(name) = name else { return NONE };
+    /// The number of a path's key.
+    fn path(&mut self, path: &Arc<str>, of: PathOf) -> u32 {
+        let address = (path.as_ptr().addr(), path.len(), of);
+        if let Some(number) = self.paths.get(&address) {
+            return *number;
+        }
+        let key = match (of, self.by) {
+            (PathOf::Module, _) => self.modules.key(path),
+            (PathOf::Source, GroupBy::File) => self.files.key(path),
+            (PathOf::Source, _) => file_name(path).into(),
+        };
+        let key: Arc<str> = key.into();
+        let number = self.name(&key);
+        self.paths.insert(address, number);
+        number
+    }
+
+    fn name(&mut self, name: &Arc<str>) -> u32 {
         if let Some(number) = self.names.get(name) {
             return *number;
         }
         let number = u32::try_from(self.names.len()).expect("fewer than 2^32 names");
-        self.names.insert(name.into(), number);
+        self.names.insert(Arc::clone(name), number);
         number
     }
+}
+
+/// Whose path it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum PathOf {
+    Module,
+    Source,
 }

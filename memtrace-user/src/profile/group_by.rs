@@ -59,6 +59,12 @@ impl GroupBy {
         if count == 1 { self.word() } else { GROUPINGS[self as usize].3 }
     }
 
+    /// Whether a group is a property of whose a sample is, whatever its stack.
+    #[must_use]
+    pub fn is_of_owners(self) -> bool {
+        matches!(self, Self::Process | Self::Thread | Self::Domain)
+    }
+
     /// Whether a group is a property of a frame, so that one stack can be in several: what cumulative counting and
     /// call trees need.
     #[must_use]

@@ -23,11 +23,11 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GroupName {
     /// A line, a function, a source file or a module.
-    Place(Place),
+    Place(Arc<Place>),
     /// A whole call stack.
     Stack {
         /// Its frames, innermost first, inlined ones too.
-        frames: Arc<[Place]>,
+        frames: Arc<[Arc<Place>]>,
         /// Whether they reach the start of the thread.
         end: StackEnd,
     },

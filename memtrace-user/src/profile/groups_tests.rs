@@ -267,8 +267,10 @@ fn normal(name: &GroupName, by: GroupBy) -> GroupName {
         ..place.clone()
     };
     match name {
-        GroupName::Place(name) => GroupName::Place(place(name)),
-        GroupName::Stack { frames, end } => GroupName::Stack { frames: frames.iter().map(place).collect(), end: *end },
+        GroupName::Place(name) => GroupName::Place(Arc::new(place(name))),
+        GroupName::Stack { frames, end } => {
+            GroupName::Stack { frames: frames.iter().map(|name| Arc::new(place(name))).collect(), end: *end }
+        }
         other => other.clone(),
     }
 }

@@ -1,12 +1,10 @@
 //! Orders the call sites of a profile for a reader.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-};
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
     AllocStats, CallStack, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample, SymbolTable,
+    number_hash::NumberMap,
 };
 
 /// How to rank.
@@ -126,9 +124,9 @@ fn group(
     namer: &SiteNamer,
     symbols: &SymbolTable,
     modules: &Modules,
-) -> HashMap<Option<Location>, Vec<SiteStack>> {
+) -> NumberMap<Option<Location>, Vec<SiteStack>> {
     let mut reader = namer.reader(symbols, modules);
-    let mut groups: HashMap<_, Vec<SiteStack>> = HashMap::new();
+    let mut groups: NumberMap<_, Vec<SiteStack>> = NumberMap::default();
     for sample in samples {
         let location = reader.site(&sample.stack).map(|index| sample.stack[index]);
         let stack = SiteStack { stack: sample.stack.clone(), end: sample.end, stats: sample.stats };

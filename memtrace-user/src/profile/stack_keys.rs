@@ -1,5 +1,7 @@
 //! Reads stacks as numbers of places, and numbers whole stacks.
 
+use std::sync::Arc;
+
 use super::{
     CallStack, GroupBy, GroupName, Location, Place, SiteReader, StackEnd,
     filter::{Filters, Verdict},
@@ -192,6 +194,6 @@ impl StackKeys {
 
     pub(super) fn name(&self, number: u32, keys: &FrameKeys) -> GroupName {
         let (frames, end) = &self.stacks[number as usize];
-        GroupName::Stack { frames: frames.iter().map(|frame| keys.place(*frame).clone()).collect(), end: *end }
+        GroupName::Stack { frames: frames.iter().map(|frame| Arc::clone(keys.place(*frame))).collect(), end: *end }
     }
 }

@@ -3,6 +3,8 @@
 //! Stacks are met many times (by processes, threads, domains, files), and their frames many more. So equal stacks are
 //! added up first, each location's names become numbers once, and the rest is arithmetic.
 
+use std::sync::Arc;
+
 use super::{
     AllocStats, GroupBy, GroupName, Modules, SiteNamer, Snapshot, StackSample, SymbolTable, TracedProcess,
     TracedThread,
@@ -67,6 +69,13 @@ pub struct GroupOptions {
     pub namer: SiteNamer,
 }
 
+impl GroupOptions {
+    /// Whether call stacks decide anything.
+    fn looks_at_stacks(&self) -> bool {
+        !self.by.is_of_owners() || self.filters.look_at_code()
+    }
+}
+
 /// Whether the same process can have another id in another profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Runs {
@@ -105,7 +114,7 @@ impl<const N: usize> Tally<N> {
             owners: Owners::new(&all, options, runs),
             stacks: StackKeys::default(),
             sums: Vec::new(),
-            without_stack: None,
+            without_stack: [AllocStats::default(); N],
             totals: [AllocStats::default(); N],
         };
         for (side, profiles) in sides.into_iter().enumerate() {
@@ -158,53 +167,54 @@ struct Adder<'o, const N: usize> {
     stacks: StackKeys,
     /// By the number of the group.
     sums: Vec<[AllocStats; N]>,
-    without_stack: Option<[AllocStats; N]>,
+    without_stack: [AllocStats; N],
     totals: [AllocStats; N],
 }
 
 impl<const N: usize> Adder<'_, N> {
     fn add(&mut self, side: usize, samples: &Samples<'_>) {
+        if self.options.looks_at_stacks() { self.add_stacks(side, samples) } else { self.add_owners(side, samples) }
+    }
+
+    fn add_owners(&mut self, side: usize, samples: &Samples<'_>) {
+        let mut owners = self.owners.of(samples);
+        for sample in samples.samples {
+            let (_, owner, verdict) = owners.of(sample);
+            if self.options.filters.passes(verdict) {
+                self.totals[side] += sample.stats;
+                count(&mut self.sums, side, owner, sample.stats);
+            }
+        }
+    }
+
+    fn add_stacks(&mut self, side: usize, samples: &Samples<'_>) {
         let merged = merge(samples, &mut self.owners);
         let mut reader = StackReader::new(samples, self.options);
         for stack in &merged {
             let frames = reader.read(&stack.sample.stack, &mut self.frames);
             if self.options.filters.passes(stack.verdict.or(frames.verdict)) {
                 self.totals[side] += stack.stats;
-                self.count(side, stack, frames.site, frames.all);
+                self.add_stack(side, stack, &frames);
             }
         }
     }
 
-    fn count(&mut self, side: usize, stack: &MergedStack<'_>, site: Option<u32>, all: &[u32]) {
+    fn add_stack(&mut self, side: usize, stack: &MergedStack<'_>, frames: &StackFrames<'_>) {
         let by = self.options.by;
-        if by.is_of_frames() || by == GroupBy::Stack {
-            let Some(site) = site else {
-                self.without_stack.get_or_insert([AllocStats::default(); N])[side] += stack.stats;
-                return;
-            };
-            match by {
-                GroupBy::Stack => {
-                    let number = self.stacks.number(all, stack.sample.end);
-                    self.count_group(side, number, stack.stats);
-                }
-                _ if self.options.cumulative => {
-                    for number in all {
-                        self.count_group(side, *number, stack.stats);
-                    }
-                }
-                _ => self.count_group(side, site, stack.stats),
+        match frames.site {
+            _ if by.is_of_owners() => count(&mut self.sums, side, stack.owner, stack.stats),
+            None => self.without_stack[side] += stack.stats,
+            Some(_) if by == GroupBy::Stack => {
+                let number = self.stacks.number(frames.all, stack.sample.end);
+                count(&mut self.sums, side, number, stack.stats);
             }
-        } else {
-            self.count_group(side, stack.owner, stack.stats);
+            Some(_) if self.options.cumulative => {
+                for number in frames.all {
+                    count(&mut self.sums, side, *number, stack.stats);
+                }
+            }
+            Some(site) => count(&mut self.sums, side, site, stack.stats),
         }
-    }
-
-    fn count_group(&mut self, side: usize, group: u32, stats: AllocStats) {
-        let group = group as usize;
-        if group >= self.sums.len() {
-            self.sums.resize(group + 1, [AllocStats::default(); N]);
-        }
-        self.sums[group][side] += stats;
     }
 
     /// Groups without any allocation are places that were met on stacks only.
@@ -213,13 +223,24 @@ impl<const N: usize> Adder<'_, N> {
         let sums = (0..).zip(self.sums).filter(|(_, sums)| !is_empty(sums));
         let name = |number: u32| match self.options.by {
             GroupBy::Stack => self.stacks.name(number, &self.frames),
-            by if by.is_of_frames() => GroupName::Place(self.frames.place(number).clone()),
+            by if by.is_of_frames() => GroupName::Place(Arc::clone(self.frames.place(number))),
             _ => self.owners.name(number),
         };
         let mut groups: Vec<_> = sums.map(|(number, sums)| (name(number), sums)).collect();
-        groups.extend(self.without_stack.filter(|sums| !is_empty(sums)).map(|sums| (GroupName::NoStack, sums)));
+        if !is_empty(&self.without_stack) {
+            groups.push((GroupName::NoStack, self.without_stack));
+        }
         Tally { groups, totals: self.totals }
     }
+}
+
+/// Adds to the sum of a group.
+fn count<const N: usize>(sums: &mut Vec<[AllocStats; N]>, side: usize, group: u32, stats: AllocStats) {
+    let group = group as usize;
+    if group >= sums.len() {
+        sums.resize(group + 1, [AllocStats::default(); N]);
+    }
+    sums[group][side] += stats;
 }
 
 /// What is known of the frames of a stack.
