@@ -1,9 +1,12 @@
 //! The command line: clap types, no behaviour.
 
+mod report;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
 use crate::profile::SortBy;
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
@@ -34,6 +37,16 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Rank what is in snapshot files.
+    ///
+    /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
+    /// holds how many bytes in how many blocks.
+    Report(ReportArgs),
+    /// Compare two snapshot files.
+    ///
+    /// Lists what has changed, the greatest change first. Code is matched by module, function and line, never by
+    /// address, so the files may be of two runs, of two builds, or of two machines.
+    Diff(DiffArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]

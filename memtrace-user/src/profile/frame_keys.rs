@@ -80,7 +80,8 @@ impl FrameKeys {
             (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
             (GroupBy::Function, _) => Place { function, module: module(), ..Place::default() },
             _ => Place {
-                offset: function.is_none().then_some(location.offset),
+                // Offsets in the upper half stand for code that has none.
+                offset: (function.is_none() && location.offset < 1 << 63).then_some(location.offset),
                 function,
                 file: source.map(|source| Arc::clone(&source.file)),
                 line: source.map_or(0, |source: &SourceLine| source.line),
