@@ -23,7 +23,7 @@ pub fn execute(arguments: &DiffArgs) -> anyhow::Result<ExitCode> {
     let files = [(&*before.name, &before.snapshot), (&*after.name, &after.snapshot)];
     groups::write(&match arguments.groups.format {
         FormatArg::Json => json::compared(&files, &options, &diff),
-        FormatArg::Csv => csv::compared(&diff),
+        FormatArg::Csv => csv::compared(options.by, &diff),
         FormatArg::Text => text([&before, &after], &options, diff),
     })?;
     match arguments.fail_above {

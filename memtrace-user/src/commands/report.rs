@@ -41,7 +41,7 @@ impl Report<'_> {
         let groups = Groups::of(&self.samples(), &self.options, self.sort).top(groups::top(&self.arguments.groups));
         match self.arguments.groups.format {
             FormatArg::Json => json::ranked(&self.files(), &self.options, &groups),
-            FormatArg::Csv => csv::ranked(&groups),
+            FormatArg::Csv => csv::ranked(self.options.by, &groups),
             FormatArg::Text => {
                 let lines = self.text().ranked(&groups.without_empty(), &mut SourceTexts::default());
                 self.with_head(lines)
@@ -54,7 +54,7 @@ impl Report<'_> {
         let tree = CallTree::of(&self.samples(), &self.options, self.sort, direction, limits);
         match self.arguments.groups.format {
             FormatArg::Json => json::tree(&self.files(), &self.options, &tree, direction),
-            FormatArg::Csv => csv::tree(&tree),
+            FormatArg::Csv => csv::tree(self.options.by, &tree),
             FormatArg::Text => self.with_head(tree_text::lines(&tree, direction, self.text())),
         }
     }

@@ -2,11 +2,14 @@
 //!
 //! Control characters in names are spelled out, as in the plain text.
 
+use std::sync::Arc;
+
 use super::{
     escape::escape,
+    group_label,
     group_record::{NameRecord, StatsRecord},
 };
-use crate::profile::{Branches, CallTree, GroupName, Groups, ProfileDiff, difference};
+use crate::profile::{Branches, CallTree, GroupBy, GroupName, Groups, ProfileDiff, difference};
 
 /// Columns that say what a group is; those that the grouping leaves out are empty.
 const NAME: [&str; 12] =
@@ -28,14 +31,14 @@ type Writer = csv::Writer<Vec<u8>>;
 
 /// A ranking. What is left out is one record more, without a rank.
 #[must_use]
-pub fn ranked(groups: &Groups) -> String {
+pub fn ranked(by: GroupBy, groups: &Groups) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     put(&mut writer, [vec!["rank".into()], texts(&NAME), texts(&STATS), vec!["share".into()]]);
     for (index, group) in groups.groups.iter().enumerate() {
         let share = groups.share(&group.stats).to_string();
         put(
             &mut writer,
-            [vec![(index + 1).to_string()], name(&group.name), stats(&(&group.stats).into()), vec![share]],
+            [vec![(index + 1).to_string()], name(&group.name, by), stats(&(&group.stats).into()), vec![share]],
         );
     }
     if groups.others.groups > 0 {
@@ -48,7 +51,7 @@ pub fn ranked(groups: &Groups) -> String {
 
 /// A comparison: the numbers before, after, and the change of the number ranked by.
 #[must_use]
-pub fn compared(diff: &ProfileDiff) -> String {
+pub fn compared(by: GroupBy, diff: &ProfileDiff) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     let sides = |side: &str| STATS.map(|column| format!("{column}_{side}")).to_vec();
     let change = |before, after| vec![difference(diff.sort.value(before), diff.sort.value(after)).to_string()];
@@ -59,7 +62,7 @@ pub fn compared(diff: &ProfileDiff) -> String {
     for (index, group) in diff.groups.iter().enumerate() {
         let change = change(&group.before, &group.after);
         let (before, after) = (stats(&(&group.before).into()), stats(&(&group.after).into()));
-        put(&mut writer, [vec![(index + 1).to_string()], name(&group.name), change, before, after]);
+        put(&mut writer, [vec![(index + 1).to_string()], name(&group.name, by), change, before, after]);
     }
     if diff.others.groups > 0 {
         let change = change(&diff.others.before, &diff.others.after);
@@ -71,17 +74,17 @@ pub fn compared(diff: &ProfileDiff) -> String {
 
 /// A tree: nodes before their branches, with their level, from 0.
 #[must_use]
-pub fn tree(tree: &CallTree) -> String {
+pub fn tree(by: GroupBy, tree: &CallTree) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     put(&mut writer, [vec!["level".into()], texts(&NAME), texts(&STATS)]);
-    put_branches(&mut writer, &tree.branches, 0);
+    put_branches(&mut writer, by, &tree.branches, 0);
     finish(writer)
 }
 
-fn put_branches(writer: &mut Writer, branches: &Branches, level: usize) {
+fn put_branches(writer: &mut Writer, by: GroupBy, branches: &Branches, level: usize) {
     for node in &branches.nodes {
-        put(writer, [vec![level.to_string()], name(&node.name), stats(&(&node.stats).into())]);
-        put_branches(writer, &node.branches, level + 1);
+        put(writer, [vec![level.to_string()], name(&node.name, by), stats(&(&node.stats).into())]);
+        put_branches(writer, by, &node.branches, level + 1);
     }
     if branches.others.groups > 0 {
         let others = others(branches.others.groups);
@@ -108,13 +111,14 @@ fn others(count: usize) -> Vec<String> {
 }
 
 /// In the order of [`NAME`]. A stack is its frames, innermost first, a line each.
-fn name(name: &GroupName) -> Vec<String> {
-    let record = NameRecord::from(name);
+fn name(name: &GroupName, by: GroupBy) -> Vec<String> {
+    let record = NameRecord::of(name, by);
     let text = |text: Option<&str>| escape(text.unwrap_or_default()).into_owned();
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let stack = match name {
         GroupName::Stack { frames, .. } => {
-            let frames = frames.iter().map(|place| super::group_label::full(&GroupName::Place(place.clone())));
+            let frames =
+                frames.iter().map(|place| group_label::full(&GroupName::Place(Arc::clone(place)), GroupBy::Line));
             frames.collect::<Vec<_>>().join("\n")
         }
         _ => String::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{group_label, timestamp};
-use crate::profile::{AllocStats, GroupName, Place, ProcessName, StackEnd};
+use crate::profile::{AllocStats, GroupBy, GroupName, Place, ProcessName, StackEnd};
 
 /// What a group is called. Names are as they were recorded; `name` is the text of the plain report, escaped.
 #[derive(Debug, Default, Serialize)]
@@ -84,9 +84,11 @@ impl From<&Place> for PlaceRecord {
     }
 }
 
-impl From<&GroupName> for NameRecord {
-    fn from(name: &GroupName) -> Self {
-        let named = Self { name: group_label::full(name), ..Self::default() };
+impl NameRecord {
+    /// The record of a group of this kind.
+    #[must_use]
+    pub fn of(name: &GroupName, by: GroupBy) -> Self {
+        let named = Self { name: group_label::full(name, by), ..Self::default() };
         match name {
             GroupName::Place(place) => Self { place: (&**place).into(), ..named },
             GroupName::Stack { frames, end } => Self {
@@ -104,9 +106,7 @@ impl From<&GroupName> for NameRecord {
             GroupName::NoStack => named,
         }
     }
-}
 
-impl NameRecord {
     fn of_process(self, process: Option<&ProcessName>) -> Self {
         let Some(process) = process else { return self };
         Self {

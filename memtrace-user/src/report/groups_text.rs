@@ -77,10 +77,13 @@ impl GroupText {
 
     fn row(self, numbers: Vec<String>, name: &GroupName, texts: &mut SourceTexts) -> Row {
         let mut below = callers(name, self.paths());
+        if self.by == GroupBy::Stack {
+            below.push(String::new());
+        }
         if let (GroupBy::Line, GroupName::Place(place)) = (self.by, name) {
             below.extend(texts.of(place));
         }
-        Row { numbers, name: label(name, self.paths()), below }
+        Row { numbers, name: label(name, self.by, self.paths()), below }
     }
 
     /// Totals, changed groups, and the sum of what is left out.

@@ -11,7 +11,7 @@ use super::{
     timestamp,
 };
 use crate::profile::{
-    Branches, CallTree, Direction, GroupOptions, Groups, ProfileDiff, SiteRule, Snapshot, difference,
+    Branches, CallTree, Direction, GroupBy, GroupOptions, Groups, ProfileDiff, SiteRule, Snapshot, difference,
 };
 
 /// Version of the documents.
@@ -140,7 +140,7 @@ struct TreeNode {
 pub fn ranked(files: &[NamedSnapshot<'_>], options: &GroupOptions, groups: &Groups) -> String {
     let rows = groups.groups.iter().enumerate().map(|(index, group)| RankedGroup {
         rank: index + 1,
-        name: (&group.name).into(),
+        name: NameRecord::of(&group.name, options.by),
         stats: (&group.stats).into(),
         share: groups.share(&group.stats),
     });
@@ -159,7 +159,7 @@ pub fn compared(files: &[NamedSnapshot<'_>], options: &GroupOptions, diff: &Prof
     };
     let rows = diff.groups.iter().enumerate().map(|(index, group)| ComparedGroup {
         rank: index + 1,
-        name: (&group.name).into(),
+        name: NameRecord::of(&group.name, options.by),
         sides: sides(&group.before, &group.after),
     });
     let body = Compared {
@@ -176,7 +176,7 @@ pub fn compared(files: &[NamedSnapshot<'_>], options: &GroupOptions, diff: &Prof
 /// A tree.
 #[must_use]
 pub fn tree(files: &[NamedSnapshot<'_>], options: &GroupOptions, tree: &CallTree, direction: Direction) -> String {
-    let (branches, others) = nodes(&tree.branches);
+    let (branches, others) = nodes(&tree.branches, options.by);
     let direction = match direction {
         Direction::Callers => "callers",
         Direction::Callees => "callees",
@@ -185,10 +185,10 @@ pub fn tree(files: &[NamedSnapshot<'_>], options: &GroupOptions, tree: &CallTree
     text(&document("tree", files, options, tree.sort.word(), body))
 }
 
-fn nodes(branches: &Branches) -> (Vec<TreeNode>, Others) {
+fn nodes(branches: &Branches, by: GroupBy) -> (Vec<TreeNode>, Others) {
     let nodes = branches.nodes.iter().map(|node| {
-        let (branches, others) = nodes(&node.branches);
-        TreeNode { name: (&node.name).into(), stats: (&node.stats).into(), branches, others }
+        let (branches, others) = nodes(&node.branches, by);
+        TreeNode { name: NameRecord::of(&node.name, by), stats: (&node.stats).into(), branches, others }
     });
     (nodes.collect(), Others { groups: branches.others.groups, stats: (&branches.others.stats).into() })
 }

@@ -7,7 +7,7 @@ use super::{
     table::{Row, Table, fit},
     units,
 };
-use crate::profile::{Branches, CallTree, Direction, OtherGroups, SortBy};
+use crate::profile::{Branches, CallTree, Direction, GroupBy, OtherGroups, SortBy};
 
 /// Columns by which a branch stands in.
 const STEP: usize = 2;
@@ -36,7 +36,7 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
     let mut table = Table { titles: (titles, text.by.title().into()), rows: Vec::new() };
     let total = sort.value(&tree.total);
     let paths = if text.width.is_some() { Paths::Short } else { Paths::Full };
-    add(&mut table, &tree.branches, &Layout { sort, total, paths }, 0);
+    add(&mut table, &tree.branches, &Layout { sort, by: text.by, total, paths }, 0);
     let mut lines = vec![fit(&heading, text.width), String::new()];
     lines.extend(table.lines(text.width));
     lines
@@ -44,6 +44,7 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
 
 struct Layout {
     sort: SortBy,
+    by: GroupBy,
     total: u64,
     paths: Paths,
 }
@@ -51,7 +52,7 @@ struct Layout {
 /// A lone branch that holds all of its node goes on in the same column: only where ways part does the text stand in.
 fn add(table: &mut Table, branches: &Branches, layout: &Layout, indent: usize) {
     for node in &branches.nodes {
-        let name = indented(label(&node.name, layout.paths), indent);
+        let name = indented(label(&node.name, layout.by, layout.paths), indent);
         table.rows.push(row(&node.stats, name, layout));
         let is_chain = indent > 0 && node.branches.nodes.len() == 1 && node.branches.others.groups == 0;
         let next = if is_chain { indent } else { (indent + STEP).min(MAX_INDENT) };
