@@ -41,8 +41,8 @@ pub struct About {
     pub elapsed: Option<Duration>,
     /// What was recorded.
     pub options: TraceOptions,
-    /// The number that a reader is most likely interested in; live bytes where nothing is told.
-    pub default_sort: Option<SortBy>,
+    /// The number that a reader wants first.
+    pub default_sort: SortBy,
     /// What could not be recorded.
     pub losses: Losses,
     /// What the numbers cannot tell, as the file does not hold it; empty for our own.
