@@ -22,3 +22,4 @@ pub mod symbolize;
 pub mod tracer;
 pub mod tui;
 pub mod unwind;
+pub mod whole_file;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod errors;
+mod export;
 mod floor;
 mod live;
 mod logging;
@@ -32,6 +33,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Export(arguments) => export::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

@@ -1,7 +1,7 @@
 //! What the numbers of an export are of, in words: title, circumstances, names of processes and threads.
 
 use crate::{
-    profile::{Domain, ProcessIndex, Snapshot, SortBy, StackEnd, ThreadIndex},
+    profile::{ProcessIndex, Snapshot, SortBy, StackEnd, ThreadIndex},
     report::{timestamp, units},
 };
 
@@ -29,6 +29,13 @@ pub(super) fn facts(snapshot: &Snapshot) -> Vec<(&'static str, String)> {
     let losses: Vec<String> =
         about.losses.iter().map(|(reason, count)| format!("{} {}", units::count(count), reason.name())).collect();
     facts.push(("Losses", if losses.is_empty() { "none".into() } else { losses.join(", ") }));
+    facts.extend(
+        about.options.sample_bytes.map(|every| ("Estimated", format!("by one byte in {}", units::count(every)))),
+    );
+    let lacks: Vec<&str> = about.lacks.iter().map(|lack| lack.meaning()).collect();
+    if !lacks.is_empty() {
+        facts.push(("Unknown", lacks.join("; ")));
+    }
     facts
 }
 
@@ -76,27 +83,11 @@ pub(super) fn thread(snapshot: &Snapshot, index: ThreadIndex) -> String {
     }
 }
 
-/// A layer of memory.
-pub(super) fn domain(domain: Domain) -> &'static str {
-    match domain {
-        Domain::Malloc => "malloc",
-    }
-}
-
 /// How a stack ended, as a frame.
 pub(super) fn end(end: StackEnd) -> &'static str {
     match end {
         StackEnd::Whole => "[whole]",
         StackEnd::Truncated => "[cut at the frame limit]",
         StackEnd::Incomplete => "[incomplete stack]",
-    }
-}
-
-/// How a stack ended, as a word in a file.
-pub(super) fn end_word(end: StackEnd) -> &'static str {
-    match end {
-        StackEnd::Whole => "whole",
-        StackEnd::Truncated => "truncated",
-        StackEnd::Incomplete => "incomplete",
     }
 }

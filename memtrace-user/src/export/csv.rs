@@ -86,8 +86,7 @@ impl Rows<'_> {
         let (key, stats) = (group.key, group.stats);
         let process = self.snapshot.processes.get(key.process.0 as usize);
         let pid = process.map_or(0, |process| process.info.pid);
-        for field in [&*text(&caption::command(self.snapshot, key.process)), &pid.to_string(), caption::domain(key.domain)]
-        {
+        for field in [&*text(&caption::command(self.snapshot, key.process)), &pid.to_string(), key.domain.name()] {
             writer.write_field(field)?;
         }
         let numbers = [
@@ -101,7 +100,7 @@ impl Rows<'_> {
         for number in numbers {
             writer.write_field(number.to_string())?;
         }
-        writer.write_field(caption::end_word(key.end))?;
+        writer.write_field(key.end.name())?;
         for field in self.site(key.stack) {
             writer.write_field(&*text(&field))?;
         }

@@ -108,7 +108,7 @@ impl<'a> Builder<'a> {
         let process = self.process(group.key.process);
         let stack = self.stack(process.thread, group);
         if let Some(process) = self.threads.get_mut(&group.key.process) {
-            groups::add(&mut process.live, &group.stats);
+            process.live += group.stats;
         }
         if self.value.is_bytes() {
             self.allocate(process.thread, stack, &group.stats);

@@ -92,7 +92,7 @@ mod tests {
             ("operator new(unsigned long)", "operator new(unsigned long)"),
             ("<[u8; 8] as Hash>::hash", "<[u8: 8] as Hash>::hash"),
             ("f 12", "f_12"),
-            ("f 1 2.5", "f_1_2.5"),
+            ("f 1 2.5", "f 1_2.5"),
             (" \t", "\\t"),
             ("  ", "[unnamed]"),
             ("# x", "#_x"),

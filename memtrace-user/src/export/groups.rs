@@ -30,7 +30,7 @@ pub(super) fn groups(snapshot: &Snapshot, by_thread: bool) -> Vec<Group<'_>> {
         let key = key(sample, by_thread);
         let index = *known.entry(key).or_insert(groups.len());
         match groups.get_mut(index) {
-            Some(group) => add(&mut group.stats, &sample.stats),
+            Some(group) => group.stats += sample.stats,
             None => groups.push(Group { key, stats: sample.stats }),
         }
     }
@@ -40,12 +40,4 @@ pub(super) fn groups(snapshot: &Snapshot, by_thread: bool) -> Vec<Group<'_>> {
 fn key(sample: &StackSample, by_thread: bool) -> Key<'_> {
     let StackSample { stack, end, domain, process, thread, stats: _ } = sample;
     Key { process: *process, domain: *domain, thread: thread.filter(|_| by_thread), end: *end, stack }
-}
-
-/// Adds up to the highest number there is: a file can hold any.
-pub(super) fn add(sum: &mut AllocStats, stats: &AllocStats) {
-    sum.allocated_blocks = sum.allocated_blocks.saturating_add(stats.allocated_blocks);
-    sum.allocated_bytes = sum.allocated_bytes.saturating_add(stats.allocated_bytes);
-    sum.freed_blocks = sum.freed_blocks.saturating_add(stats.freed_blocks);
-    sum.freed_bytes = sum.freed_bytes.saturating_add(stats.freed_bytes);
 }

@@ -9,7 +9,7 @@ use std::{
 use serde::{Serialize, Serializer};
 
 use super::{Export, ExportError, Exporter, caption, safe_json};
-use crate::profile::{Frame, Lack, Location, Module, Snapshot, SortBy, StackSample, TracedProcess, TracedThread};
+use crate::profile::{Frame, Location, Module, Snapshot, SortBy, StackSample, TracedProcess, TracedThread};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
 const VERSION: u32 = 1;
@@ -67,8 +67,13 @@ struct About<'a> {
     tool: Option<&'a str>,
     host: Option<&'a str>,
     kernel: Option<&'a str>,
+    started_at_unix_ms: Option<u64>,
     taken_at_unix_ms: Option<u64>,
     elapsed_ms: Option<u64>,
+    sample_bytes: Option<u64>,
+    min_size: Option<u64>,
+    max_frames: Option<u32>,
+    unwind: Option<&'a str>,
     losses: BTreeMap<&'static str, u64>,
     lacks: Vec<&'static str>,
     comments: &'a [String],
@@ -81,10 +86,15 @@ impl<'a> About<'a> {
             tool: about.tool.as_deref(),
             host: about.host.as_deref(),
             kernel: about.kernel.as_deref(),
+            started_at_unix_ms: about.started_at.and_then(unix_ms),
             taken_at_unix_ms: about.taken_at.and_then(unix_ms),
             elapsed_ms: about.elapsed.and_then(|time| u64::try_from(time.as_millis()).ok()),
-            losses: about.losses.iter().map(|(reason, count)| (reason.name(), count)).collect(),
-            lacks: about.lacks.iter().map(|lack| lack_word(*lack)).collect(),
+            sample_bytes: about.options.sample_bytes,
+            min_size: about.options.min_size,
+            max_frames: about.options.max_frames,
+            unwind: about.options.unwind.as_deref(),
+            losses: about.losses.iter().map(|(reason, count)| (reason.key(), count)).collect(),
+            lacks: about.lacks.iter().map(|lack| lack.name()).collect(),
             comments: &about.comments,
         }
     }
@@ -92,19 +102,6 @@ impl<'a> About<'a> {
 
 fn unix_ms(time: SystemTime) -> Option<u64> {
     u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
-}
-
-fn lack_word(lack: Lack) -> &'static str {
-    match lack {
-        Lack::Allocated => "allocated",
-        Lack::Live => "live",
-        Lack::Blocks => "blocks",
-        Lack::Bytes => "bytes",
-        Lack::Process => "process",
-        Lack::StackEnds => "stack_ends",
-        Lack::Functions => "functions",
-        Lack::Lines => "lines",
-    }
 }
 
 #[derive(Serialize)]
@@ -278,9 +275,9 @@ impl Samples<'_> {
         SampleEntry {
             process: process.0,
             thread: thread.map(|thread| thread.0),
-            domain: caption::domain(*domain),
+            domain: domain.name(),
             stack: self.tables.stack_ids[&**stack],
-            stack_end: caption::end_word(*end),
+            stack_end: end.name(),
             live_bytes: stats.live_bytes(),
             live_blocks: stats.live_blocks(),
             allocated_bytes: stats.allocated_bytes,

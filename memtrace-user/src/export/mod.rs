@@ -69,15 +69,8 @@ pub trait Exporter: Debug + Sync {
 }
 
 /// Every format, in the order of the help.
-pub static FORMATS: [&dyn Exporter; 7] = [
-    &folded::Folded,
-    &svg::Svg,
-    &html::Html,
-    &speedscope::Speedscope,
-    &firefox::Firefox,
-    &json::Json,
-    &csv::Csv,
-];
+pub static FORMATS: [&dyn Exporter; 7] =
+    [&folded::Folded, &svg::Svg, &html::Html, &speedscope::Speedscope, &firefox::Firefox, &json::Json, &csv::Csv];
 
 /// Writes a snapshot in a format.
 ///

@@ -55,9 +55,9 @@ impl StackTree {
         let mut roots = Roots::of(snapshot);
         if let Some(base) = base {
             roots = roots.compared(Roots::of(base));
-            builder.add(base, naming, roots, |stack, stats| groups::add(&mut stack.before, stats));
+            builder.add(base, naming, roots, |stack, stats| stack.before += stats);
         }
-        builder.add(snapshot, naming, roots, |stack, stats| groups::add(&mut stack.stats, stats));
+        builder.add(snapshot, naming, roots, |stack, stats| stack.stats += stats);
         builder.finish()
     }
 
@@ -140,19 +140,17 @@ struct Builder {
 }
 
 impl Builder {
-    fn add(
-        &mut self,
-        snapshot: &Snapshot,
-        naming: Naming,
-        roots: Roots,
-        add: impl Fn(&mut Stack, &AllocStats),
-    ) {
+    fn add(&mut self, snapshot: &Snapshot, naming: Naming, roots: Roots, add: impl Fn(&mut Stack, AllocStats)) {
         if self.nodes.is_empty() {
             self.nodes.push((0, 0));
         }
         let mut namer = Namer::new(snapshot, naming);
         let site_namer = SiteNamer::default();
-        let mut sites = Sites { snapshot, reader: site_namer.reader(&snapshot.symbols, &snapshot.modules), site_namer: &site_namer };
+        let mut sites = Sites {
+            snapshot,
+            reader: site_namer.reader(&snapshot.symbols, &snapshot.modules),
+            site_namer: &site_namer,
+        };
         for group in groups::groups(snapshot, roots.threads) {
             if group.stats == AllocStats::default() {
                 continue;
@@ -172,7 +170,7 @@ impl Builder {
                 let site = sites.frame(&group, &namer, &mut self.table);
                 self.stacks.push(Stack { node, site, before: AllocStats::default(), stats: AllocStats::default() });
             }
-            add(&mut self.stacks[index], &group.stats);
+            add(&mut self.stacks[index], group.stats);
         }
     }
 
@@ -186,7 +184,7 @@ impl Builder {
             node = self.child(node, frame);
         }
         if roots.domains {
-            let frame = self.table.add_named(&format!("[{}]", caption::domain(key.domain)));
+            let frame = self.table.add_named(&format!("[{}]", key.domain.name()));
             node = self.child(node, frame);
         }
         if let Some(thread) = key.thread {
