@@ -2,6 +2,7 @@
 
 use super::groups::GroupError;
 use crate::{
+    export::ExportError,
     process::{RunAsError, TargetError},
     report::escape::escape,
     session::{AttachError, LaunchError},
@@ -57,9 +58,13 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TargetError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref::<ExportError>() {
+        return error.hint();
+    }
     let text = error
         .downcast_ref::<TracerError>()
         .and_then(TracerError::hint)
+        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
         .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
         .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint))
         .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))

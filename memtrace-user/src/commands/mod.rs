@@ -3,6 +3,7 @@
 mod attach;
 mod diff;
 mod errors;
+mod export;
 mod floor;
 mod groups;
 mod live;
@@ -37,6 +38,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Run(arguments) => run::execute(arguments, signals).await,
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),
+            Command::Export(arguments) => export::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
