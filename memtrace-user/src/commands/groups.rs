@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::Path,
 };
 
 use thiserror::Error;
@@ -67,7 +67,7 @@ pub struct Input {
 ///
 /// # Errors
 /// When it cannot be read, or is no profile.
-pub fn read(path: &PathBuf) -> Result<Input, SnapshotError> {
+pub fn read(path: &Path) -> Result<Input, SnapshotError> {
     Ok(Input { name: path.display().to_string(), snapshot: snapshot::read_file(path)? })
 }
 

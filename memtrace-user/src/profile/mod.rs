@@ -2,7 +2,8 @@
 //!
 //! Types are named by stage: [`RawProfile`] is what the tracer read from the kernel, addresses only; [`Profile`] is
 //! the same with call stacks resolved to code that outlives the process. [`Ranking`] orders a profile's call sites
-//! for a reader. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
+//! for a reader; [`Groups`] and [`CallTree`] rank any number of profiles by whatever their samples have in common, and
+//! [`ProfileDiff`] compares two. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
 //! holds it. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
 mod call_tree;

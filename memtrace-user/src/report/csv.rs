@@ -55,10 +55,7 @@ pub fn compared(by: GroupBy, diff: &ProfileDiff) -> String {
     let mut writer = Writer::from_writer(Vec::new());
     let sides = |side: &str| STATS.map(|column| format!("{column}_{side}")).to_vec();
     let change = |before, after| vec![difference(diff.sort.value(before), diff.sort.value(after)).to_string()];
-    put(
-        &mut writer,
-        [vec!["rank".into()], texts(&NAME), vec!["change".into()], sides("before"), sides("after")].into_iter(),
-    );
+    put(&mut writer, [vec!["rank".into()], texts(&NAME), vec!["change".into()], sides("before"), sides("after")]);
     for (index, group) in diff.groups.iter().enumerate() {
         let change = change(&group.before, &group.after);
         let (before, after) = (stats(&(&group.before).into()), stats(&(&group.after).into()));
