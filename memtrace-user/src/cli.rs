@@ -104,6 +104,9 @@ pub struct TracingArgs {
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
+    /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
+    #[arg(long)]
+    pub per_thread: bool,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,

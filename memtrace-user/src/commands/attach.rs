@@ -63,7 +63,7 @@ async fn print(
                 }
                 Update::Ended => return Ok(()),
                 Update::Reading { .. } => first = false,
-                Update::Symbols(_) | Update::Exec => {}
+                Update::Symbols(_) | Update::Exec | Update::Cleared | Update::PeakReset => {}
             },
             () = termination.requested() => break,
             () = live::reached(deadline) => {

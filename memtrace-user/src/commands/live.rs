@@ -77,6 +77,8 @@ fn take(app: &mut App, update: Update) {
         Update::Reading { profile, symbols } => app.update(Reading { profile, symbols }),
         Update::Symbols(symbols) => app.update_symbols(symbols),
         Update::Exec => app.set_message("the process runs another program now: what the old one held is gone"),
+        Update::Cleared => app.set_message("cleared: only what is allocated from here on counts"),
+        Update::PeakReset => app.set_message("the peak is that of what is live from here on"),
         Update::Ended => app.set_message("the process has ended; q leaves"),
     }
 }

@@ -50,6 +50,7 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            per_thread: arguments.per_thread,
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
         }

@@ -23,7 +23,7 @@ mod stats;
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
 pub use losses::{LossReason, Losses};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
-pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
+pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TracedProcess, TracedThread};
 pub use sort::SortBy;

@@ -13,6 +13,8 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
+    /// Tell threads apart: each has call stacks of its own.
+    pub per_thread: bool,
     /// The process is started for tracing, so that all its mappings will be new.
     pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
