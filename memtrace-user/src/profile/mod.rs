@@ -25,7 +25,7 @@ pub use losses::{LossReason, Losses};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
 pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
 pub use site_name::{SiteNamer, SiteReader};
-pub use snapshot::{About, Lack, Snapshot, TracedProcess, TracedThread};
+pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;
 pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, starts_thread};
 pub use stats::AllocStats;
