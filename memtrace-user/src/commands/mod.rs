@@ -1,13 +1,19 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod ctl;
 mod errors;
 mod floor;
 mod live;
 mod logging;
+mod numbered;
 mod plain;
 mod run;
 mod signals;
+mod snapshot;
+mod steering;
+mod taking;
+mod where_block;
 
 use std::process::ExitCode;
 
@@ -32,6 +38,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
+            Command::Ctl(arguments) => ctl::execute(&arguments).await,
+            Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

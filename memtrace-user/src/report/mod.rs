@@ -11,7 +11,7 @@ mod header;
 pub mod sites;
 pub mod stack;
 mod text;
-mod timestamp;
+pub mod timestamp;
 pub mod units;
 
 pub use text::{TextOptions, write};

@@ -14,9 +14,9 @@ use tokio::sync::{Mutex, watch};
 use super::{locate::Locator, reading::mark_whole_stacks};
 use crate::{
     process::elf::ElfFile,
-    profile::{About, Location, ModuleId, Snapshot, SymbolTable},
+    profile::{About, Location, ModuleId, Profile, Snapshot, SymbolTable, TraceOptions},
     symbolize::{Detail, Query, Symbolizer},
-    tracer::kernel_release,
+    tracer::{TracerOptions, kernel_release},
 };
 
 /// Locations that are looked up at once: of one file, so that its debug information is read once.
@@ -52,14 +52,21 @@ struct Found {
     build_ids: HashMap<ModuleId, Option<Arc<[u8]>>>,
 }
 
-/// What is known before anything is looked up: who takes the snapshot, and where.
+/// What is known before anything is looked up: who has taken the profile, where, and how.
 #[must_use]
-pub(super) fn about() -> About {
+pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
     About {
         tool: Some(concat!("memtrace ", env!("CARGO_PKG_VERSION")).to_owned()),
         host: host.map(|name| name.trim_end().to_owned()),
         kernel: Some(kernel_release()),
+        started_at: profile.taken_at.checked_sub(profile.elapsed),
+        options: TraceOptions {
+            sample_bytes: None,
+            min_size: (options.min_size > 0).then_some(options.min_size),
+            max_frames: Some(options.max_frames),
+            unwind: Some(options.unwind.name().to_owned()),
+        },
         ..About::default()
     }
 }

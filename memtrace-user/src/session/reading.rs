@@ -28,14 +28,28 @@ impl Session {
         self.names.table()
     }
 
-    /// A reading at once for a snapshot; its names are found beside the session.
+    /// A reading at once, without names.
     #[must_use]
-    pub fn take_snapshot(&mut self) -> Unfinished {
+    pub fn peek(&mut self) -> Profile {
         // The rates of the next reading are from the last one that was shown.
         let previous = self.previous;
         let profile = self.read();
         self.previous = previous;
-        let mut snapshot = Snapshot::of(&profile, &SymbolTable::default(), about());
+        profile
+    }
+
+    /// A reading at once for a snapshot; its names are found beside the session.
+    #[must_use]
+    pub fn take_snapshot(&mut self) -> Unfinished {
+        let profile = self.peek();
+        self.snapshot_of(&profile)
+    }
+
+    /// A snapshot of a reading of this session.
+    #[must_use]
+    pub fn snapshot_of(&self, profile: &Profile) -> Unfinished {
+        let about = about(self.tracer.options(), profile);
+        let mut snapshot = Snapshot::of(profile, &SymbolTable::default(), about);
         mark_whole_stacks(&mut snapshot.samples, &self.names.table());
         let started_at = self.target.as_ref().and_then(TargetProcess::started_at);
         snapshot.processes.iter_mut().for_each(|process| process.started_at = started_at);

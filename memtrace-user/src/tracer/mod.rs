@@ -82,7 +82,7 @@ pub struct Tracer {
     _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
-    max_frames: u32,
+    options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -128,7 +128,7 @@ impl Tracer {
             _live_keeper: live_keeper,
             unwind,
             stack_copies,
-            max_frames: options.max_frames,
+            options: options.clone(),
             live,
             cursors,
             ebpf,
@@ -234,7 +234,7 @@ impl Tracer {
         while let Some(record) = copies.next() {
             let Some(copy) = StackCopy::parse(&record) else { continue };
             let slot = copy.header.slot;
-            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
+            let stack = copy.follow(self.options.max_frames as usize, |address| store.rule_at(slot, address));
             log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
             self.reader.replace_stack(copy.header.site, stack);
         }
@@ -272,6 +272,12 @@ impl Tracer {
     pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
         self.follow_copies();
         self.reader.stack_of(slot, site)
+    }
+
+    /// How it traces.
+    #[must_use]
+    pub const fn options(&self) -> &TracerOptions {
+        &self.options
     }
 
     /// Whether probes are placed by uprobe-multi links.

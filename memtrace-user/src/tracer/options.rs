@@ -35,6 +35,16 @@ pub enum UnwindMode {
 }
 
 impl UnwindMode {
+    /// As the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::FramePointer => "fp",
+            Self::Tables => "dwarf",
+        }
+    }
+
     /// The constant of `memtrace_common::unwind::mode`, for this kernel.
     pub(super) fn for_kernel(self) -> u32 {
         let wanted = match self {
