@@ -82,7 +82,9 @@ async fn print(
                     }
                     Update::Ended => return Ok(()),
                     Update::Reading { .. } => first = false,
-                    Update::Symbols(_) | Update::Exec | Update::Cleared | Update::PeakReset => {}
+                    // The reading that follows comes at once, too.
+                    Update::Cleared | Update::PeakReset => first = true,
+                    Update::Symbols(_) | Update::Exec => {}
                 }
                 Outcome::Nothing
             }

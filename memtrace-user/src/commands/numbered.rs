@@ -32,8 +32,8 @@ impl Numbered {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (stem, suffix) = split(&name);
         let (stem, suffix) = (stem.to_owned(), suffix.to_owned());
-        let directory = directory_of(file);
-        let taken = fs::read_dir(&directory).into_iter().flatten().filter_map(|entry| {
+        let directory = file.parent().map(Path::to_owned).unwrap_or_default();
+        let taken = fs::read_dir(directory_of(file)).into_iter().flatten().filter_map(|entry| {
             let name = entry.ok()?.file_name();
             number_in(name.to_str()?, &stem, &suffix)
         });

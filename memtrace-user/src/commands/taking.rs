@@ -19,6 +19,7 @@ use super::numbered::{Numbered, default_name, directory_of};
 use crate::{
     cli::OutputArgs,
     profile::Snapshot,
+    report::units,
     session::{Finder, Progress, Session, Unfinished},
     snapshot::{self, SnapshotError},
 };
@@ -211,10 +212,10 @@ pub async fn write_last(
         }
     };
     erase_progress();
-    let stacks = snapshot.samples.len();
+    let stacks = units::counted(snapshot.samples.len() as u64, "call stack");
     write(output.to_owned(), snapshot).await?;
     if output != Path::new("-") {
-        say(&format!("snapshot in {}: {stacks} call stacks", output.display()));
+        say(&format!("snapshot in {}: {stacks}", output.display()));
     }
     Ok(())
 }

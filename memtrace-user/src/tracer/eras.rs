@@ -79,7 +79,8 @@ impl Tracer {
             let blocks = blocks?;
             blocks.await_programs()?;
             if let Some(slot) = slot {
-                log::debug!("{} live blocks of slot {slot} forgotten", blocks.clear_slot(slot));
+                let cleared = blocks.clear_slot(slot);
+                log::debug!("{cleared} live blocks of slot {slot} forgotten");
             }
             // The reader sees stacks in the order in which programs have taken room for them. The last program that
             // has written to the slot may still be waiting there behind one that has started since: see `empty_slot`.

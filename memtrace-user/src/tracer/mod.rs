@@ -263,7 +263,10 @@ impl Tracer {
     pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + use<> {
         let blocks = self.live_blocks();
         move || match blocks {
-            Ok(blocks) => log::debug!("{} live blocks of slot {slot} forgotten", blocks.clear_slot(slot)),
+            Ok(blocks) => {
+                let cleared = blocks.clear_slot(slot);
+                log::debug!("{cleared} live blocks of slot {slot} forgotten");
+            }
             Err(error) => log::warn!("live blocks of slot {slot} stay in the table: {error}"),
         }
     }
