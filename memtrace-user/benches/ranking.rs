@@ -129,6 +129,7 @@ fn profile_of(made: &Made) -> Profile {
         totals: Default::default(),
         rates: Default::default(),
         samples: made.samples.clone(),
+        threads: Vec::new(),
         modules: made.modules.clone(),
         losses: Default::default(),
         overhead: Default::default(),

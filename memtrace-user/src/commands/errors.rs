@@ -2,6 +2,7 @@
 
 use super::groups::GroupError;
 use crate::{
+    control::ControlError,
     export::ExportError,
     process::{RunAsError, TargetError},
     report::escape::escape,
@@ -59,6 +60,9 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<ExportError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<ControlError>() {
         return error.hint();
     }
     let text = error

@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod ctl;
 mod diff;
 mod errors;
 mod export;
@@ -8,10 +9,15 @@ mod floor;
 mod groups;
 mod live;
 mod logging;
+mod numbered;
 mod plain;
 mod report;
 mod run;
 mod signals;
+mod snapshot;
+mod steering;
+mod taking;
+mod where_block;
 
 use std::process::ExitCode;
 
@@ -39,6 +45,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),
             Command::Export(arguments) => export::execute(&arguments),
+            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
+            Command::Ctl(arguments) => ctl::execute(&arguments).await,
+            Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
@@ -57,6 +66,7 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            per_thread: arguments.per_thread,
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
         }

@@ -99,6 +99,7 @@ impl Scene {
             },
             rates: AllocRates::default(),
             samples: self.samples.clone(),
+            threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),
             overhead: Overhead::default(),

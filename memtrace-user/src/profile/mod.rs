@@ -44,7 +44,7 @@ pub use groups::{Group, Groups, OtherGroups};
 pub use losses::{LossReason, Losses};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
-pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
+pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;
