@@ -96,8 +96,12 @@ fn source_place(file: &str, line: u32, paths: Paths) -> String {
 }
 
 fn process_label(process: Option<&ProcessName>) -> String {
-    process
-        .map_or_else(|| "[unknown process]".into(), |process| format!("{}  {}", process.pid, escape(&process.command)))
+    process.map_or_else(|| "[unknown process]".into(), |process| process_text(process.pid, &process.command))
+}
+
+/// Id and command line, as far as they are known: no process has the id 0.
+pub(super) fn process_text(pid: u32, command: &str) -> String {
+    if pid == 0 { escape(command).into_owned() } else { format!("{pid}  {}", escape(command)) }
 }
 
 fn thread_label(process: Option<&ProcessName>, thread: Option<&(std::sync::Arc<str>, u32)>) -> String {

@@ -1,7 +1,6 @@
 //! Ranked groups, differences and call trees as plain text.
 
 use super::{
-    frames::SiteName,
     group_label::{Paths, callers, label},
     sites::amount,
     source_text::SourceTexts,
@@ -200,9 +199,4 @@ fn with_sign(change: i128, say: fn(u64) -> String) -> String {
         _ => "",
     };
     format!("{sign}{}", say(u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX)))
-}
-
-/// The name of a node of a tree, indented.
-pub(super) fn indented(name: SiteName, by: usize) -> SiteName {
-    SiteName { function: format!("{:by$}{}", "", name.function), ..name }
 }
