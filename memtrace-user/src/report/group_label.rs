@@ -40,7 +40,7 @@ pub fn full(name: &GroupName, by: GroupBy) -> String {
 
 /// The lines of a group that is a whole stack below its innermost frame: its callers, recursion folded, and how it ends.
 #[must_use]
-pub fn callers(name: &GroupName, paths: Paths) -> Vec<String> {
+pub fn callers(name: &GroupName, paths: Paths, ends_known: bool) -> Vec<String> {
     let GroupName::Stack { frames, end } = name else { return Vec::new() };
     let mut lines: Vec<String> = stack::fold(frames)
         .into_iter()
@@ -50,7 +50,7 @@ pub fn callers(name: &GroupName, paths: Paths) -> Vec<String> {
         })
         .skip(1)
         .collect();
-    lines.extend(stack::end(*end).map(str::to_owned));
+    lines.extend(stack::end(*end).filter(|_| ends_known).map(str::to_owned));
     lines
 }
 

@@ -26,7 +26,7 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
     let count = |number: usize| units::count(number as u64);
     let sort = tree.sort;
     if tree.branches.nodes.is_empty() {
-        return vec![format!("No {} at any of {} {noun}.", sort.label(), count(roots))];
+        return vec![fit(&format!("No {} at any of {} {noun}.", sort.label(), count(roots)), text.width)];
     }
     let heading =
         format!("{} of {} {noun} by {}, {way}:", count(tree.branches.nodes.len()), count(roots), sort.label());
