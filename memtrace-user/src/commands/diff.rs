@@ -6,7 +6,7 @@ use super::groups::{self, GroupError, Input};
 use crate::{
     cli::{DiffArgs, FormatArg},
     profile::{GroupBy, GroupOptions, ProfileDiff},
-    report::{csv, groups_text, groups_text::GroupText, json, snapshot_header, source_text::SourceTexts},
+    report::{csv, groups_text, json, snapshot_header, source_text::SourceTexts},
 };
 
 /// Reads, compares and writes.
@@ -41,7 +41,7 @@ fn text([before, after]: [&Input; 2], options: &GroupOptions, diff: ProfileDiff)
     }
     lines.extend(groups_text::totals(&diff).into_iter().map(|(label, text)| format!("{label:11} {text}")));
     lines.push(String::new());
-    let layout = GroupText { by: options.by, cumulative: options.cumulative, width };
+    let layout = groups::layout(options, [before, after].into_iter());
     lines.extend(layout.compared(&diff.without_empty(), &mut SourceTexts::default()));
     groups::text(&lines)
 }

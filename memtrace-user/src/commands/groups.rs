@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
-    profile::{Filter, Filters, GroupBy, GroupOptions, SiteNamer, Snapshot, SortBy},
+    profile::{Filter, Filters, GroupBy, GroupOptions, Lack, SiteNamer, Snapshot, SortBy},
+    report::groups_text::GroupText,
     snapshot::{self, SnapshotError},
 };
 
@@ -118,6 +119,17 @@ pub fn top(arguments: &GroupArgs) -> usize {
 pub fn width() -> Option<usize> {
     let terminal = io::stdout().is_terminal();
     terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
+}
+
+/// How text is laid out.
+#[must_use]
+pub fn layout<'a>(options: &GroupOptions, mut inputs: impl Iterator<Item = &'a Input>) -> GroupText {
+    GroupText {
+        by: options.by,
+        cumulative: options.cumulative,
+        ends_known: inputs.all(|input| !input.snapshot.about.lacks.contains(&Lack::StackEnds)),
+        width: width(),
+    }
 }
 
 /// The lines as one text.

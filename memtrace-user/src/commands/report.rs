@@ -70,7 +70,7 @@ impl Report<'_> {
     }
 
     fn text(&self) -> GroupText {
-        GroupText { by: self.options.by, cumulative: self.options.cumulative, width: groups::width() }
+        groups::layout(&self.options, self.inputs.iter())
     }
 
     fn samples(&self) -> Vec<Samples<'_>> {

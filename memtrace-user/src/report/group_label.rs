@@ -40,7 +40,7 @@ pub fn full(name: &GroupName, by: GroupBy) -> String {
 
 /// The lines of a group that is a whole stack below its innermost frame: its callers, recursion folded, and how it ends.
 #[must_use]
-pub fn callers(name: &GroupName, paths: Paths) -> Vec<String> {
+pub fn callers(name: &GroupName, paths: Paths, ends_known: bool) -> Vec<String> {
     let GroupName::Stack { frames, end } = name else { return Vec::new() };
     let mut lines: Vec<String> = stack::fold(frames)
         .into_iter()
@@ -50,7 +50,7 @@ pub fn callers(name: &GroupName, paths: Paths) -> Vec<String> {
         })
         .skip(1)
         .collect();
-    lines.extend(stack::end(*end).map(str::to_owned));
+    lines.extend(stack::end(*end).filter(|_| ends_known).map(str::to_owned));
     lines
 }
 
@@ -96,8 +96,12 @@ fn source_place(file: &str, line: u32, paths: Paths) -> String {
 }
 
 fn process_label(process: Option<&ProcessName>) -> String {
-    process
-        .map_or_else(|| "[unknown process]".into(), |process| format!("{}  {}", process.pid, escape(&process.command)))
+    process.map_or_else(|| "[unknown process]".into(), |process| process_text(process.pid, &process.command))
+}
+
+/// Id and command line, as far as they are known: no process has the id 0.
+pub(super) fn process_text(pid: u32, command: &str) -> String {
+    if pid == 0 { escape(command).into_owned() } else { format!("{pid}  {}", escape(command)) }
 }
 
 fn thread_label(process: Option<&ProcessName>, thread: Option<&(std::sync::Arc<str>, u32)>) -> String {

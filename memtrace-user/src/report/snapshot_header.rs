@@ -1,6 +1,6 @@
 //! What a profile's file says about itself: of whom it is, when it was taken, and how far its numbers can be trusted.
 
-use super::{escape::escape, header, timestamp, units};
+use super::{escape::escape, group_label::process_text, header, timestamp, units};
 use crate::profile::{Coverage, Lack, Snapshot, TraceOptions, TracedProcess};
 
 /// Most processes that are named one by one.
@@ -10,9 +10,9 @@ const MAX_PROCESSES: usize = 8;
 #[must_use]
 pub fn lines(label: &'static str, path: &str, snapshot: &Snapshot, width: Option<usize>) -> Vec<String> {
     let mut rows = vec![(label, file(path, snapshot))];
-    for process in snapshot.processes.iter().take(MAX_PROCESSES) {
-        rows.push(("Process", process_line(process)));
-    }
+    let named = |process: &&TracedProcess| process.info.pid > 0 || !process.info.command.is_empty();
+    let processes = snapshot.processes.iter().filter(named).take(MAX_PROCESSES);
+    rows.extend(processes.map(|process| ("Process", process_line(process))));
     if snapshot.processes.len() > MAX_PROCESSES {
         let more = snapshot.processes.len() - MAX_PROCESSES;
         rows.push(("", format!("and {} more; see --group-by process", units::count(more as u64))));
@@ -47,7 +47,7 @@ fn file(path: &str, snapshot: &Snapshot) -> String {
 }
 
 fn process_line(process: &TracedProcess) -> String {
-    let mut text = format!("{}  {}", process.info.pid, escape(&process.info.command));
+    let mut text = process_text(process.info.pid, &process.info.command);
     let mut facts: Vec<String> = Vec::new();
     if process.info.exited {
         facts.push("has ended".into());

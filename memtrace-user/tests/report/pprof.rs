@@ -118,7 +118,7 @@ fn report_agrees_with_pprof() {
     }
 }
 
-/// Every difference is that of pprof's -diff_base.
+/// Every difference is that of pprof's `-diff_base`.
 #[test]
 fn diff_agrees_with_pprof() {
     let directory = files();
