@@ -8,7 +8,7 @@ use super::{live::reached, signals::Termination, steering::describe, taking::say
 use crate::{
     cli::WhereArgs,
     control::{self, Answer, Block, Command, ControlError},
-    report::units,
+    report::{escape::escape, units},
     session::{self, Finder, Session},
     tracer::TracerOptions,
 };
@@ -81,13 +81,13 @@ fn text(block: &Block, address: u64) -> String {
     let offset = address.saturating_sub(block.address);
     let inside = if offset == 0 { String::new() } else { format!(" (the address is {offset} bytes into it)") };
     let age = block.age_seconds.map_or_else(|| "unknown".to_owned(), |age| format!("{age:.2} s"));
-    let mut text = format!("Block  {:#x}{inside}\nSize   {} bytes\nAge    {age}\n", block.address, block.size);
-    if let Some(thread) = &block.thread {
-        text += &format!("Thread {}\n", crate::report::escape::escape(thread));
-    }
-    text += "Stack\n";
-    for line in &block.stack {
-        text += &format!("  {}\n", crate::report::escape::escape(line));
-    }
-    text
+    let mut lines = vec![
+        format!("Block  {:#x}{inside}", block.address),
+        format!("Size   {} bytes", block.size),
+        format!("Age    {age}"),
+    ];
+    lines.extend(block.thread.iter().map(|thread| format!("Thread {}", escape(thread))));
+    lines.push("Stack".to_owned());
+    lines.extend(block.stack.iter().map(|line| format!("  {}", escape(line))));
+    lines.join("\n") + "\n"
 }

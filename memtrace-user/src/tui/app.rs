@@ -35,8 +35,8 @@ pub struct App {
     pub(super) paused: bool,
     pub(super) help: bool,
     pub(super) message: Option<String>,
-    /// The user has been asked whether to forget what was recorded.
-    asked_to_clear: bool,
+    /// What the user has been asked to confirm.
+    asked: Option<Wish>,
     pub(super) theme: Theme,
     /// Index of the selected site; valid whenever there is any site.
     pub(super) selected: usize,
@@ -59,7 +59,7 @@ impl App {
             paused: false,
             help: false,
             message: None,
-            asked_to_clear: false,
+            asked: None,
             theme,
             selected: 0,
             follows_site: false,
@@ -104,10 +104,10 @@ impl App {
 
     /// Changes the state; tells what the loop has to do, if anything.
     pub fn apply(&mut self, action: Action) -> Option<Request> {
-        let mut asked = false;
+        let mut asked = None;
         if !matches!(action, Action::Resize { .. }) {
             self.message = None;
-            asked = std::mem::take(&mut self.asked_to_clear);
+            asked = self.asked.take();
         }
         match action {
             Action::Quit => return Some(Request::Quit),
@@ -115,9 +115,9 @@ impl App {
             Action::Redraw => return Some(Request::Redraw),
             Action::Snapshot => return Some(Request::Ask(Wish::Snapshot)),
             Action::ResetPeak => return Some(Request::Ask(Wish::ResetPeak)),
-            Action::Clear if asked => return Some(Request::Ask(Wish::Clear)),
+            Action::Clear if asked == Some(Wish::Clear) => return Some(Request::Ask(Wish::Clear)),
             Action::Clear => {
-                self.asked_to_clear = true;
+                self.asked = Some(Wish::Clear);
                 self.set_message("c again forgets what was recorded; any other key does not");
             }
             Action::Sort(sort) => self.sort_by(sort),

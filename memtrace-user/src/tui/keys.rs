@@ -47,6 +47,8 @@ const fn hinted(binding: Binding, hint: &'static str) -> Binding {
 #[rustfmt::skip]
 pub const BINDINGS: &[Binding] = &[
     hinted(bind(&[char_key('q'), ctrl('c')], "q Ctrl-C", Action::Quit, "detach and quit"), "quit"),
+    hinted(bind(&[char_key('?'), char_key('h')], "? h", Action::ToggleHelp, "show or hide this help"), "help"),
+    bind(&[key(KeyCode::Esc)], "Esc", Action::CloseHelp, "hide this help"),
     hinted(bind(&[char_key('>')], ">", Action::SortNext, "sort by the next number"), "sort"),
     bind(&[char_key('<')], "<", Action::SortPrevious, "sort by the previous number"),
     bind(&[char_key('1')], "1", Action::Sort(SortBy::LiveBytes), "sort by live bytes"),
@@ -66,8 +68,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::End), char_key('G')], "End G", Action::Select(Move::Last), "to the last"),
     bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "suspend; tracing goes on"),
     bind(&[ctrl('l')], "Ctrl-L", Action::Redraw, "draw the screen anew"),
-    hinted(bind(&[char_key('?'), char_key('h')], "? h", Action::ToggleHelp, "show or hide this help"), "help"),
-    bind(&[key(KeyCode::Esc)], "Esc", Action::CloseHelp, "hide this help"),
 ];
 
 /// What a key does, if anything.
