@@ -9,10 +9,11 @@ mod plain;
 mod run;
 mod signals;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
 use crate::{
+    allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
     tracer::{TracerOptions, UnwindMode},
@@ -52,6 +53,7 @@ impl From<&TracingArgs> for TracerOptions {
             },
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
+            functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }
 }

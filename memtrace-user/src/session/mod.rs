@@ -9,6 +9,8 @@ mod launch;
 mod locate;
 mod meter;
 mod names;
+mod notes;
+mod safety;
 mod unwinding;
 mod waits;
 
@@ -34,6 +36,7 @@ use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
+    notes::Notes,
     waits::{MappingSource, built, ended, mappings_ready, swept},
 };
 use crate::{
@@ -83,6 +86,7 @@ pub struct Session {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     meter: OwnUse,
     info: ProcessInfo,
     target: Option<TargetProcess>,
@@ -109,6 +113,7 @@ struct Beginning {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     info: ProcessInfo,
     target: Option<TargetProcess>,
     slot: u32,
@@ -119,7 +124,7 @@ struct Beginning {
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
-        let Beginning { tracer, events, mapping_events, locator, names, info, target, slot, host_tgid, exit } =
+        let Beginning { tracer, events, mapping_events, locator, names, notes, info, target, slot, host_tgid, exit } =
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
@@ -128,6 +133,7 @@ impl Session {
             mapping_events,
             locator,
             names,
+            notes,
             info,
             target,
             slot,
@@ -241,6 +247,8 @@ impl Session {
         self.previous = Some((raw.elapsed, raw.totals.stats));
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
+        self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
+        self.info.notes = self.notes.lines(&raw.totals);
         let samples = self.locator.samples(&raw);
         self.follow_mappings();
         self.probe_new_allocators();
@@ -279,6 +287,8 @@ impl Session {
         let old = std::mem::replace(&mut self.slot, slot);
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
+        self.locator.set_program(self.info.pid);
+        self.notes.begin_anew();
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
@@ -292,7 +302,10 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => self.info.allocators.push(file.name),
+                Ok(true) => {
+                    file.remarks(self.tracer.returns()).for_each(|note| self.notes.add(note));
+                    self.info.allocators.push(file.name);
+                }
                 Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }

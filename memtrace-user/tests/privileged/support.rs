@@ -16,7 +16,14 @@ use memtrace::{
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
+    TracerOptions {
+        max_frames: 127,
+        min_size: 0,
+        unwind: UnwindMode::Auto,
+        from_start: false,
+        without_multi: false,
+        functions: Arc::default(),
+    }
 }
 
 /// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
