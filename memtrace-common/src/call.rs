@@ -47,6 +47,14 @@ pub mod flag {
     pub const THROWS: u64 = 1 << 35;
 }
 
+/// Cookies of the probes at the exits of functions.
+pub mod exit {
+    /// A return: the result is in its register.
+    pub const RETURN: u64 = 0;
+    /// A jump to a function that returns its first argument (memset and its like): the result is there.
+    pub const RESULT_IN_ARGUMENT0: u64 = 1;
+}
+
 /// The number in a field.
 #[must_use]
 #[inline]

@@ -10,7 +10,7 @@
 
 use aya_ebpf::helpers::{bpf_get_attach_cookie, bpf_probe_read_user};
 use memtrace_common::{
-    call::{self, field, flag, kind},
+    call::{self, exit, field, flag, kind},
     live::{self as layout, LiveEntry},
     loss,
     process::{NO_SLOT, ProcessRecord},
@@ -37,7 +37,7 @@ pub fn begin(registers: Registers) {
     let stack_pointer = registers.stack_pointer();
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
-    if thread.pending.stack_pointer != 0 && !takes_over(thread, call, stack_pointer) {
+    if thread.pending.stack_pointer != 0 && !takes_over(thread, process, call, stack_pointer) {
         return;
     }
     let pending = &mut thread.pending;
@@ -73,11 +73,14 @@ fn begin_uncommon(thread: &mut Thread, slot: u32, call: u64, registers: Register
 /// Whether a call entered at `stack_pointer` takes the place of the pending one. It does not when it is a part of that;
 /// a pending one that can no longer return is dropped.
 #[inline(always)]
-fn takes_over(thread: &mut Thread, call: u64, stack_pointer: u64) -> bool {
+fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, call: u64, stack_pointer: u64) -> bool {
     let pending = &mut thread.pending;
     if stack_pointer == pending.stack_pointer && pending.call & flag::BY_EXITS != 0 {
-        // A jump from the pending function into this one, which will see the end of both; or the pending one was left
-        // by an exception and has been called again.
+        // A jump from the pending function into another, which will see the end of both; or the same one is called again,
+        // and its end has not been seen.
+        if pending.call == call {
+            left(pending.call, process);
+        }
         put_back(thread);
         return true;
     }
@@ -92,9 +95,19 @@ fn takes_over(thread: &mut Thread, call: u64, stack_pointer: u64) -> bool {
         }
         return false;
     }
-    count(loss::NEVER_RETURNED);
+    left(pending.call, process);
     put_back(thread);
     true
+}
+
+/// Counts a call whose end was not seen: one that may throw has done so, which is how it fails.
+#[inline(always)]
+fn left(call: u64, process: &mut ProcessRecord) {
+    if call & flag::THROWS == 0 {
+        count(loss::NEVER_RETURNED);
+    } else {
+        atomic::add(&raw mut process.failed_calls, 1);
+    }
 }
 
 /// Sets the pending call aside for one within it. Whether it will ever end is not known.
@@ -198,7 +211,9 @@ pub fn leave(registers: Registers) {
         return;
     }
     let Some(slot) = process::slot(thread) else { return };
-    let result = registers.result();
+    // SAFETY: the context of this program.
+    let in_argument = unsafe { bpf_get_attach_cookie(registers.0) } == exit::RESULT_IN_ARGUMENT0;
+    let result = if in_argument { registers.argument0() } else { registers.result() };
     if result != 0 && result == thread.suspended.inner_result {
         // What a call within it has returned: recorded already.
         end(thread, result);

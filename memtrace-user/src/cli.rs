@@ -134,6 +134,8 @@ pub enum UnwindArg {
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// Return probes.
+    ReturnProbes,
 }
 
 /// What is shown.

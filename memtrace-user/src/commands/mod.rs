@@ -53,6 +53,7 @@ impl From<&TracingArgs> for TracerOptions {
             },
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
+            without_return_probes: arguments.without.contains(&Feature::ReturnProbes),
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }

@@ -17,7 +17,7 @@ use object::LittleEndian as LE;
 use object::elf;
 
 pub use error::{ElfError, ElfProblem};
-pub use linkage::Linkage;
+pub use linkage::{Linkage, Linked};
 use reader::Reader;
 pub use symbols::{Function, Functions, Rejected, Rejection};
 

@@ -18,6 +18,7 @@ pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
         unwind: UnwindMode::FramePointer,
         from_start: false,
         without_multi: false,
+        without_return_probes: false,
         functions: Arc::default(),
     })?;
     for allocator in &allocators {

@@ -18,11 +18,12 @@ use aya::{
     Ebpf,
     programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
 };
+use memtrace_common::call::exit;
 
 use super::{
     error::TracerError,
     object::{self, BEGIN, FINISH, FLOOR_ENTRY, FLOOR_RETURN, LEAVE, MultiPrograms, RELEASE, RELEASE_OTHER},
-    probe_point::exits::ExitsError,
+    probe_point::exits::{Exit, ExitsError},
     syscall::{MultiLink, link_multi},
 };
 use crate::allocators::Call;
@@ -37,7 +38,7 @@ pub struct Probe {
     /// What it does.
     pub call: Call,
     /// File offsets of the instructions by which it returns, or why they are not known.
-    pub exits: Result<Vec<u64>, ExitsError>,
+    pub exits: Result<Vec<Exit>, ExitsError>,
     /// It must not have a return probe.
     pub without_return_probe: bool,
 }
@@ -94,7 +95,10 @@ impl Placement {
         match &probe.exits {
             Ok(exits) => {
                 self.begins.push(entry);
-                self.leaves.extend(exits.iter().map(|exit| (*exit, 0)));
+                let cookie = |exit: &Exit| {
+                    if exit.result_in_argument { exit::RESULT_IN_ARGUMENT0 } else { exit::RETURN }
+                };
+                self.leaves.extend(exits.iter().map(|exit| (exit.at, cookie(exit))));
             }
             Err(error) => self.skipped.push((probe.name.clone(), error.to_string())),
         }
@@ -242,8 +246,8 @@ pub fn attach_perf(ebpf: &mut Ebpf, file: &ProbedFile, pid: u32, returns: Return
 /// # Errors
 /// What the kernel says.
 pub fn sweep(program: &OwnedFd, file: &ProbedFile) -> io::Result<()> {
-    let exits = file.probes.iter().filter_map(|probe| probe.exits.as_ref().ok()).flatten();
-    let offsets: BTreeSet<u64> = file.probes.iter().map(|probe| &probe.offset).chain(exits).copied().collect();
+    let exits = file.probes.iter().filter_map(|probe| probe.exits.as_ref().ok()).flatten().map(|exit| exit.at);
+    let offsets: BTreeSet<u64> = file.probes.iter().map(|probe| probe.offset).chain(exits).collect();
     let offsets: Vec<u64> = offsets.into_iter().collect();
     let cookies = vec![0; offsets.len()];
     let path = file.path();

@@ -121,7 +121,7 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
-            returns: Returns::Probes,
+            returns: if options.without_return_probes { Returns::Exits } else { Returns::Probes },
             reader: Reader::new(maps),
             _live_keeper: live_keeper,
             unwind,

@@ -20,6 +20,8 @@ pub struct TracerOptions {
     pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
+    /// See the ends of calls at the functions' exits even where return probes would do.
+    pub without_return_probes: bool,
     /// Functions to trace besides those of allocators.
     pub functions: Arc<UserFunctions>,
 }

@@ -7,7 +7,7 @@ use super::{
     Probe, ProbedFile,
     probe_point::{
         self, ProbePoint, ProbePointError,
-        exits::{CodeWalk, ExitsError},
+        exits::{CodeWalk, Exit, ExitsError},
     },
 };
 use crate::{
@@ -28,7 +28,7 @@ pub struct PlannedProbe {
     pub point: Result<ProbePoint, ProbePointError>,
     /// File offsets of the instructions by which it returns, or why they are not known. Empty for one that takes a block
     /// back: its end does not matter.
-    pub exits: Result<Vec<u64>, ExitsError>,
+    pub exits: Result<Vec<Exit>, ExitsError>,
     /// It is a function of the Go compiler's, whose stacks move: a return probe would break them.
     pub is_go: bool,
 }
@@ -182,7 +182,8 @@ fn planned(
     let point = probe_point::choose(found.into(), elf.machine(), &function.call.into());
     let exits = if function.call.needs_return() {
         let addresses = code.exits(found.address);
-        addresses.map(|list| list.into_iter().filter_map(|at| Some(elf.offset_of(at)?.0)).collect())
+        let in_file = |exit: Exit| Some(Exit { at: elf.offset_of(exit.at)?.0, ..exit });
+        addresses.map(|list| list.into_iter().filter_map(in_file).collect())
     } else {
         Ok(Vec::new())
     };

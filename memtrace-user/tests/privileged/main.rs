@@ -7,11 +7,15 @@ mod target;
 mod traces;
 
 mod accounting;
+mod allocators;
+mod containers;
 mod errors;
+mod gates;
 mod harm;
 mod isolation;
 mod latency;
 mod live;
+mod pools;
 mod servers;
 mod smoke;
 mod stacks;

@@ -27,7 +27,8 @@ impl Target {
         Self::start_command(Command::new(program.as_ref()).arg(argument))
     }
 
-    fn start_command(command: &mut Command) -> Self {
+    /// Starts a command that becomes a program, and waits until that is ready.
+    pub fn start_command(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the target starts");
         let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));

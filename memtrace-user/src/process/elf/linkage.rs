@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use object::LittleEndian as LE;
 use object::elf;
 
-use super::{ElfFile, ElfProblem};
+use super::{ElfFile, ElfProblem, symbols};
 
 /// Relocations of one table. Browsers have some hundred thousand relative ones, which come first and are passed over.
 const MAX_RELOCATIONS: usize = 1 << 21;
@@ -16,35 +16,43 @@ const MAX_FUNCTIONS: usize = 1 << 21;
 /// See [`ElfFile::linkage`].
 #[derive(Debug, Default)]
 pub struct Linkage {
-    /// Addresses of functions by the address of the slot that the linker fills with them.
-    slots: HashMap<u64, u64>,
+    /// What is known of functions, by the address of the slot that the linker fills with their addresses.
+    slots: HashMap<u64, Linked>,
     /// Addresses at which functions begin, as the table for unwinding tells.
     starts: BTreeSet<u64>,
 }
+
+/// A function that is reached through a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// The file has it itself, at this address. (Another file may define it, too, and come first; that one is looked at
+    /// for itself.)
+    Own(u64),
+    /// It returns its first argument: memset, memcpy, memmove, which calloc and realloc may end with. Functions that
+    /// choose their code on loading (`IRELATIVE`) count as such: in C libraries those are what an allocator ends with.
+    ReturnsFirstArgument,
+}
+
+/// Functions of other files that return their first argument.
+const RETURN_FIRST: [&[u8]; 3] = [b"memset\0", b"memcpy\0", b"memmove\0"];
 
 impl Linkage {
     pub(super) fn of(file: &ElfFile) -> Result<Self, ElfProblem> {
         let mut linkage = Self::default();
         let dynamic = file.dynamic()?;
         let value = |tag| dynamic.iter().find(|entry| entry.d_tag.get(LE) == tag).map(|entry| entry.d_val.get(LE));
-        let symbols = value(elf::DT_SYMTAB).and_then(|address| file.offset_of(address));
-        let tables = [(elf::DT_JMPREL, elf::DT_PLTRELSZ), (elf::DT_RELA, elf::DT_RELASZ)];
-        if let Some((symbols, _)) = symbols {
-            for (table, size) in tables.map(|(table, size)| (value(table), value(size))) {
-                let place = table.and_then(|address| file.offset_of(address));
-                if let (Some((offset, _)), Some(size)) = (place, size) {
-                    linkage.add_slots(file, symbols, offset, size)?;
-                }
-            }
+        let place = |tag| value(tag).and_then(|address| file.offset_of(address)).map(|(offset, _)| offset);
+        let names = place(elf::DT_SYMTAB).zip(place(elf::DT_STRTAB));
+        for (offset, size) in symbols::relocations(file)? {
+            linkage.add_slots(file, names, offset, size)?;
         }
         linkage.add_starts(file)?;
         Ok(linkage)
     }
 
-    /// The function whose address the linker puts into a slot, if the file defines it itself. (Another file may define
-    /// it, too, and come first; that one is looked at for itself.)
+    /// The function whose address the linker puts into a slot, if something is known of it.
     #[must_use]
-    pub fn function_behind(&self, slot: u64) -> Option<u64> {
+    pub fn function_behind(&self, slot: u64) -> Option<Linked> {
         self.slots.get(&slot).copied()
     }
 
@@ -54,17 +62,24 @@ impl Linkage {
         self.starts.contains(&address)
     }
 
-    fn add_slots(&mut self, file: &ElfFile, symbols: u64, offset: u64, size: u64) -> Result<(), ElfProblem> {
+    /// `names` are the places of the dynamic symbols and of their strings.
+    fn add_slots(
+        &mut self,
+        file: &ElfFile,
+        names: Option<(u64, u64)>,
+        offset: u64,
+        size: u64,
+    ) -> Result<(), ElfProblem> {
         const PART: &str = "relocations";
         let count = usize::try_from(size).unwrap_or(usize::MAX) / size_of::<elf::Rela64<LE>>();
         let relocations: Vec<elf::Rela64<LE>> = file.reader.many(offset, count, MAX_RELOCATIONS, PART)?;
-        for relocation in relocations.iter().filter(|relocation| fills_slot(relocation.r_type(LE, false))) {
-            let index = u64::from(relocation.r_sym(LE, false));
-            let Some(at) = symbols.checked_add(index * size_of::<elf::Sym64<LE>>() as u64) else { continue };
-            let symbol: elf::Sym64<LE> = file.reader.one(at, PART)?;
-            if symbol.st_shndx.get(LE) != elf::SHN_UNDEF && symbol.st_info & 0xf == elf::STT_FUNC {
-                self.slots.insert(relocation.r_offset.get(LE), symbol.st_value.get(LE));
-            }
+        for relocation in relocations {
+            let linked = match relocation.r_type(LE, false) {
+                elf::R_X86_64_IRELATIVE | elf::R_AARCH64_IRELATIVE => Some(Linked::ReturnsFirstArgument),
+                kind if fills_slot(kind) => linked(file, names, relocation.r_sym(LE, false))?,
+                _ => None,
+            };
+            self.slots.extend(linked.map(|linked| (relocation.r_offset.get(LE), linked)));
         }
         Ok(())
     }
@@ -87,6 +102,19 @@ impl Linkage {
         self.starts.extend(starts);
         Ok(())
     }
+}
+
+fn linked(file: &ElfFile, names: Option<(u64, u64)>, index: u32) -> Result<Option<Linked>, ElfProblem> {
+    let Some((symbols, strings)) = names else { return Ok(None) };
+    let Some(at) = symbols.checked_add(u64::from(index) * size_of::<elf::Sym64<LE>>() as u64) else { return Ok(None) };
+    let symbol: elf::Sym64<LE> = file.reader.one(at, "symbols")?;
+    if symbol.st_shndx.get(LE) != elf::SHN_UNDEF {
+        let is_function = symbol.st_info & 0xf == elf::STT_FUNC;
+        return Ok(is_function.then(|| Linked::Own(symbol.st_value.get(LE))));
+    }
+    let Some(at) = strings.checked_add(u64::from(symbol.st_name.get(LE))) else { return Ok(None) };
+    let name = file.reader.up_to(at, 8)?;
+    Ok(RETURN_FIRST.iter().any(|known| name.starts_with(known)).then_some(Linked::ReturnsFirstArgument))
 }
 
 /// `R_X86_64_JUMP_SLOT`, `R_X86_64_GLOB_DAT` and their likes of aarch64, whose numbers the other machine does not use.

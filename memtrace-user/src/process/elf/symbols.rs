@@ -149,6 +149,15 @@ pub(super) fn private_functions(file: &ElfFile, wanted: &[&str]) -> Result<Funct
     collect(file, wanted, in_table(file, &sections, elf::SHT_SYMTAB, wanted)?)
 }
 
+/// Places and sizes of the relocation tables that apply on loading.
+pub(super) fn relocations(file: &ElfFile) -> Result<Vec<(u64, u64)>, ElfProblem> {
+    let applies = |section: &&elf::SectionHeader64<LE>| {
+        section.sh_type.get(LE) == elf::SHT_RELA && section.sh_flags.get(LE) & u64::from(elf::SHF_ALLOC) != 0
+    };
+    let sections = file.sections.read(file)?;
+    Ok(sections.iter().filter(applies).map(|section| (section.sh_offset.get(LE), section.sh_size.get(LE))).collect())
+}
+
 /// Whether the file has a symbol table besides that for dynamic linking.
 pub(super) fn has_symtab(file: &ElfFile) -> Result<bool, ElfProblem> {
     Ok(file.sections.read(file)?.iter().any(|section| section.sh_type.get(LE) == elf::SHT_SYMTAB))

@@ -2,7 +2,9 @@
 //!
 //! The code is followed from the entry along every branch that is written in it, also where it leaves the function for
 //! another that ends in its stead (a tail call, through the file's own linkage too), up to the instructions that return.
-//! What is called on the way comes back and is not followed. A jump to an address that is computed is not followed
+//! A jump to memset and its like, in other files or chosen on loading, is an exit whose result is their first argument.
+//!
+//! What is called on the way comes back and is not followed. Other jumps to addresses that are computed are not followed
 //! either: allocators end like that only where memory has run out. A call that leaves through one is never seen to end,
 //! which is counted when the next one begins.
 
@@ -11,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use yaxpeax_arch::LengthedInstruction;
 use yaxpeax_x86::long_mode::{InstDecoder, Instruction, Opcode, Operand, RegSpec};
 
-use crate::process::elf::{ElfError, ElfFile, Linkage, Machine};
+use crate::process::elf::{ElfError, ElfFile, Linkage, Linked, Machine};
 
 /// Instructions followed from one function. glibc's and jemalloc's largest have some thousand.
 const MAX_INSTRUCTIONS: usize = 1 << 14;
@@ -48,6 +50,15 @@ impl From<ElfError> for ExitsError {
     }
 }
 
+/// An instruction by which a function returns, or jumps to another that returns in its stead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Exit {
+    /// Where it is.
+    pub at: u64,
+    /// The result is the first argument of the function that it jumps to; else it is where results are returned.
+    pub result_in_argument: bool,
+}
+
 /// The code of a file, followed from function to function.
 #[derive(Debug)]
 pub struct CodeWalk<'a> {
@@ -68,7 +79,7 @@ impl<'a> CodeWalk<'a> {
     ///
     /// # Errors
     /// [`ExitsError`].
-    pub fn exits(&mut self, entry: u64) -> Result<Vec<u64>, ExitsError> {
+    pub fn exits(&mut self, entry: u64) -> Result<Vec<Exit>, ExitsError> {
         let mut seen = BTreeSet::new();
         let mut exits = BTreeSet::new();
         let mut pending = vec![entry];
@@ -79,9 +90,7 @@ impl<'a> CodeWalk<'a> {
                     return Err(ExitsError::TooLarge);
                 }
                 let step = self.step(at)?;
-                if step.returns {
-                    exits.insert(at);
-                }
+                exits.extend(step.exit);
                 pending.extend(step.branch);
                 // No function runs on into the next: what comes before it is a call that does not come back.
                 next = step.next.filter(|next| !self.linkage.begins_function(*next));
@@ -121,10 +130,15 @@ impl<'a> CodeWalk<'a> {
         if opcode.is_jcc() || matches!(opcode, Opcode::JRCXZ | Opcode::JECXZ | Opcode::LOOP) {
             step.branch = relative(&instruction, next);
         } else if opcode == Opcode::JMP {
-            step.branch = relative(&instruction, next).or_else(|| self.through_slot(&instruction, next));
+            step.branch = relative(&instruction, next);
+            match self.through_slot(&instruction, next) {
+                Some(Linked::Own(function)) => step.branch = Some(function),
+                Some(Linked::ReturnsFirstArgument) => step.exit = Some(Exit { at, result_in_argument: true }),
+                None => {}
+            }
             step.next = None;
         } else if matches!(opcode, Opcode::RETURN) {
-            step.returns = true;
+            step.exit = Some(Exit { at, result_in_argument: false });
             step.next = None;
         } else if matches!(opcode, Opcode::UD2 | Opcode::HLT | Opcode::INT) {
             step.next = None;
@@ -134,7 +148,7 @@ impl<'a> CodeWalk<'a> {
     }
 
     /// Where `jmp *slot(%rip)` leads.
-    fn through_slot(&self, instruction: &Instruction, next: u64) -> Option<u64> {
+    fn through_slot(&self, instruction: &Instruction, next: u64) -> Option<Linked> {
         match instruction.operand(0) {
             Operand::Disp { base, disp } if base == RegSpec::rip() => {
                 self.linkage.function_behind(next.wrapping_add_signed(i64::from(disp)))
@@ -165,7 +179,8 @@ struct Step {
     next: Option<u64>,
     /// Where it branches to.
     branch: Option<u64>,
-    returns: bool,
+    /// It returns.
+    exit: Option<Exit>,
     /// It marks a place that indirect branches may lead to, and does nothing.
     is_mark: bool,
 }
