@@ -37,7 +37,7 @@ pub fn begin(registers: Registers) {
     let stack_pointer = registers.stack_pointer();
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
-    if thread.pending.stack_pointer != 0 && !takes_over(thread, process, call, stack_pointer) {
+    if thread.pending.stack_pointer != 0 && !takes_over(thread, process, call, registers) {
         return;
     }
     let pending = &mut thread.pending;
@@ -51,6 +51,7 @@ pub fn begin(registers: Registers) {
     }
     if call & flag::BY_EXITS != 0 {
         pending.return_address = registers.return_address();
+        pending.probed_at = registers.instruction_pointer();
         thread.suspended.inner_result = 0;
     }
     if call >> field::EXTRA != 0 {
@@ -70,15 +71,16 @@ fn begin_uncommon(thread: &mut Thread, slot: u32, call: u64, registers: Register
     take_out(thread, slot, block);
 }
 
-/// Whether a call entered at `stack_pointer` takes the place of the pending one. It does not when it is a part of that;
+/// Whether a call that is entered takes the place of the pending one. It does not when it is a part of that;
 /// a pending one that can no longer return is dropped.
 #[inline(always)]
-fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, call: u64, stack_pointer: u64) -> bool {
+fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, call: u64, registers: Registers) -> bool {
+    let stack_pointer = registers.stack_pointer();
     let pending = &mut thread.pending;
     if stack_pointer == pending.stack_pointer && pending.call & flag::BY_EXITS != 0 {
         // A jump from the pending function into another, which will see the end of both; or the same one is called again,
         // and its end has not been seen.
-        if pending.call == call {
+        if pending.probed_at == registers.instruction_pointer() {
             left(pending.call, process);
         }
         put_back(thread);

@@ -84,6 +84,12 @@ impl Registers {
         self.read::<{ offset::STACK_POINTER }>()
     }
 
+    /// The instruction that is probed, in an entry program.
+    #[inline(always)]
+    pub fn instruction_pointer(self) -> u64 {
+        self.read::<{ offset::INSTRUCTION_POINTER }>()
+    }
+
     /// The return address of a function, at its entry and at its exits; 0 when it cannot be read.
     #[cfg(bpf_target_arch = "x86_64")]
     #[inline(always)]
@@ -103,7 +109,7 @@ impl Registers {
     #[inline(always)]
     pub fn caller_at_return(self) -> Caller {
         Caller {
-            instruction: self.read::<{ offset::INSTRUCTION_POINTER }>(),
+            instruction: self.instruction_pointer(),
             stack: self.stack_pointer(),
             frame: self.read::<{ offset::FRAME_POINTER }>(),
         }

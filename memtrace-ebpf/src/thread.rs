@@ -40,6 +40,8 @@ pub struct Pending {
     pub result_at: u64,
     /// Where it returns to, of a call whose end is seen at its exits.
     pub return_address: u64,
+    /// Where its probe at the entry is, of such a call.
+    pub probed_at: u64,
     /// realloc: the block's record, taken out at entry; its key is 0 when there was none.
     pub moved: LiveEntry,
     /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
