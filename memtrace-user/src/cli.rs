@@ -104,12 +104,12 @@ pub struct TracingArgs {
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
-    /// Also trace a function that hands out memory, of a pool or an arena: FILE:NAME(size=argN), where FILE is `exe` or a
+    /// Also trace a function that hands out memory, of a pool or an arena: `FILE:NAME(size=argN)`, where FILE is `exe` or a
     /// pattern of a library's name, and argN the argument with the bytes asked for. Further: count=argN, ptr=argN (given
     /// back in exchange), result=*argN (stored there), ok=zero. May be repeated; see docs/allocators.md.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::allocating)]
     pub alloc: Vec<UserFunction>,
-    /// The function that takes it back: FILE:NAME(ptr=argN). May be repeated.
+    /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
     pub free: Vec<UserFunction>,
     /// Switch off an accelerator, to try the fall-back.

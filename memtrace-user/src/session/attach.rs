@@ -81,11 +81,11 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
     let mut notes = Notes::default();
     notes.see_memory(target.anonymous_bytes());
     let confinement = target.confinement()?;
-    safety::choose_returns(&mut tracer, confinement, Moment::Running).into_iter().for_each(|note| notes.add(note));
+    notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
     let events = tracer.take_events()?;
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
-        allocator.remarks(tracer.returns()).for_each(|note| notes.add(note));
+        notes.extend(allocator.remarks(tracer.returns()));
     }
     let host_tgid = target.host_tgid();
     let slot = tracer.new_slot()?;

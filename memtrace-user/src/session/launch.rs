@@ -130,12 +130,10 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
     let mut notes = Notes::default();
     notes.begin_anew();
-    safety::choose_returns(&mut tracer, Confinement::of_pid(pid), Moment::Starting)
-        .into_iter()
-        .for_each(|note| notes.add(note));
+    notes.extend(safety::choose_returns(&mut tracer, Confinement::of_pid(pid), Moment::Starting));
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
-        allocator.remarks(tracer.returns()).for_each(|note| notes.add(note));
+        notes.extend(allocator.remarks(tracer.returns()));
     }
     if let Some(store) = tracer.unwind_store() {
         // What the program will map, so that its first call's stack is whole; the addresses come with the mappings.

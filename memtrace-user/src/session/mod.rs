@@ -303,7 +303,7 @@ impl Session {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
                 Ok(true) => {
-                    file.remarks(self.tracer.returns()).for_each(|note| self.notes.add(note));
+                    self.notes.extend(file.remarks(self.tracer.returns()));
                     self.info.allocators.push(file.name);
                 }
                 Ok(false) => {}

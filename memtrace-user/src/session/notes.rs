@@ -19,11 +19,12 @@ pub struct Notes {
 }
 
 impl Notes {
-    /// Adds a sentence.
-    pub fn add(&mut self, note: impl Into<String>) {
-        let note = note.into();
-        if !self.lasting.contains(&note) {
-            self.lasting.push(note);
+    /// Adds sentences, each once.
+    pub fn extend(&mut self, notes: impl IntoIterator<Item = String>) {
+        for note in notes {
+            if !self.lasting.contains(&note) {
+                self.lasting.push(note);
+            }
         }
     }
 
@@ -71,7 +72,9 @@ mod tests {
 
     fn lines(readings: &[u64], allocated_bytes: u64) -> usize {
         let mut notes = Notes::default();
-        readings.iter().for_each(|bytes| notes.see_memory(Some(*bytes)));
+        for bytes in readings {
+            notes.see_memory(Some(*bytes));
+        }
         let stats = AllocStats { allocated_blocks: allocated_bytes.min(1), allocated_bytes, ..AllocStats::default() };
         notes.lines(&ProcessTotals { stats, ..ProcessTotals::default() }).len()
     }
@@ -90,8 +93,7 @@ mod tests {
     #[test]
     fn notes_stand_once() {
         let mut notes = Notes::default();
-        notes.add("a");
-        notes.add("a");
+        notes.extend(["a".to_owned(), "a".to_owned()]);
         assert_eq!(notes.lines(&ProcessTotals::default()), ["a"]);
     }
 }

@@ -69,7 +69,7 @@ const fn filter(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
 
 /// Waits for a byte, allows itself nothing but to end, calls the probed function and ends.
 fn in_child(gate: libc::c_int, go: libc::c_int) -> ! {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the number of a system call")]
+    #[expect(clippy::cast_possible_truncation, reason = "the number of a system call")]
     const EXIT: u32 = libc::SYS_exit_group as u32;
     // The number of the call is the first word of `struct seccomp_data`.
     let mut program = [

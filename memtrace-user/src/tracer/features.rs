@@ -73,7 +73,8 @@ pub fn return_probes_keep_shadow_stacks() -> bool {
 /// no more than that it is worth trying out.
 #[must_use]
 pub fn return_probes_may_kill_confined() -> bool {
-    cfg!(target_arch = "x86_64") && version(&kernel_release()).is_none_or(|v| (6, 11) <= v && v < (6, 14))
+    cfg!(target_arch = "x86_64")
+        && version(&kernel_release()).is_none_or(|version| ((6, 11)..(6, 14)).contains(&version))
 }
 
 fn version(release: &str) -> Option<(u32, u32)> {

@@ -71,7 +71,9 @@ struct Placement {
 impl Placement {
     fn of(probes: &[Probe], returns: Returns) -> Self {
         let mut placement = Self::default();
-        probes.iter().for_each(|probe| placement.add(probe, returns));
+        for probe in probes {
+            placement.add(probe, returns);
+        }
         // Functions may share an exit.
         placement.leaves.sort_unstable();
         placement.leaves.dedup();

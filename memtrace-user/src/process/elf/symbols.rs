@@ -194,7 +194,9 @@ fn find_names(
         by_tail.entry(*tail).or_default().push(index);
     }
     let mut is_tail = vec![false; 1 << 16];
-    by_tail.keys().for_each(|tail| is_tail[usize::from(u16::from_le_bytes(*tail))] = true);
+    for tail in by_tail.keys() {
+        is_tail[usize::from(u16::from_le_bytes(*tail))] = true;
+    }
     let (start, size) = extent(strings, PART)?;
     let mut places = BTreeMap::new();
     let mut done = 0;
