@@ -8,7 +8,7 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 21] = [
+const REQUIREMENTS: [Requirement; 22] = [
     ("gcc", &["gcc", "libc6-dev"]),
     ("musl-gcc", &["musl-tools"]),
     ("g++", &["g++"]),
@@ -27,6 +27,7 @@ const REQUIREMENTS: [Requirement; 21] = [
     ("redis-server", &["redis-server"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
+    ("go", &["golang-go"]),
     // Allocators are libraries: a header that comes with them stands for each.
     ("/usr/include/jemalloc/jemalloc.h", &["libjemalloc2", "libjemalloc-dev"]),
     ("/usr/include/gperftools/tcmalloc.h", &["libtcmalloc-minimal4", "libgoogle-perftools-dev"]),

@@ -1,11 +1,15 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod diff;
 mod errors;
+mod export;
 mod floor;
+mod groups;
 mod live;
 mod logging;
 mod plain;
+mod report;
 mod run;
 mod signals;
 
@@ -33,6 +37,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            Command::Diff(arguments) => diff::execute(&arguments),
+            Command::Export(arguments) => export::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
