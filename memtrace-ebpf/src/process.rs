@@ -92,6 +92,7 @@ pub fn exec(caller: u32) {
     if let Some(thread) = thread::existing() {
         thread.slot = u64::from(slot);
         thread.pending.stack_pointer = 0;
+        thread.suspended.stack_pointer = 0;
         thread.stack_top = 0;
     }
     if caller == tgid {

@@ -11,6 +11,7 @@ use clap::{
 
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
 use crate::{
+    allocators::UserFunction,
     export::{Exporter, FORMATS},
     profile::SortBy,
 };
@@ -268,6 +269,14 @@ pub struct TracingArgs {
     /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
     #[arg(long)]
     pub per_thread: bool,
+    /// Also trace a function that hands out memory, of a pool or an arena: `FILE:NAME(size=argN)`, where FILE is `exe` or a
+    /// pattern of a library's name, and argN the argument with the bytes asked for. Further: count=argN, ptr=argN (given
+    /// back in exchange), result=*argN (stored there), ok=zero. May be repeated; see docs/allocators.md.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::allocating)]
+    pub alloc: Vec<UserFunction>,
+    /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
+    pub free: Vec<UserFunction>,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
@@ -290,6 +299,8 @@ pub enum UnwindArg {
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// Return probes.
+    ReturnProbes,
 }
 
 /// What is shown.

@@ -14,7 +14,7 @@ use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
     maps::{PER_THREAD, UNWIND_MODE},
-    registers::Registers,
+    registers::Caller,
     site,
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -29,7 +29,7 @@ pub fn opaque(mut value: u64) -> u64 {
 
 /// Walks the stack and returns the index of its site.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
     let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))

@@ -19,10 +19,11 @@ mod steering;
 mod taking;
 mod where_block;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
 use crate::{
+    allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
     tracer::{TracerOptions, UnwindMode},
@@ -69,6 +70,8 @@ impl From<&TracingArgs> for TracerOptions {
             per_thread: arguments.per_thread,
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
+            without_return_probes: arguments.without.contains(&Feature::ReturnProbes),
+            functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }
 }

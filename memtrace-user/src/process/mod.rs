@@ -5,6 +5,7 @@
 //! milliseconds only.
 
 mod command_path;
+mod confinement;
 pub mod elf;
 mod libraries;
 mod mapped_file;
@@ -24,6 +25,7 @@ mod thread_name;
 mod vdso;
 
 pub use command_path::{CommandError, find_command};
+pub use confinement::Confinement;
 pub use libraries::{LibrariesError, list_libraries};
 pub use mapped_file::MappedFile;
 pub use mapping_events::{MapEvent, MappingEvent, MappingEvents, MappingEventsError};

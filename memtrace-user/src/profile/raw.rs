@@ -80,6 +80,8 @@ pub struct ProcessInfo {
     pub rss_bytes: Option<u64>,
     /// What is probed, as `glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)`.
     pub allocators: Vec<String>,
+    /// What the numbers cannot show, and what tracing does differently for this process: full sentences, not escaped.
+    pub notes: Vec<String>,
 }
 
 /// What tracing itself costs.

@@ -16,6 +16,7 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.push(("Stacks", if nothing_yet { "none yet".into() } else { coverage(profile.coverage()) }));
     rows.extend(uncounted(profile));
     rows.extend(losses(&profile.losses));
+    rows.extend(profile.process.notes.iter().map(|note| ("NOTE", escape(note).into_owned())));
     rows.push(("Overhead", overhead(profile)));
     rows.into_iter().flat_map(|(label, text)| row(label, &text, width)).collect()
 }

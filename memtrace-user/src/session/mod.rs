@@ -10,8 +10,10 @@ mod launch;
 mod locate;
 mod meter;
 mod names;
+mod notes;
 mod orders;
 mod reading;
+mod safety;
 mod threads;
 mod unwinding;
 mod waits;
@@ -34,6 +36,7 @@ use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
+    notes::Notes,
     orders::Orders,
     threads::Threads,
     waits::{MappingSource, built, ended, mappings_ready, swept},
@@ -89,6 +92,7 @@ pub struct Session {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     meter: OwnUse,
     info: ProcessInfo,
     target: Option<TargetProcess>,
@@ -120,6 +124,7 @@ struct Beginning {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     info: ProcessInfo,
     target: Option<TargetProcess>,
     slot: u32,
@@ -130,7 +135,7 @@ struct Beginning {
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
-        let Beginning { tracer, events, mapping_events, locator, names, info, target, slot, host_tgid, exit } =
+        let Beginning { tracer, events, mapping_events, locator, names, notes, info, target, slot, host_tgid, exit } =
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
@@ -139,6 +144,7 @@ impl Session {
             mapping_events,
             locator,
             names,
+            notes,
             info,
             target,
             home: slot,
@@ -249,6 +255,8 @@ impl Session {
         self.orders.forget_spare();
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
+        self.locator.set_program(self.info.pid);
+        self.notes.begin_anew();
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
@@ -262,7 +270,10 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => self.info.allocators.push(file.name),
+                Ok(true) => {
+                    self.notes.extend(file.remarks(self.tracer.returns()));
+                    self.info.allocators.push(file.name);
+                }
                 Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }

@@ -89,6 +89,8 @@ impl Session {
         self.previous = Some((raw.elapsed, raw.totals.stats));
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
+        self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
+        self.info.notes = self.notes.lines(&raw.totals);
         let samples = self.locator.samples(&raw, &mut self.threads);
         self.threads.refresh_names(self.info.pid);
         self.follow_mappings();

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
+mod confined;
 mod cost;
 mod eras;
 mod error;
@@ -44,11 +45,11 @@ pub use self::{
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{Events, TracerEvent},
-    features::{check_requirements, kernel_release},
-    links::{Probe, ProbedFile},
+    features::{check_requirements, kernel_release, return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+    links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
     options::{TracerOptions, UnwindMode},
-    plan::{PlannedProbe, ProbePlan},
+    plan::{PlannedProbe, ProbePlan, Search},
     ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
@@ -75,6 +76,7 @@ pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
+    returns: Returns,
     /// Device and inode of the files that are probed.
     placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
@@ -124,6 +126,7 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
+            returns: if options.without_return_probes { Returns::Exits } else { Returns::Probes },
             reader: Reader::new(maps, options.per_thread),
             _live_keeper: live_keeper,
             unwind,
@@ -148,13 +151,32 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
-            None => links::attach_perf(&mut self.ebpf, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid, self.returns)?,
+            None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
         };
         self.links.push(links);
         self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
+    }
+
+    /// Decides how the ends of calls are seen in files that are probed from now on.
+    pub const fn set_returns(&mut self, returns: Returns) {
+        self.returns = returns;
+    }
+
+    /// Whether processes that are confined by seccomp survive return probes on this kernel, tried out; `None` when that
+    /// cannot be.
+    #[must_use]
+    pub fn return_probes_spare_confined(&self) -> Option<bool> {
+        // Kernels without multi links are older than the system call that filters do not know.
+        self.multi.as_ref().map_or(Some(true), confined::survives_return_probes)
+    }
+
+    /// How the ends of calls are seen.
+    #[must_use]
+    pub const fn returns(&self) -> Returns {
+        self.returns
     }
 
     /// Places probes that do nothing where [`Self::place_probes`] would place its own.
@@ -164,7 +186,7 @@ impl Tracer {
     pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
         let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
         let programs = self.multi.as_ref().ok_or_else(missing)?;
-        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid, self.returns)?);
         Ok(())
     }
 

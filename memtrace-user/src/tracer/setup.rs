@@ -67,7 +67,15 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// # Errors
 /// [`TracerError::KernelTooOld`].
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+    let names = [
+        object::BEGIN,
+        object::FINISH,
+        object::LEAVE,
+        object::RELEASE,
+        object::RELEASE_OTHER,
+        object::FLOOR_ENTRY,
+        object::FLOOR_RETURN,
+    ];
     match object::load_multi_programs(ebpf, &names) {
         Ok(programs) => {
             let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
