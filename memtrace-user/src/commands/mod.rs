@@ -2,12 +2,16 @@
 
 mod attach;
 mod ctl;
+mod diff;
 mod errors;
+mod export;
 mod floor;
+mod groups;
 mod live;
 mod logging;
 mod numbered;
 mod plain;
+mod report;
 mod run;
 mod signals;
 mod snapshot;
@@ -41,6 +45,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
             Command::Ctl(arguments) => ctl::execute(&arguments).await,
             Command::Where(arguments) => where_block::execute(&arguments).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            Command::Diff(arguments) => diff::execute(&arguments),
+            Command::Export(arguments) => export::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
