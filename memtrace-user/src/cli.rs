@@ -1,6 +1,7 @@
 //! The command line: clap types, no behaviour.
 
 mod report;
+mod taking;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -10,6 +11,7 @@ use clap::{
 };
 
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
 use crate::{
     allocators::UserFunction,
     export::{Exporter, FORMATS},
@@ -44,6 +46,21 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+<<<<<<< HEAD
+=======
+    /// Trace a process for a while and write a snapshot.
+    ///
+    /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
+    /// memtrace that is tracing already, use `ctl`.
+    Snapshot(SnapshotArgs),
+    /// Ask a memtrace that traces a process for a snapshot, to forget, to begin a new peak, or to stop.
+    Ctl(CtlArgs),
+    /// Find the live block that holds an address, also one in its midst: its size, its age, its call stack.
+    ///
+    /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
+    /// that are allocated in this time can be found.
+    Where(WhereArgs),
+>>>>>>> take
     /// Rank what is in snapshot files.
     ///
     /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
@@ -58,6 +75,7 @@ pub enum Command {
     ///
     /// Reads any heap profile in pprof's format, memtrace's own or another program's.
     Export(ExportArgs),
+<<<<<<< HEAD
     /// Trace a process for a while and write a snapshot.
     ///
     /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
@@ -70,6 +88,8 @@ pub enum Command {
     /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
     /// that are allocated in this time can be found.
     Where(WhereArgs),
+=======
+>>>>>>> take
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
@@ -112,6 +132,7 @@ fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
     PossibleValuesParser::new(names).map(|name| {
         *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
     })
+<<<<<<< HEAD
 }
 
 /// Snapshot files that are written while tracing.
@@ -202,6 +223,8 @@ pub struct WhereArgs {
     /// What is recorded without another memtrace.
     #[command(flatten)]
     pub tracing: TracingArgs,
+=======
+>>>>>>> take
 }
 
 /// Arguments of `attach`.
@@ -359,26 +382,6 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("the time must be greater than zero".into()) } else { Ok(duration) }
 }
 
-/// Reads the name of a file to be written while something else has standard output.
-fn parse_output(text: &str) -> Result<PathBuf, String> {
-    match text {
-        "" => Err("the name is empty".into()),
-        "-" => Err("standard output is taken: name a file, or use `memtrace snapshot -o -`".into()),
-        _ => Ok(text.into()),
-    }
-}
-
-/// Reads an address: `0x` and hexadecimal digits, or decimal.
-fn parse_address(text: &str) -> Result<u64, String> {
-    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        // A sign is no digit, though `from_str_radix` takes it for one.
-        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16),
-        Some(_) => return Err(format!("`{text}` is no address")),
-        None => text.parse(),
-    };
-    number.map_err(|_| format!("`{text}` is no address: write it as 0x7f30c8000b70"))
-}
-
 /// Reads a number of bytes: `4096`, `4KiB`, `4k`, `1M`. Units are powers of 1024, as everywhere in memtrace's output.
 fn parse_size(text: &str) -> Result<u64, String> {
     let problem = || format!("`{text}` is no size: write it as 4096, 4KiB or 1MiB");
@@ -418,17 +421,6 @@ mod tests {
         assert_eq!(parse_size("1M"), Ok(1 << 20));
         for bad in ["", "k", "-1", "1T", "99999999999G"] {
             assert!(parse_size(bad).is_err(), "{bad}");
-        }
-    }
-
-    /// Addresses are hexadecimal with 0x, else decimal; all 64 bits may be set.
-    #[test]
-    fn addresses_are_read() {
-        assert_eq!(parse_address("0x7F00"), Ok(0x7f00));
-        assert_eq!(parse_address("4096"), Ok(4096));
-        assert_eq!(parse_address("0xffffffffffffffff"), Ok(u64::MAX));
-        for bad in ["", "0x", "7f00", "-1", "0x+1", "0x10000000000000000", "main"] {
-            assert!(parse_address(bad).is_err(), "{bad}");
         }
     }
 
