@@ -29,6 +29,10 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
 
+/// Most ticks of the coarse clock between allocation and free of a short-lived block.
+#[unsafe(no_mangle)]
+pub static SHORT_LIFE_TICKS: Global<u32> = Global::new(0);
+
 /// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
 #[unsafe(no_mangle)]
 pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);

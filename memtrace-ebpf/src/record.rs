@@ -181,7 +181,7 @@ fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord) {
         put_back(thread);
     } else if thread.pending.moved.key != 0 {
         let moved = thread.pending.moved;
-        site::count_freed(moved.site, moved.size);
+        site::count_freed_now(&moved);
         process::shrink(process, moved.size);
     }
 }
@@ -201,7 +201,7 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
         }
     }
     if moved.key != 0 {
-        site::count_freed(moved.site, moved.size);
+        site::count_freed_now(&moved);
         released = moved.size;
     }
     process::grow(process, allocated, released);
@@ -235,7 +235,7 @@ pub fn release(registers: Registers) {
     let Some(key) = layout::key(address, slot) else { return };
     let mut block = LiveEntry::default();
     if live::remove(key, &mut block) {
-        site::count_freed(block.site, block.size);
+        site::count_freed_now(&block);
         process::shrink(process, block.size);
     } else if thread.pending.stack_pointer == 0 {
         // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one.
