@@ -16,6 +16,7 @@ pub mod profile;
 pub mod readable;
 pub mod report;
 pub mod session;
+pub mod snapshot;
 pub mod symbolize;
 pub mod tracer;
 pub mod tui;

@@ -69,7 +69,7 @@ impl Scene {
             allocated_bytes: allocated * size,
             freed_blocks: freed,
             freed_bytes: freed * size,
-            short_lived_blocks: freed / 2,
+            short_lived_blocks: 0,
         };
         let end = if frames.is_empty() { StackEnd::Incomplete } else { StackEnd::Whole };
         self.samples.push(StackSample {

@@ -1,6 +1,8 @@
 //! Code locations that outlive a process, and the names found for them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use super::number_hash::NumberMap;
 
 /// Index of a mapped file in [`Modules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,7 +107,7 @@ pub struct Frame {
 /// Frames of each known location. Inlined functions come first, the physical function last.
 #[derive(Debug, Clone, Default)]
 pub struct SymbolTable {
-    frames: HashMap<Location, Arc<[Frame]>>,
+    frames: NumberMap<Location, Arc<[Frame]>>,
 }
 
 impl SymbolTable {

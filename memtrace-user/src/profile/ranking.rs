@@ -1,12 +1,10 @@
 //! Orders the call sites of a profile for a reader.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-};
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
     AllocStats, CallStack, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample, SymbolTable,
+    number_hash::NumberMap,
 };
 
 /// How to rank.
@@ -96,6 +94,12 @@ impl Ranking {
         self.sites.iter().flat_map(Site::shown_locations).collect()
     }
 
+    /// What the sites were named by.
+    #[must_use]
+    pub const fn namer(&self) -> &SiteNamer {
+        &self.namer
+    }
+
     /// The frame to show for a location: the innermost function inlined there that is no plumbing.
     #[must_use]
     pub fn frame<'a>(&self, location: Location, symbols: &'a SymbolTable) -> Option<&'a Frame> {
@@ -126,9 +130,9 @@ fn group(
     namer: &SiteNamer,
     symbols: &SymbolTable,
     modules: &Modules,
-) -> HashMap<Option<Location>, Vec<SiteStack>> {
+) -> NumberMap<Option<Location>, Vec<SiteStack>> {
     let mut reader = namer.reader(symbols, modules);
-    let mut groups: HashMap<_, Vec<SiteStack>> = HashMap::new();
+    let mut groups: NumberMap<_, Vec<SiteStack>> = NumberMap::default();
     for sample in samples {
         let location = reader.site(&sample.stack).map(|index| sample.stack[index]);
         let stack = SiteStack { stack: sample.stack.clone(), end: sample.end, stats: sample.stats };

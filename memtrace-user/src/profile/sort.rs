@@ -52,6 +52,16 @@ impl SortBy {
         (ORDERS[self as usize].3)(stats)
     }
 
+    /// Bytes and blocks of what the number counts: live, allocated or freed ones.
+    #[must_use]
+    pub fn sizes(self, stats: &AllocStats) -> (u64, u64) {
+        match self {
+            Self::LiveBytes | Self::LiveBlocks => (stats.live_bytes(), stats.live_blocks()),
+            Self::AllocatedBytes | Self::AllocatedBlocks => (stats.allocated_bytes, stats.allocated_blocks),
+            Self::FreedBytes => (stats.freed_bytes, stats.freed_blocks),
+        }
+    }
+
     /// Whether the number counts bytes; else it counts blocks.
     #[must_use]
     pub fn is_bytes(self) -> bool {

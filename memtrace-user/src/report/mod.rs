@@ -7,11 +7,17 @@
 pub mod elide;
 pub mod escape;
 pub mod frames;
+pub mod group_label;
+pub mod groups_text;
 mod header;
 pub mod sites;
+pub mod snapshot_header;
+pub mod source_text;
 pub mod stack;
+mod table;
 mod text;
 mod timestamp;
+pub mod tree_text;
 pub mod units;
 
 pub use text::{TextOptions, write};
