@@ -4,6 +4,7 @@ mod attach;
 mod errors;
 mod floor;
 mod live;
+mod live_export;
 mod logging;
 mod plain;
 mod run;

@@ -4,9 +4,14 @@ use std::{
     io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
+    time::{Duration, SystemTime},
 };
 
-use nix::fcntl::OFlag;
+use nix::{
+    fcntl::OFlag,
+    time::{ClockId, clock_gettime},
+    unistd::{SysconfVar, sysconf},
+};
 use object::{Endianness, elf, read::elf::FileHeader};
 
 use super::{TargetError, check_pid_namespace, pidfd::PidFd, proc_dir::ProcDir};
@@ -84,6 +89,15 @@ impl TargetProcess {
     #[must_use]
     pub const fn start_time(&self) -> u64 {
         self.start_time
+    }
+
+    /// When it was started, to a tick of `USER_HZ` (10 ms). `None` when the kernel does not tell how long it is up.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        let hz = sysconf(SysconfVar::CLK_TCK).ok()?.and_then(|hz| u64::try_from(hz).ok()).filter(|hz| *hz > 0)?;
+        let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+        let start = Duration::from_millis(self.start_time.saturating_mul(1000) / hz);
+        SystemTime::now().checked_sub(up.saturating_sub(start))
     }
 
     /// The command line, or `[name]` when it has none, as last read. Not escaped for a terminal.
@@ -175,7 +189,7 @@ fn check_header(pid: u32, header: &[u8]) -> Result<(), TargetError> {
 
 /// Bytes of a page.
 pub(crate) fn page_size() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 

@@ -88,6 +88,7 @@ impl Scene {
         Profile {
             taken_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             elapsed: Duration::from_millis(65_250),
+            started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_990_000)),
             process: self.process.clone(),
             totals: ProcessTotals {
                 current_bytes: stats.live_bytes(),

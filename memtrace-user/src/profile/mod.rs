@@ -5,6 +5,7 @@
 //! for a reader. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
 //! holds it. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
+mod block_summary;
 mod call_tree;
 mod filter;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod stack_numbers;
 mod stats;
 mod tally;
 
+pub use block_summary::{BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
 pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};

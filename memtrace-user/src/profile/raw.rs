@@ -98,6 +98,8 @@ pub struct Profile {
     pub taken_at: SystemTime,
     /// Time since tracing began.
     pub elapsed: Duration,
+    /// When the process was started; `None` when that is not known.
+    pub started_at: Option<SystemTime>,
     /// Who is traced.
     pub process: ProcessInfo,
     /// Counters of the process.

@@ -247,6 +247,7 @@ impl Session {
         Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
+            started_at: self.target.as_ref().and_then(TargetProcess::started_at),
             process: self.info.clone(),
             totals: raw.totals,
             rates,
