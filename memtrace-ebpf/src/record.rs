@@ -13,7 +13,7 @@ use memtrace_common::{
     call,
     live::{self as layout, LiveEntry},
     loss,
-    process::{NO_SLOT, ProcessRecord},
+    process::{Era, NO_SLOT, ProcessRecord},
 };
 
 use crate::{
@@ -30,17 +30,19 @@ use crate::{
 #[inline(always)]
 pub fn begin(registers: Registers) {
     let Some(thread) = thread::current() else { return };
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(era) = process::era(thread) else { return };
+    let slot = era.slot();
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.entries, 1);
     let stack_pointer = registers.stack_pointer();
-    if thread.pending.stack_pointer != 0 && !outermost(thread, stack_pointer) {
+    if thread.pending.stack_pointer != 0 && !outermost(thread, stack_pointer, era) {
         return;
     }
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
     let pending = &mut thread.pending;
     pending.call = call;
+    pending.era = era.0;
     pending.chained = 0;
     pending.moved.key = 0;
     pending.size = match call {
@@ -62,7 +64,7 @@ pub fn begin(registers: Registers) {
 /// Whether a call entered at `stack_pointer` is not inside the pending one; a pending one that can no longer return is
 /// dropped.
 #[inline(always)]
-fn outermost(thread: &mut Thread, stack_pointer: u64) -> bool {
+fn outermost(thread: &mut Thread, stack_pointer: u64, era: Era) -> bool {
     let pending = thread.pending.stack_pointer;
     if stack_pointer <= pending && awaits_return(pending) {
         if stack_pointer == pending {
@@ -72,7 +74,7 @@ fn outermost(thread: &mut Thread, stack_pointer: u64) -> bool {
         return false;
     }
     count(loss::NEVER_RETURNED);
-    put_back(thread);
+    put_back(thread, era);
     true
 }
 
@@ -107,13 +109,14 @@ fn take_out(thread: &mut Thread, slot: u32, address: u64) {
     live::remove(key, &mut thread.pending.moved);
 }
 
-/// Puts the record taken out by a reallocation back: the call failed, or never came back.
+/// Puts the record taken out by a reallocation back: the call failed, or never came back. Not one of an earlier era, which
+/// has been forgotten meanwhile.
 #[inline(always)]
-fn put_back(thread: &mut Thread) {
+fn put_back(thread: &mut Thread, era: Era) {
     let moved = thread.pending.moved;
     thread.pending.stack_pointer = 0;
     thread.pending.moved.key = 0;
-    if moved.key != 0 && !live::insert(&moved) {
+    if moved.key != 0 && thread.pending.era == era.0 && !live::insert(&moved) {
         count(loss::LIVE_FULL);
     }
 }
@@ -123,7 +126,8 @@ fn put_back(thread: &mut Thread) {
 pub fn finish(registers: Registers) {
     let Some(thread) = thread::current() else { return };
     let seen_before = thread.slot != u64::from(NO_SLOT);
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(era) = process::era(thread) else { return };
+    let slot = era.slot();
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
         if seen_before {
@@ -140,10 +144,14 @@ pub fn finish(registers: Registers) {
         pending.chained -= 1;
         return;
     }
+    if pending.era != era.0 {
+        // What the call has taken out has been forgotten since; what it returns is new.
+        pending.moved.key = 0;
+    }
     let Some(process) = process::record(slot) else { return };
     let address = result(thread, registers);
     match stack::forget(thread, address) {
-        0 => nothing_returned(thread, process),
+        0 => nothing_returned(thread, process, era),
         address => block_returned(thread, process, slot, address, registers),
     }
     thread.pending.stack_pointer = 0;
@@ -171,14 +179,14 @@ fn result(thread: &Thread, registers: Registers) -> u64 {
 
 /// A call came back without memory: it failed, or it was `realloc(block, 0)`, which frees.
 #[inline(always)]
-fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord) {
+fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord, era: Era) {
     if thread.pending.call != call::REALLOCATE {
         atomic::add(&raw mut process.failed_calls, 1);
         return;
     }
     if thread.pending.size != 0 {
         atomic::add(&raw mut process.failed_calls, 1);
-        put_back(thread);
+        put_back(thread, era);
     } else if thread.pending.moved.key != 0 {
         let moved = thread.pending.moved;
         site::count_freed_now(&moved);
@@ -229,7 +237,7 @@ pub fn release(registers: Registers) {
         return;
     }
     let Some(thread) = thread::current() else { return };
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
     let Some(key) = layout::key(address, slot) else { return };
@@ -248,7 +256,8 @@ pub fn release(registers: Registers) {
 pub fn thread_exit() {
     if let Some(thread) = thread::existing()
         && thread.pending.stack_pointer != 0
+        && let Some(era) = process::era_of(thread)
     {
-        put_back(thread);
+        put_back(thread, era);
     }
 }

@@ -13,7 +13,11 @@ use memtrace_common::{
     site::MAX_FRAMES,
 };
 
-use crate::{loss::count, maps::THREADS};
+use crate::{
+    atomic,
+    loss::count,
+    maps::{CURSORS, THREADS, THREADS_MET},
+};
 
 /// Bytes of the stack that are copied at once.
 pub const WINDOW: usize = STACK_BYTES as usize;
@@ -34,6 +38,8 @@ pub struct Pending {
     pub size: u64,
     /// `posix_memalign`: where the result goes.
     pub result_at: u64,
+    /// Where calls were counted at entry: a `memtrace_common::process::Era`.
+    pub era: u64,
     /// realloc: the block's record, taken out at entry; its key is 0 when there was none.
     pub moved: LiveEntry,
     /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
@@ -89,8 +95,10 @@ pub struct Unwind {
 pub struct Thread {
     /// The call under way.
     pub pending: Pending,
-    /// Process slot, 0 until looked up.
+    /// Process slot in `TARGETS`, 0 until looked up.
     pub slot: u64,
+    /// A number that no other thread has, 0 until needed.
+    pub number: u64,
     /// Highest address that a stack walk of this thread has read: a copy of the stack need not reach further.
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.
@@ -115,6 +123,17 @@ pub fn current<'a>() -> Option<&'a mut Thread> {
         count(loss::NO_THREAD_STATE);
     }
     thread
+}
+
+/// A number for a thread that no other has, though the kernel may use its id again.
+#[inline(always)]
+pub fn number(thread: &mut Thread) -> u64 {
+    if thread.number == 0
+        && let Some(met) = CURSORS.get_ptr_mut(THREADS_MET)
+    {
+        thread.number = atomic::fetch_add(met, 1) + 1;
+    }
+    thread.number
 }
 
 /// The running thread's state if it has one.

@@ -13,10 +13,10 @@ mod window;
 use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
-    maps::UNWIND_MODE,
+    maps::{PER_THREAD, UNWIND_MODE},
     registers::Registers,
     site,
-    thread::{FRAME_PLACES, Thread},
+    thread::{self, FRAME_PLACES, Thread},
 };
 
 /// Keeps LLVM from proving things about a value, so that a bound check stays beside the access that it guards.
@@ -44,6 +44,9 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     };
     if copied != 0 {
         walked.hash = copy::unique(walked.hash);
+    }
+    if PER_THREAD.load() != 0 {
+        walked.hash = mix(walked.hash, thread::number(thread));
     }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
     let site = forget(thread, u64::from(site)) as u32;

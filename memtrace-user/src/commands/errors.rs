@@ -1,9 +1,11 @@
 //! From an error to what the user reads: what went wrong, what to do about it, and the exit status.
 
 use crate::{
+    control::ControlError,
     process::{RunAsError, TargetError},
     report::escape::escape,
     session::{AttachError, LaunchError},
+    snapshot::SnapshotError,
     tracer::TracerError,
     tui::terminal::TerminalError,
 };
@@ -50,9 +52,13 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TargetError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref::<ControlError>() {
+        return error.hint();
+    }
     let text = error
         .downcast_ref::<TracerError>()
         .and_then(TracerError::hint)
+        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
         .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
         .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint));
     text.map(str::to_owned)

@@ -8,15 +8,17 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     live_export,
+    live_look::Look,
     logging::Log,
     signals::{Caught, Termination},
+    steering::{Outcome, Steering},
 };
 use crate::{
     cli::RankingArgs,
     profile::{Location, SiteNamer, SortBy},
     report::source_text,
     session::{Session, Update},
-    tui::{App, Order, Reading, Request, SourceText, Theme, keys, terminal, view},
+    tui::{App, Order, Reading, Request, SourceText, Theme, Wish, keys, terminal, view},
 };
 
 /// Lines of source that are shown before and after the one that is meant.
@@ -29,13 +31,14 @@ const LINES_BESIDE: u32 = 12;
 /// When the terminal fails.
 pub async fn show(
     session: &mut Session,
+    steering: &mut Steering,
     arguments: RankingArgs,
     deadline: Option<Instant>,
     termination: &mut Termination,
     log: &Log,
 ) -> anyhow::Result<()> {
     let log_file = log.to_file()?;
-    let result = run(session, arguments, deadline, termination).await;
+    let result = run(session, steering, arguments, deadline, termination).await;
     log.to_standard_error();
     if let Some(path) = log_file {
         eprintln!("memtrace: the log is in {}", path.display());
@@ -45,6 +48,7 @@ pub async fn show(
 
 async fn run(
     session: &mut Session,
+    steering: &mut Steering,
     arguments: RankingArgs,
     deadline: Option<Instant>,
     termination: &mut Termination,
@@ -54,13 +58,15 @@ async fn run(
     let mut app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
     let mut events = EventStream::new();
     let mut source = None;
+    let mut look = Look::default();
     loop {
         guard.draw(|frame| view::render(frame, &app))?;
         let wanted = app.wanted_locations();
         if source.is_none() {
             source = app.wanted_source().map(read_source);
         }
-        tokio::select! {
+        look.begin(session, &app);
+        let outcome = tokio::select! {
             biased;
             event = events.next() => {
                 // The terminal is gone: so is whoever looked at it.
@@ -68,22 +74,54 @@ async fn run(
                 match keys::action_for_event(&event, app.input()).and_then(|action| app.apply(action)) {
                     Some(Request::Quit) => return Ok(()),
                     Some(Request::Suspend) => guard.suspend()?,
-                    Some(Request::Clear) => guard.clear()?,
+                    Some(Request::Redraw) => guard.clear()?,
+                    Some(Request::Ask(wish)) => fulfil(wish, session, steering, &mut app),
                     Some(Request::Export) => export(&mut app),
                     None => {}
                 }
+                Outcome::Nothing
             }
             signal = termination.next() => match signal {
-                Caught::End => return Ok(()),
-                Caught::Continued => guard.resume()?,
+                Caught::End => Outcome::Stop,
+                Caught::Continued => {
+                    guard.resume()?;
+                    Outcome::Nothing
+                }
+                Caught::Snapshot => steering.take(session),
             },
-            () = reached(deadline) => return Ok(()),
+            () = reached(deadline) => Outcome::Stop,
+            steer = steering.next() => steering.handle(steer, session),
             text = finished(source.as_mut()) => {
                 source = None;
                 app.set_source(text);
+                Outcome::Nothing
             }
-            update = session.next(&wanted) => take(&mut app, update?, wanted),
+            (asked, blocks) = look.finished() => {
+                app.set_blocks(asked, blocks);
+                Outcome::Nothing
+            }
+            update = session.next(&wanted) => {
+                take(&mut app, update?, wanted);
+                Outcome::Nothing
+            }
+        };
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Say(message) => app.set_message(message),
+            Outcome::Stop => return Ok(()),
         }
+    }
+}
+
+/// What it comes to is told by an update, or by the steering.
+fn fulfil(wish: Wish, session: &mut Session, steering: &mut Steering, app: &mut App) {
+    match wish {
+        Wish::Snapshot => match steering.take(session) {
+            Outcome::Say(message) => app.set_message(message),
+            _ => app.set_message("a snapshot is being written: its lines are looked up"),
+        },
+        Wish::Clear => drop(session.clear()),
+        Wish::ResetPeak => drop(session.reset_peak()),
     }
 }
 
@@ -95,6 +133,11 @@ fn take(app: &mut App, update: Update, wanted: BTreeSet<Location>) {
             app.forget();
             app.set_message("the process runs another program now: what the old one held is gone");
         }
+        Update::Cleared => {
+            app.forget();
+            app.set_message("cleared: only what is allocated from here on counts");
+        }
+        Update::PeakReset => app.set_message("the peak is that of what is live from here on"),
         Update::Ended => app.set_message("the process has ended; q leaves"),
     }
 }

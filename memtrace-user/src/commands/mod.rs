@@ -1,14 +1,21 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod ctl;
 mod errors;
 mod floor;
 mod live;
 mod live_export;
+mod live_look;
 mod logging;
+mod numbered;
 mod plain;
 mod run;
 mod signals;
+mod snapshot;
+mod steering;
+mod taking;
+mod where_block;
 
 use std::process::ExitCode;
 
@@ -33,6 +40,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
+            Command::Ctl(arguments) => ctl::execute(&arguments).await,
+            Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
@@ -51,6 +61,7 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            per_thread: arguments.per_thread,
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
         }

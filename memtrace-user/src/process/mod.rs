@@ -20,6 +20,7 @@ mod spawn;
 mod start_gate;
 mod target;
 mod target_error;
+mod thread_name;
 mod vdso;
 
 pub use command_path::{CommandError, find_command};
@@ -34,4 +35,5 @@ pub use spawn::{CommandSpec, PreparedChild, SignalState, SpawnError, exit_code};
 pub use target::TargetProcess;
 pub(crate) use target::page_size;
 pub use target_error::TargetError;
+pub use thread_name::thread_name;
 pub use vdso::vdso_file;

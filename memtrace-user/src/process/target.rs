@@ -91,13 +91,13 @@ impl TargetProcess {
         self.start_time
     }
 
-    /// When it was started, to a tick of `USER_HZ` (10 ms). `None` when the kernel does not tell how long it is up.
+    /// When it was started, by the wall clock as it is set now; `None` where the machine does not tell.
     #[must_use]
     pub fn started_at(&self) -> Option<SystemTime> {
-        let hz = sysconf(SysconfVar::CLK_TCK).ok()?.and_then(|hz| u64::try_from(hz).ok()).filter(|hz| *hz > 0)?;
-        let up = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
-        let start = Duration::from_millis(self.start_time.saturating_mul(1000) / hz);
-        SystemTime::now().checked_sub(up.saturating_sub(start))
+        let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok()?.and_then(|ticks| u32::try_from(ticks).ok())?;
+        let since_boot = Duration::try_from_secs_f64(clock_ticks(self.start_time) / f64::from(ticks_a_second)).ok()?;
+        let uptime = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+        SystemTime::now().checked_sub(uptime.checked_sub(since_boot)?)
     }
 
     /// The command line, or `[name]` when it has none, as last read. Not escaped for a terminal.
@@ -150,6 +150,11 @@ impl AsRawFd for TargetProcess {
     fn as_raw_fd(&self) -> RawFd {
         self.pidfd.as_fd().as_raw_fd()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "hundredths of a second are exact for millions of years")]
+const fn clock_ticks(count: u64) -> f64 {
+    count as f64
 }
 
 fn open_pidfd(pid: u32) -> Result<PidFd, TargetError> {

@@ -101,6 +101,8 @@ impl Scene {
             },
             rates: AllocRates::default(),
             samples: self.samples.clone(),
+            stack_ids: (1..).take(self.samples.len()).collect(),
+            threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),
             overhead: Overhead::default(),

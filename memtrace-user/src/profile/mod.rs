@@ -37,7 +37,7 @@ mod stack_numbers;
 mod stats;
 mod tally;
 
-pub use block_summary::{BlockSummary, SIZE_CLASSES};
+pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
 pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
@@ -48,7 +48,7 @@ pub use live_groups::{LiveGroup, LiveGroups, Names, ThreadName};
 pub use losses::{LossReason, Losses};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
-pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
+pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample};
+use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedThread};
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessTotals {
     /// Bytes live now, of those allocated while traced.
     pub current_bytes: u64,
-    /// Highest value that `current_bytes` ever had.
+    /// Highest value that `current_bytes` had since tracing began, or since `reset-peak`.
     pub peak_bytes: u64,
     /// Sum over all stacks.
     pub stats: AllocStats,
@@ -26,8 +26,19 @@ pub struct ProcessTotals {
     pub release_hits: u64,
 }
 
+/// A thread, as the kernel's programs name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawThread {
+    /// Tells threads apart that had one id after the other.
+    pub number: u32,
+    /// Its id in the initial process id namespace.
+    pub tid: u32,
+    /// Its name (`comm`) when it first allocated through a stack.
+    pub name: Arc<str>,
+}
+
 /// One call stack with raw addresses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RawStack {
     /// Names the stack from one reading to the next; equal in two stacks of one profile only for those without frames.
     pub id: u32,
@@ -37,6 +48,8 @@ pub struct RawStack {
     pub end: StackEnd,
     /// Layer of memory.
     pub domain: Domain,
+    /// The allocating thread, where threads are told apart.
+    pub thread: Option<RawThread>,
     /// Its counters.
     pub stats: AllocStats,
 }
@@ -44,7 +57,7 @@ pub struct RawStack {
 /// What the tracer read from the kernel at one instant.
 #[derive(Debug, Clone, Default)]
 pub struct RawProfile {
-    /// Time since tracing began.
+    /// Time since tracing began, or since `clear`.
     pub elapsed: Duration,
     /// Counters of the process.
     pub totals: ProcessTotals,
@@ -96,7 +109,7 @@ pub struct Coverage {
 pub struct Profile {
     /// Wall-clock time of the reading.
     pub taken_at: SystemTime,
-    /// Time since tracing began.
+    /// Time since tracing began, or since `clear`.
     pub elapsed: Duration,
     /// When the process was started; `None` when that is not known.
     pub started_at: Option<SystemTime>,
@@ -108,6 +121,10 @@ pub struct Profile {
     pub rates: AllocRates,
     /// A record a call stack.
     pub samples: Vec<StackSample>,
+    /// [`RawStack::id`] of each sample's stack.
+    pub stack_ids: Vec<u32>,
+    /// The threads that are told apart; a sample names its own by [`super::ThreadIndex`].
+    pub threads: Vec<TracedThread>,
     /// Files that the stacks refer to.
     pub modules: Modules,
     /// What could not be recorded.

@@ -16,7 +16,7 @@ pub mod source_text;
 pub mod stack;
 mod table;
 mod text;
-mod timestamp;
+pub mod timestamp;
 pub mod tree_text;
 pub mod units;
 

@@ -14,6 +14,7 @@ pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
         max_frames: 1,
         min_size: 0,
         unwind: UnwindMode::FramePointer,
+        per_thread: false,
         from_start: false,
         without_multi: false,
     })?;

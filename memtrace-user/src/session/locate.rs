@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::unwinding::{WantedTable, file_id};
+use super::{
+    threads::Threads,
+    unwinding::{WantedTable, file_id},
+};
 use crate::{
     process::{AddressSpace, MappedFile, MappingEvent, Region},
     profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
@@ -47,7 +50,7 @@ impl Locator {
     }
 
     /// The samples of a raw profile.
-    pub fn samples(&mut self, raw: &RawProfile) -> Vec<StackSample> {
+    pub fn samples(&mut self, raw: &RawProfile, threads: &mut Threads) -> Vec<StackSample> {
         self.learn_mappings(&raw.stacks);
         raw.stacks
             .iter()
@@ -64,7 +67,7 @@ impl Locator {
                     end: resolved.end,
                     domain: stack.domain,
                     process: ProcessIndex(0),
-                    thread: None,
+                    thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
                     stats: stack.stats,
                 }
             })

@@ -3,10 +3,12 @@
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
 mod cost;
+mod eras;
 mod error;
 mod events;
 mod features;
 mod links;
+mod live_blocks;
 mod live_keeper;
 mod live_table;
 mod mapped;
@@ -18,6 +20,7 @@ mod read;
 mod setup;
 mod stack_copy;
 mod syscall;
+mod ticks;
 mod unwind_store;
 
 use std::{
@@ -43,8 +46,10 @@ pub use self::{
     events::{Events, TracerEvent},
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
+    live_blocks::{LiveBlocks, start_of},
     options::{TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan},
+    ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
@@ -57,10 +62,10 @@ use self::{
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     stack_copy::StackCopy,
 };
-use crate::profile::RawProfile;
+use crate::profile::{RawProfile, RawStack};
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
-const CURSORS: u32 = 3;
+const CURSORS: u32 = 4;
 const NEXT_SLOT: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
 
@@ -77,7 +82,7 @@ pub struct Tracer {
     _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
-    max_frames: u32,
+    options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -119,11 +124,11 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
-            reader: Reader::new(maps),
+            reader: Reader::new(maps, options.per_thread),
             _live_keeper: live_keeper,
             unwind,
             stack_copies,
-            max_frames: options.max_frames,
+            options: options.clone(),
             live,
             cursors,
             ebpf,
@@ -172,16 +177,6 @@ impl Tracer {
         self.links.clear();
         self.probed.clear();
         std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
-    }
-
-    /// Takes a slot for a process.
-    ///
-    /// # Errors
-    /// [`TracerError::Setup`] when there is none left.
-    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))
     }
 
     /// Begins to record a process, named by its id in the initial pid namespace, in a slot of its own.
@@ -233,13 +228,19 @@ impl Tracer {
         self.reader.read(slot, self.started.elapsed())
     }
 
+    /// Time since tracing began, or since it was begun anew.
+    #[must_use]
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
     /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
     fn follow_copies(&mut self) {
         let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
         while let Some(record) = copies.next() {
             let Some(copy) = StackCopy::parse(&record) else { continue };
             let slot = copy.header.slot;
-            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
+            let stack = copy.follow(self.options.max_frames as usize, |address| store.rule_at(slot, address));
             log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
             self.reader.replace_stack(copy.header.site, stack);
         }
@@ -265,12 +266,27 @@ impl Tracer {
     }
 
     /// Forgets the live blocks of a slot whose process has exited or replaced its image.
-    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + 'static {
-        let live = Arc::clone(&self.live);
-        move || {
-            let cleared = live.lock().unwrap_or_else(PoisonError::into_inner).clear_slot(slot);
-            log::debug!("{cleared} live blocks of slot {slot} forgotten");
+    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + use<> {
+        let blocks = self.live_blocks();
+        move || match blocks {
+            Ok(blocks) => {
+                let cleared = blocks.clear_slot(slot);
+                log::debug!("{cleared} live blocks of slot {slot} forgotten");
+            }
+            Err(error) => log::warn!("live blocks of slot {slot} stay in the table: {error}"),
         }
+    }
+
+    /// The stack of a site that a slot has counted under, without its counters.
+    pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
+        self.follow_copies();
+        self.reader.stack_of(slot, site)
+    }
+
+    /// How it traces.
+    #[must_use]
+    pub const fn options(&self) -> &TracerOptions {
+        &self.options
     }
 
     /// Whether probes are placed by uprobe-multi links.

@@ -43,6 +43,8 @@ pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerErr
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
     loader.override_global("UNWIND_MODE", &unwind_mode, true);
+    let per_thread = u32::from(options.per_thread);
+    loader.override_global("PER_THREAD", &per_thread, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
     let short_life = short_life_ticks();
     loader.override_global("SHORT_LIFE_TICKS", &short_life, true);

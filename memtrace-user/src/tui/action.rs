@@ -23,6 +23,12 @@ pub enum Action {
     ToggleThreads,
     /// Hold what is shown, or go on with the newest reading. Tracing goes on all the time.
     TogglePause,
+    /// Write a snapshot.
+    Snapshot,
+    /// Forget what was recorded, once asked twice.
+    Clear,
+    /// Begin a new peak.
+    ResetPeak,
     /// Show or hide the keys.
     ToggleHelp,
     /// Move the selection.
@@ -145,7 +151,20 @@ pub enum Request {
     /// Give the terminal back and stop the process until it is continued.
     Suspend,
     /// Clear the screen before the next drawing.
-    Clear,
+    Redraw,
     /// Write what is shown to files.
     Export,
+    /// Something of the session.
+    Ask(Wish),
+}
+
+/// What the session is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Write a snapshot.
+    Snapshot,
+    /// Forget what was recorded.
+    Clear,
+    /// Begin a new peak.
+    ResetPeak,
 }

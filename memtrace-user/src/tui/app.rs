@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    action::{Action, Move, Request, Turn},
+    action::{Action, Move, Request, Turn, Wish},
     columns::Order,
     detail::{Detail, Pane, SourceText},
     flame::{Flame, Measure, Step},
@@ -17,7 +17,7 @@ use super::{
         layout::Areas,
     },
 };
-use crate::profile::{BlockSummary, GroupBy, Location, Profile, SiteNamer, SymbolTable, TracedThread};
+use crate::profile::{BlockQuery, BlockSummary, GroupBy, Location, Profile, SiteNamer, SymbolTable, TracedThread};
 
 /// One reading of the process with the names known so far.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Reading {
 impl Reading {
     /// The threads that are told apart.
     pub(super) fn threads(&self) -> &[TracedThread] {
-        &[]
+        &self.profile.threads
     }
 }
 
@@ -66,6 +66,8 @@ pub struct App {
     /// First line of the help, while it is shown.
     pub(super) help: Option<usize>,
     pub(super) message: Option<String>,
+    /// What the user has been asked to confirm.
+    asked: Option<Wish>,
     pub(super) theme: Theme,
     pub(super) view: View,
     pub(super) table: Table,
@@ -81,6 +83,11 @@ pub struct App {
     /// The row selected in the generations.
     pub(super) growth_cursor: Cursor,
     size: (u16, u16),
+    /// What the live blocks that are looked at are like; how often something else has been looked at.
+    pub(super) blocks: Option<BlockSummary>,
+    looks: u64,
+    /// Blocks of each group that were allocated between the compared marks and still live.
+    pub(super) survivors: Vec<u64>,
     /// Raised with all that groups and their numbers follow from.
     version: u64,
     /// What the parts that are dear to make were made of.
@@ -95,6 +102,7 @@ struct MadeOf {
     group: Option<u32>,
     measure: Measure,
     compared: (usize, usize),
+    marks: u32,
 }
 
 impl App {
@@ -107,6 +115,7 @@ impl App {
             paused: false,
             help: None,
             message: None,
+            asked: None,
             theme,
             view: View::Table,
             table: Table::new(sort, namer),
@@ -118,6 +127,9 @@ impl App {
             follows_row: false,
             growth_cursor: Cursor::default(),
             size,
+            blocks: None,
+            looks: 0,
+            survivors: Vec::new(),
             version: 0,
             made_of: None,
         }
@@ -145,11 +157,12 @@ impl App {
         self.look_closer();
     }
 
-    /// The process runs another program: what was recorded of the old one is gone.
+    /// What was recorded is gone: it was cleared, or the process runs another program.
     pub fn forget(&mut self) {
         self.held_back = None;
         self.table.forget();
         self.version += 1;
+        self.look_elsewhere();
         self.detail.begin();
         self.cursor = Cursor::default();
         self.follows_row = false;
@@ -166,15 +179,42 @@ impl App {
         self.message = Some(message.into());
     }
 
-    /// What is asked to be looked at of the live blocks: the positions of its stacks in the reading, or nothing.
+    /// What is asked of the live blocks, if anything, and a number that is another whenever something else is looked at.
     #[must_use]
-    pub fn wanted_blocks(&self) -> Option<Vec<u32>> {
-        (self.view == View::Detail).then(|| self.table.positions(&self.detail.members))
+    pub fn wanted_blocks(&self) -> Option<(u64, BlockQuery)> {
+        let moments = self.table.marks.moments();
+        let stacks = match self.view {
+            View::Detail => Some(self.table.ids(&self.detail.members)),
+            View::Generations => None,
+            View::Table | View::Flame => return None,
+        };
+        Some((self.looks, BlockQuery { stacks, moments }))
+    }
+
+    /// Whether nothing is known yet of the blocks that [`Self::wanted_blocks`] asks for.
+    #[must_use]
+    pub const fn lacks_blocks(&self) -> bool {
+        self.blocks.is_none()
     }
 
     /// Takes in what the live blocks of [`Self::wanted_blocks`] are like.
-    pub fn set_blocks(&mut self, blocks: BlockSummary) {
-        self.detail.blocks = Some(blocks);
+    pub fn set_blocks(&mut self, asked: u64, blocks: BlockSummary) {
+        if asked == self.looks {
+            self.blocks = Some(blocks);
+            self.survivors = self.find_survivors();
+        }
+    }
+
+    fn find_survivors(&self) -> Vec<u64> {
+        let blocks = self.blocks.as_ref().filter(|_| self.view == View::Generations);
+        blocks.map(|blocks| self.table.survivors(&blocks.survivors)).unwrap_or_default()
+    }
+
+    /// Something else is looked at: what is known of blocks is of no use for it.
+    fn look_elsewhere(&mut self) {
+        self.looks += 1;
+        self.blocks = None;
+        self.survivors.clear();
     }
 
     /// The line whose source is asked for, as long as it is not known.
@@ -224,13 +264,22 @@ impl App {
 
     /// Changes the state; tells what the loop has to do, if anything.
     pub fn apply(&mut self, action: Action) -> Option<Request> {
+        let mut asked = None;
         if !matches!(action, Action::Resize { .. }) {
             self.message = None;
+            asked = self.asked.take();
         }
         match action {
             Action::Quit => return Some(Request::Quit),
             Action::Suspend => return Some(Request::Suspend),
-            Action::Redraw => return Some(Request::Clear),
+            Action::Redraw => return Some(Request::Redraw),
+            Action::Snapshot => return Some(Request::Ask(Wish::Snapshot)),
+            Action::ResetPeak => return Some(Request::Ask(Wish::ResetPeak)),
+            Action::Clear if asked == Some(Wish::Clear) => return Some(Request::Ask(Wish::Clear)),
+            Action::Clear => {
+                self.asked = Some(Wish::Clear);
+                self.set_message("c again forgets what was recorded; any other key does not");
+            }
             Action::Export => return self.shown.is_some().then_some(Request::Export),
             Action::Sort(order) => self.sort_by(order),
             Action::SortNext(turn) => self.sort_by(self.table.sort.step(turn.is_forward())),
@@ -352,10 +401,15 @@ impl App {
             group: self.selected_group(),
             measure: self.flame.measure,
             compared: self.table.marks.compared(),
+            marks: self.table.marks.count(),
         };
         if self.made_of != Some(made_of) {
-            self.made_of = Some(made_of);
+            let before = self.made_of.replace(made_of);
+            if before.is_none_or(|before| (before.view, before.marks) != (made_of.view, made_of.marks)) {
+                self.look_elsewhere();
+            }
             self.make();
+            self.survivors = self.find_survivors();
         }
         let rows = self.rows();
         self.cursor.first = visible_from(self.cursor.first, self.cursor.at, self.table.order().len(), rows);
@@ -406,6 +460,7 @@ impl App {
             _ if self.help.is_some() => {}
             View::Table if self.selected_group().is_some() => {
                 self.follows_row = true;
+                self.look_elsewhere();
                 self.detail.begin();
                 self.view = View::Detail;
             }
@@ -423,6 +478,7 @@ impl App {
         if let Some(place) = place {
             self.cursor.at = place;
             self.follows_row = true;
+            self.look_elsewhere();
             self.detail.begin();
             self.view = View::Detail;
         }

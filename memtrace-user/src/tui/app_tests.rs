@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    action::{Action, Move, Request, Turn},
+    action::{Action, Move, Request, Turn, Wish},
     app::{App, Reading, View, visible_from},
     columns::Order,
     detail::Pane,
@@ -254,6 +254,18 @@ fn forgetting_leaves_nothing() {
     assert!(app.table.marks.all().is_empty());
 }
 
+/// What was recorded is forgotten only when asked for twice in a row.
+#[test]
+fn clearing_is_asked_twice() {
+    let mut app = app();
+    assert_eq!(app.apply(Action::Clear), None);
+    assert!(app.message.is_some());
+    assert_eq!(app.apply(Action::Clear), Some(Request::Ask(Wish::Clear)));
+    assert_eq!(app.apply(Action::Clear), None);
+    app.apply(Action::ToggleHelp);
+    assert_eq!(app.apply(Action::Clear), None);
+}
+
 /// Only what is on the screen, and a bundle of sites, is worth looking up; what has been looked up is not asked again.
 #[test]
 fn wanted_locations_are_bounded() {
@@ -307,7 +319,9 @@ fn every_key_has_an_effect() {
             scene.sample(&[name, "f@app", "main@app"], 10, 8, 0).thread = Some(thread);
             scene.sample(&[name, "g@app", "main@app"], 9, 8, 0).thread = Some(thread);
         }
-        Reading { profile: Arc::new(scene.profile()), symbols: Arc::new(scene.symbols) }
+        let thread = |tid| crate::profile::TracedThread { tid, name: "worker".into() };
+        let profile = crate::profile::Profile { threads: vec![thread(7), thread(8)], ..scene.profile() };
+        Reading { profile: Arc::new(profile), symbols: Arc::new(scene.symbols) }
     };
     let views: [&[Action]; 7] = [
         &[],
@@ -331,11 +345,14 @@ fn every_key_has_an_effect() {
             for action in *view {
                 app.apply(*action);
             }
-            let before = super::view::text(&app, (80, 24)) + &format!("{:?}", app.input());
+            let before = super::view::text(&app, (80, 24)) + &format!("{:?}{:?}", app.input(), app.message);
             let request = app.apply(binding.action);
             request.is_some_and(|request| {
-                matches!(request, Request::Quit | Request::Suspend | Request::Clear | Request::Export)
-            }) || super::view::text(&app, (80, 24)) + &format!("{:?}", app.input()) != before
+                matches!(
+                    request,
+                    Request::Quit | Request::Suspend | Request::Redraw | Request::Export | Request::Ask(_)
+                )
+            }) || super::view::text(&app, (80, 24)) + &format!("{:?}{:?}", app.input(), app.message) != before
         });
         assert!(has_effect, "{}: {}", binding.shown, binding.help);
     }

@@ -7,8 +7,8 @@ use std::{
 
 use super::{app::Reading, table::Table};
 use crate::profile::{
-    AllocStats, BlockSummary, Branches, CallTree, Direction, GroupBy, GroupName, GroupOptions, Samples, SortBy,
-    StackSample, TreeLimits,
+    AllocStats, Branches, CallTree, Direction, GroupBy, GroupName, GroupOptions, Samples, SortBy, StackSample,
+    TreeLimits,
 };
 
 /// Most stacks that a tree of callers is made of: the heaviest of the group.
@@ -63,8 +63,6 @@ pub(super) struct Detail {
     pub(super) lines: Vec<TreeLine>,
     /// The selected line of the tree, or the first line of another pane that is seen.
     pub(super) at: usize,
-    /// Blocks of the group as they were last looked through, and the group.
-    pub(super) blocks: Option<BlockSummary>,
     /// Text around the site's line: number of the first line, and the lines.
     pub(super) source: Option<SourceText>,
 }

@@ -84,6 +84,11 @@ impl Marks {
         self.set
     }
 
+    /// How many have been set.
+    pub(super) const fn count(&self) -> u32 {
+        self.set
+    }
+
     pub(super) fn all(&self) -> &[Mark] {
         &self.marks
     }
@@ -96,6 +101,16 @@ impl Marks {
     /// The points that are compared.
     pub(super) const fn compared(&self) -> (usize, usize) {
         (self.from, self.to)
+    }
+
+    /// The same; without a mark, the beginning and now.
+    pub(super) const fn compared_points(&self) -> (usize, usize) {
+        (self.from, if self.to == 0 { self.now() } else { self.to })
+    }
+
+    /// Times of the points since tracing began; the last, now, has none.
+    pub(super) fn moments(&self) -> Vec<Duration> {
+        std::iter::once(Duration::ZERO).chain(self.marks.iter().map(|mark| mark.at)).collect()
     }
 
     /// Index of the point now.
@@ -142,8 +157,8 @@ impl Marks {
 
     /// Growth of all groups between the compared points: first those that grew in every generation, then by bytes.
     pub(super) fn growth(&self, groups: &LiveGroups, now: &[Amount]) -> Vec<GroupGrowth> {
-        let to = if self.to == 0 { self.now() } else { self.to };
-        let points: Vec<Vec<Amount>> = (self.from..=to).map(|point| self.amounts(point, groups, now)).collect();
+        let (from, to) = self.compared_points();
+        let points: Vec<Vec<Amount>> = (from..=to).map(|point| self.amounts(point, groups, now)).collect();
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
         let grew = |group: usize| points.windows(2).all(|pair| pair[1][group].bytes > pair[0][group].bytes);
         let mut all: Vec<GroupGrowth> = (0_u32..)

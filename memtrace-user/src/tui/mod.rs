@@ -20,7 +20,7 @@ pub mod terminal;
 mod theme;
 pub mod view;
 
-pub use action::{Action, Move, Request, Turn};
+pub use action::{Action, Move, Request, Turn, Wish};
 pub use app::{App, Reading};
 pub use columns::Order;
 pub use detail::SourceText;

@@ -1,6 +1,9 @@
 //! The ranked groups: what is read is added up, compared with the last mark, filtered and put in order.
 
-use std::{cmp::Reverse, collections::HashSet};
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+};
 
 use super::{
     app::Reading,
@@ -39,6 +42,8 @@ pub(super) struct Table {
     /// Counters of each stack in the reading that is shown, and in the one before.
     stats: Vec<AllocStats>,
     before: Vec<AllocStats>,
+    /// What the session calls each stack.
+    ids: Vec<u32>,
     /// Seconds between the two.
     seconds: f64,
     elapsed: Option<std::time::Duration>,
@@ -74,8 +79,10 @@ impl Table {
         self.seconds = passed;
         self.elapsed = Some(profile.elapsed);
         self.stats = vec![AllocStats::default(); self.stacks.stacks().len()];
-        for (sample, number) in profile.samples.iter().zip(self.stacks.of_samples()) {
+        self.ids.resize(self.stats.len(), u32::MAX);
+        for ((sample, id), number) in profile.samples.iter().zip(&profile.stack_ids).zip(self.stacks.of_samples()) {
             self.stats[*number as usize] += sample.stats;
+            self.ids[*number as usize] = *id;
         }
         self.history.push(self.stats.iter().map(AllocStats::live_bytes));
         self.regroup_new(reading);
@@ -279,11 +286,21 @@ impl Table {
         self.groups.members(group, &self.stats)
     }
 
-    /// Where stacks stand in the reading; those that are not in it are left out.
-    pub(super) fn positions(&self, stacks: &[u32]) -> Vec<u32> {
-        let wanted: HashSet<u32> = stacks.iter().copied().collect();
-        let places = (0_u32..).zip(self.stacks.of_samples());
-        places.filter(|(_, number)| wanted.contains(number)).map(|(place, _)| place).collect()
+    /// What the session calls stacks.
+    pub(super) fn ids(&self, stacks: &[u32]) -> HashSet<u32> {
+        stacks.iter().filter_map(|stack| self.ids.get(*stack as usize).copied()).collect()
+    }
+
+    /// Blocks that were allocated between the compared points and are still live, by group. `survivors` counts them since
+    /// each point, by the session's names of stacks.
+    pub(super) fn survivors(&self, survivors: &HashMap<u32, Vec<u64>>) -> Vec<u64> {
+        let (from, to) = self.marks.compared_points();
+        let between = |counts: &Vec<u64>| {
+            let since = |point: usize| counts.get(point).copied().unwrap_or(0);
+            since(from).saturating_sub(since(to))
+        };
+        let of_stack = |id: &u32| survivors.get(id).map_or(0, between);
+        self.groups.sum(&self.ids.iter().map(of_stack).collect::<Vec<u64>>())
     }
 
     /// A stack of a group: the first that was met.

@@ -7,6 +7,7 @@ mod target;
 mod traces;
 
 mod accounting;
+mod control;
 mod errors;
 mod harm;
 mod isolation;
@@ -15,6 +16,8 @@ mod live;
 mod servers;
 mod smoke;
 mod stacks;
+mod steering;
+mod taking;
 mod threads;
 mod transparency;
 mod unwinding;

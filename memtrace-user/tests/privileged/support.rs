@@ -16,7 +16,14 @@ use memtrace::{
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
+    TracerOptions {
+        max_frames: 127,
+        min_size: 0,
+        unwind: UnwindMode::Auto,
+        per_thread: false,
+        from_start: false,
+        without_multi: false,
+    }
 }
 
 /// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
@@ -82,7 +89,7 @@ pub fn run_traced(words: &[&str], options: &TracerOptions) -> Outcome {
             match session.next(&std::collections::BTreeSet::new()).await.expect("events arrive") {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break,
-                Update::Symbols(_) | Update::Exec => {}
+                _ => {}
             }
         }
         let (profile, symbols) = last.expect("a last reading");

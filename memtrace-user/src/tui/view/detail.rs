@@ -106,20 +106,25 @@ fn head_lines<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
         Line::styled(title, app.theme.site),
         items_line(&items, width, &app.theme),
         Line::from(history),
-        items_line(&ages(app.detail.blocks.as_ref()), width, &app.theme),
+        items_line(&ages(app), width, &app.theme),
     ]
 }
 
-fn ages(blocks: Option<&BlockSummary>) -> Vec<(&'static str, String)> {
-    let Some(blocks) = blocks else { return vec![("Ages", "of the live blocks: being looked at".into())] };
-    match (blocks.oldest, blocks.median) {
-        (Some(oldest), Some(median)) => vec![
-            ("Oldest live block", units::duration(oldest)),
-            ("median", units::duration(median)),
-            ("of", units::count(blocks.blocks)),
-        ],
-        _ => vec![("Ages", "no live block".into())],
+fn ages(app: &App) -> Vec<(&'static str, String)> {
+    let Some(blocks) = &app.blocks else { return vec![("Ages", "of the live blocks: being looked at".into())] };
+    let (Some(oldest), Some(median)) = (blocks.oldest, blocks.median) else {
+        return vec![("Ages", "no live block".into())];
+    };
+    let mut items = vec![
+        ("Oldest live block", units::duration(oldest)),
+        ("median", units::duration(median)),
+        ("of", units::count(blocks.blocks)),
+    ];
+    if !app.table.marks.all().is_empty() {
+        let since = blocks.survivors.values().filter_map(|counts| counts.last()).sum();
+        items.push(("allocated since the mark", units::count(since)));
     }
+    items
 }
 
 /// The pane that is shown is in brackets, not told by its style alone.
@@ -179,7 +184,7 @@ fn tree_line(line: &TreeLine, selected: bool, sort: SortBy, total: u64, width: u
     reason = "bars of some columns"
 )]
 fn sizes<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
-    let Some(blocks) = &app.detail.blocks else {
+    let Some(blocks) = &app.blocks else {
         return vec![Line::styled("the live blocks are being looked at", app.theme.dim)];
     };
     let used = || (0..blocks.sizes.len()).filter(|class| blocks.sizes[*class] > 0);

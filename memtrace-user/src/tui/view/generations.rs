@@ -35,9 +35,9 @@ pub(super) fn render(frame: &mut Frame, areas: &Areas, app: &App) {
     if let Some(row) = rows.next() {
         let title = app.table.by().title();
         let titles = if usize::from(row.width) < NARROW {
-            format!(" {:>11} {:>11}  {title}", "Growth", "")
+            format!(" {:>11} {:>9}  {title}", "Growth", "")
         } else {
-            format!(" {:>11} {:>11} {:>11} {:>11}  {title}", "Growth", "Blocks", "Live now", "")
+            format!(" {:>11} {:>10} {:>10} {:>11} {:>9}  {title}", "Growth", "Blocks", "Surviving", "Live now", "")
         };
         frame.render_widget(Line::styled(elide::end(&titles, usize::from(row.width)), app.theme.title), row);
     }
@@ -101,8 +101,10 @@ fn line<'a>(row: &GroupGrowth, selected: bool, app: &App, width: usize) -> Line<
     let live = units::bytes(app.table.row(row.group).stats.live_bytes());
     let growing = if row.growing { "▲ growing" } else { "" };
     let mark = if selected { ">" } else { " " };
-    let numbers = format!("{mark}{:>11} {:>11} {live:>11} {growing:>11}  ", bytes(&row.growth), blocks(&row.growth));
-    let numbers = if width < NARROW { format!("{mark}{:>11} {growing:>11}  ", bytes(&row.growth)) } else { numbers };
+    let surviving = app.survivors.get(row.group as usize).map_or_else(|| "…".into(), |blocks| units::count(*blocks));
+    let (bytes, blocks) = (bytes(&row.growth), blocks(&row.growth));
+    let numbers = format!("{mark}{bytes:>11} {blocks:>10} {surviving:>10} {live:>11} {growing:>9}  ");
+    let numbers = if width < NARROW { format!("{mark}{bytes:>11} {growing:>9}  ") } else { numbers };
     let room = width.saturating_sub(elide::width(&numbers));
     Line::raw(format!("{numbers}{}", name(app.table.group(row.group)).fit(room)))
 }

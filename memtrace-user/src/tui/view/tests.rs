@@ -132,12 +132,13 @@ fn detail() {
         for action in [vec![Action::Open], vec![pane; index % 4]].concat() {
             app.apply(action);
         }
-        let mut blocks = BlockSummary { blocks: 137, since: Vec::new(), ..BlockSummary::default() };
+        let mut blocks = BlockSummary { blocks: 137, ..BlockSummary::default() };
         blocks.sizes[BlockSummary::class(65_536)] = 130;
         blocks.sizes[BlockSummary::class(1_000)] = 7;
         blocks.oldest = Some(Duration::from_secs(62));
         blocks.median = Some(Duration::from_millis(3_200));
-        app.set_blocks(blocks);
+        let (asked, _) = app.wanted_blocks().expect("the detail asks for blocks");
+        app.set_blocks(asked, blocks);
         if let Some((file, line)) = app.wanted_source() {
             let lines = (line - 2..=line + 2).map(|number| (number, format!("    line {number}\u{1b}[2J"))).collect();
             app.set_source(SourceText { file, line, lines });
@@ -184,6 +185,10 @@ fn generations() {
     }
     app.apply(Action::ToggleGenerations);
     app.apply(Action::From(Turn::Backward));
+    let (asked, query) = app.wanted_blocks().expect("the generations ask for blocks");
+    assert_eq!(query.moments, [0, 10, 20].map(Duration::from_secs));
+    let survivors = [(1, vec![3_000, 2_100, 1_000])].into();
+    app.set_blocks(asked, BlockSummary { survivors, ..BlockSummary::default() });
     assert_snapshot!(screen(&app, (80, 24)).backend());
     app.apply(Action::Resize { width: 40, height: 10 });
     assert_snapshot!(screen(&app, (40, 10)).backend());
@@ -270,7 +275,7 @@ fn every_key_leads_to_a_screen() {
     for profile in [fixture::empty, fixture::typical, many_sites] {
         for view in [None, Some(Action::Open), Some(Action::ToggleFlame), Some(Action::ToggleGenerations)] {
             let mut app = app_with(profile(), (80, 24), Theme::colour());
-            for action in view {
+            if let Some(action) = view {
                 app.apply(action);
             }
             for binding in keys::BINDINGS {
