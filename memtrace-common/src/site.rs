@@ -43,8 +43,10 @@ pub struct SiteRecord {
     pub freed_blocks: u64,
     /// Bytes of those freed.
     pub freed_bytes: u64,
+    /// Blocks of the freed ones that did not outlive [`crate::live::SHORT_LIFE_NANOS`], by the coarse clock.
+    pub short_lived: u64,
     /// Kept for counters to come; a site is one cache line.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 /// Ends of a stack walk, in the header of a stack.

@@ -29,6 +29,10 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
 
+/// Most ticks of the coarse clock between allocation and free of a short-lived block.
+#[unsafe(no_mangle)]
+pub static SHORT_LIFE_TICKS: Global<u32> = Global::new(0);
+
 /// Not 0: threads are told apart.
 #[unsafe(no_mangle)]
 pub static PER_THREAD: Global<u32> = Global::new(0);

@@ -304,7 +304,7 @@ fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord, era: Era) 
         return;
     }
     if frees {
-        site::count_freed(moved.site, moved.size);
+        site::count_freed_now(&moved);
         process::shrink(process, moved.size);
     } else {
         put_back(thread, era);
@@ -326,7 +326,7 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
         }
     }
     if moved.key != 0 {
-        site::count_freed(moved.site, moved.size);
+        site::count_freed_now(&moved);
         released = moved.size;
     }
     process::grow(process, allocated, released);
@@ -360,7 +360,7 @@ pub fn release(address: u64) {
     let mut block = LiveEntry::default();
     if live::remove(key, &mut block) {
         thread.released = address;
-        site::count_freed(block.site, block.size);
+        site::count_freed_now(&block);
         process::shrink(process, block.size);
     } else if thread.pending.stack_pointer == 0 && thread.released != address {
         // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one. And a

@@ -2,14 +2,15 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_comm};
 use memtrace_common::{
+    live::LiveEntry,
     loss,
     site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, SITES as COUNT, THREAD_WORDS, header},
 };
 
 use crate::{
-    atomic,
+    atomic, live,
     loss::count,
-    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, PER_THREAD, SITES},
+    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
     stack::forget,
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -35,6 +36,20 @@ pub fn count_freed(site: u32, size: u64) {
         let (blocks, bytes) = unsafe { (&raw mut (*record).freed_blocks, &raw mut (*record).freed_bytes) };
         atomic::add(blocks, 1);
         atomic::add(bytes, size);
+    }
+}
+
+/// Adds a block that is freed at this moment.
+#[inline(always)]
+pub fn count_freed_now(block: &LiveEntry) {
+    count_freed(block.site, block.size);
+    if live::now().wrapping_sub(block.ticks) > SHORT_LIFE_TICKS.load() {
+        return;
+    }
+    // After the freed blocks, of which these are a part: user space reads them in the opposite order.
+    if let Some(record) = SITES.get_ptr_mut(block.site) {
+        // SAFETY: a map value; only a place in it is computed.
+        atomic::add(unsafe { &raw mut (*record).short_lived }, 1);
     }
 }
 

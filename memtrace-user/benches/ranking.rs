@@ -138,6 +138,7 @@ fn made(sites: usize, stacks: usize, times: u32) -> Made {
                     allocated_bytes: allocated * 48,
                     freed_blocks: allocated / 2,
                     freed_bytes: allocated / 2 * 48,
+                    short_lived_blocks: 0,
                 },
             });
         }
@@ -149,10 +150,12 @@ fn profile_of(made: &Made) -> Profile {
     Profile {
         taken_at: std::time::UNIX_EPOCH,
         elapsed: Duration::ZERO,
+        started_at: None,
         process: ProcessInfo::default(),
         totals: ProcessTotals::default(),
         rates: AllocRates::default(),
         samples: made.samples.clone(),
+        stack_ids: Vec::new(),
         threads: Vec::new(),
         modules: made.modules.clone(),
         losses: Losses::default(),

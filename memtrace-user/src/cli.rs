@@ -46,21 +46,6 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
-<<<<<<< HEAD
-=======
-    /// Trace a process for a while and write a snapshot.
-    ///
-    /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
-    /// memtrace that is tracing already, use `ctl`.
-    Snapshot(SnapshotArgs),
-    /// Ask a memtrace that traces a process for a snapshot, to forget, to begin a new peak, or to stop.
-    Ctl(CtlArgs),
-    /// Find the live block that holds an address, also one in its midst: its size, its age, its call stack.
-    ///
-    /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
-    /// that are allocated in this time can be found.
-    Where(WhereArgs),
->>>>>>> take
     /// Rank what is in snapshot files.
     ///
     /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
@@ -75,7 +60,6 @@ pub enum Command {
     ///
     /// Reads any heap profile in pprof's format, memtrace's own or another program's.
     Export(ExportArgs),
-<<<<<<< HEAD
     /// Trace a process for a while and write a snapshot.
     ///
     /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
@@ -88,8 +72,6 @@ pub enum Command {
     /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
     /// that are allocated in this time can be found.
     Where(WhereArgs),
-=======
->>>>>>> take
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
@@ -132,99 +114,6 @@ fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
     PossibleValuesParser::new(names).map(|name| {
         *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
     })
-<<<<<<< HEAD
-}
-
-/// Snapshot files that are written while tracing.
-#[derive(Debug, Clone, Default, Args)]
-pub struct OutputArgs {
-    /// Write a snapshot when tracing ends; SIGUSR1 writes one at once, into a numbered file beside it.
-    #[arg(short, long, value_name = "FILE", value_parser = parse_output)]
-    pub output: Option<PathBuf>,
-    /// Also write one at this interval, into numbered files: FILE-000001.pb.gz for FILE.pb.gz.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "output")]
-    pub every: Option<Duration>,
-    /// Keep so many of the files of --every, and remove older ones of this run.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "every")]
-    pub keep: Option<u64>,
-    /// Write addresses and build ids instead of functions and lines, which can be looked up later.
-    #[arg(long)]
-    pub no_symbols: bool,
-}
-
-/// Arguments of `snapshot`.
-#[derive(Debug, Args)]
-pub struct SnapshotArgs {
-    /// The process.
-    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub pid: u32,
-    /// Trace for this time, as 90s, 5m, 500ms; less when the process ends or on Ctrl-C.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    pub duration: Duration,
-    /// The file; - is standard output [default: memtrace-PID-TIME.pb.gz].
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Write addresses and build ids instead of functions and lines, which can be looked up later.
-    #[arg(long)]
-    pub no_symbols: bool,
-    /// What is recorded.
-    #[command(flatten)]
-    pub tracing: TracingArgs,
-}
-
-/// Arguments of `ctl`.
-#[derive(Debug, Args)]
-pub struct CtlArgs {
-    /// The traced process.
-    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub pid: u32,
-    /// The memtrace that is meant, by its process id, where several trace the process.
-    #[arg(long, value_name = "PID")]
-    pub tracer: Option<u32>,
-    /// What to ask for.
-    #[command(subcommand)]
-    pub command: CtlCommand,
-}
-
-/// What can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-pub enum CtlCommand {
-    /// Write a snapshot; prints the file's name.
-    Snapshot {
-        /// The file [default: memtrace-PID-TIME.pb.gz].
-        #[arg(short, long, value_name = "FILE", value_parser = parse_output)]
-        output: Option<PathBuf>,
-    },
-    /// Forget what was recorded: only what is allocated from then on counts.
-    Clear,
-    /// Make the peak that of what is live from then on.
-    ResetPeak,
-    /// Say what is traced.
-    Status,
-    /// End tracing as Ctrl-C does.
-    Stop,
-}
-
-/// Arguments of `where`.
-#[derive(Debug, Args)]
-pub struct WhereArgs {
-    /// The process.
-    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub pid: u32,
-    /// The address: hexadecimal as 0x7f30c8000b70, or decimal.
-    #[arg(value_parser = parse_address)]
-    pub address: u64,
-    /// Without another memtrace: trace for this time before the address is looked for.
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
-    pub duration: Duration,
-    /// The memtrace that is meant, by its process id, where several trace the process.
-    #[arg(long, value_name = "PID")]
-    pub tracer: Option<u32>,
-    /// What is recorded without another memtrace.
-    #[command(flatten)]
-    pub tracing: TracingArgs,
-=======
->>>>>>> take
 }
 
 /// Arguments of `attach`.

@@ -59,17 +59,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TargetError>() {
         return error.hint();
     }
-<<<<<<< HEAD
     if let Some(error) = error.downcast_ref::<ExportError>() {
         return error.hint();
     }
     if let Some(error) = error.downcast_ref::<ControlError>() {
-=======
-    if let Some(error) = error.downcast_ref::<ControlError>() {
-        return error.hint();
-    }
-    if let Some(error) = error.downcast_ref::<ExportError>() {
->>>>>>> take
         return error.hint();
     }
     let text = error

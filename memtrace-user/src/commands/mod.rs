@@ -8,6 +8,8 @@ mod export;
 mod floor;
 mod groups;
 mod live;
+mod live_export;
+mod live_look;
 mod logging;
 mod numbered;
 mod plain;
@@ -43,21 +45,12 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
-<<<<<<< HEAD
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),
             Command::Export(arguments) => export::execute(&arguments),
             Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
             Command::Ctl(arguments) => ctl::execute(&arguments).await,
             Command::Where(arguments) => where_block::execute(&arguments).await,
-=======
-            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
-            Command::Ctl(arguments) => ctl::execute(&arguments).await,
-            Command::Where(arguments) => where_block::execute(&arguments).await,
-            Command::Report(arguments) => report::execute(&arguments),
-            Command::Diff(arguments) => diff::execute(&arguments),
-            Command::Export(arguments) => export::execute(&arguments),
->>>>>>> take
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

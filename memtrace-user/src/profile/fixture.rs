@@ -69,6 +69,7 @@ impl Scene {
             allocated_bytes: allocated * size,
             freed_blocks: freed,
             freed_bytes: freed * size,
+            short_lived_blocks: 0,
         };
         let end = if frames.is_empty() { StackEnd::Incomplete } else { StackEnd::Whole };
         self.samples.push(StackSample {
@@ -87,6 +88,7 @@ impl Scene {
         Profile {
             taken_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             elapsed: Duration::from_millis(65_250),
+            started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_990_000)),
             process: self.process.clone(),
             totals: ProcessTotals {
                 current_bytes: stats.live_bytes(),
@@ -99,6 +101,7 @@ impl Scene {
             },
             rates: AllocRates::default(),
             samples: self.samples.clone(),
+            stack_ids: (1..).take(self.samples.len()).collect(),
             threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),

@@ -64,6 +64,7 @@ impl AnyProfile {
                     allocated_bytes: allocated * 7,
                     freed_blocks: freed,
                     freed_bytes: freed * 7,
+                    short_lived_blocks: 0,
                 },
             }
         });

@@ -6,6 +6,7 @@
 //! [`ProfileDiff`] compares two. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
 //! holds it. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
+mod block_summary;
 mod call_tree;
 mod filter;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod group_name;
 mod groups;
 #[cfg(test)]
 mod groups_tests;
+mod live_groups;
 mod losses;
 mod number_hash;
 mod owners;
@@ -32,15 +34,18 @@ mod snapshot;
 mod sort;
 mod stack;
 mod stack_keys;
+mod stack_numbers;
 mod stats;
 mod tally;
 
+pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
 pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
 pub use group_by::GroupBy;
 pub use group_name::{GroupName, Place, ProcessName};
 pub use groups::{Group, Groups, OtherGroups};
+pub use live_groups::{LiveGroup, LiveGroups, Names, ThreadName};
 pub use losses::{LossReason, Losses};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
@@ -49,5 +54,6 @@ pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;
 pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, starts_thread};
+pub use stack_numbers::{NumberedStack, StackNumbers};
 pub use stats::AllocStats;
 pub use tally::{GroupOptions, Samples, SiteRule};

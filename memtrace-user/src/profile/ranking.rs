@@ -93,6 +93,12 @@ impl Ranking {
         self.sites.iter().flat_map(Site::shown_locations).collect()
     }
 
+    /// What the sites were named by.
+    #[must_use]
+    pub const fn namer(&self) -> &SiteNamer {
+        &self.namer
+    }
+
     /// The frame to show for a location: the innermost function inlined there that is no plumbing.
     #[must_use]
     pub fn frame<'a>(&self, location: Location, symbols: &'a SymbolTable) -> Option<&'a Frame> {

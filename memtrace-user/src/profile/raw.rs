@@ -113,6 +113,8 @@ pub struct Profile {
     pub taken_at: SystemTime,
     /// Time since tracing began, or since `clear`.
     pub elapsed: Duration,
+    /// When the process was started; `None` when that is not known.
+    pub started_at: Option<SystemTime>,
     /// Who is traced.
     pub process: ProcessInfo,
     /// Counters of the process.
@@ -121,6 +123,8 @@ pub struct Profile {
     pub rates: AllocRates,
     /// A record a call stack.
     pub samples: Vec<StackSample>,
+    /// [`RawStack::id`] of each sample's stack.
+    pub stack_ids: Vec<u32>,
     /// The threads that are told apart; a sample names its own by [`super::ThreadIndex`].
     pub threads: Vec<TracedThread>,
     /// Files that the stacks refer to.

@@ -58,6 +58,21 @@ fn read_line(path: &Path, line: u32) -> Option<String> {
     (!shown.is_empty()).then(|| format!("{}{more}", escape(&shown)))
 }
 
+/// The lines of a file around one, numbered, as they are, not escaped; empty when the file or the line is not at hand.
+#[must_use]
+pub fn around(file: &str, line: u32, beside: u32) -> Vec<(u32, String)> {
+    let Some(file) = open(Path::new(file)) else { return Vec::new() };
+    let wanted = line.saturating_sub(beside).max(1)..=line.saturating_add(beside);
+    let lines = BufReader::new(file.take(MAX_FILE_BYTES)).split(b'\n').map_while(Result::ok);
+    let numbered = (1..).zip(lines).skip_while(|(number, _)| number < wanted.start());
+    let shown = numbered.take_while(|(number, _)| number <= wanted.end()).map(|(number, bytes)| {
+        let text = String::from_utf8_lossy(&bytes);
+        (number, text.trim_end().replace('\t', "    ").chars().take(MAX_LINE_CHARS).collect())
+    });
+    let lines: Vec<_> = shown.collect();
+    if lines.iter().any(|(number, _)| *number == line) { lines } else { Vec::new() }
+}
+
 /// Never waits: opening a pipe or a device does not.
 fn open(path: &Path) -> Option<File> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path).ok()?;
@@ -89,6 +104,20 @@ mod tests {
             assert_eq!(texts.of(&at(&path, line)), None);
         }
         assert_eq!(texts.of(&at(directory.path(), 1)), None);
+    }
+
+    /// Lines around one come with their numbers, also at the ends of the file; a line that is not there gives nothing.
+    #[test]
+    fn lines_around_one_are_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.c");
+        std::fs::write(&path, "one\n\ttwo\nthree\nfour\n").expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("made readable");
+        let path = path.to_str().expect("UTF-8");
+        let numbers = |line| around(path, line, 1).iter().map(|(number, _)| *number).collect::<Vec<_>>();
+        assert_eq!([numbers(1), numbers(3), numbers(4)], [vec![1, 2], vec![2, 3, 4], vec![3, 4]]);
+        assert_eq!(around(path, 2, 0), [(2, "    two".to_owned())]);
+        assert!(around(path, 9, 5).is_empty() && around(path, 0, 0).is_empty() && around("/none", 1, 1).is_empty());
     }
 
     /// Pipes and devices are not read, nor waited for.

@@ -1,7 +1,7 @@
 //! A call stack as lines of text, innermost first: recursion folded, the end said in plain words.
 
 use super::frames::location_lines;
-use crate::profile::{Location, Modules, Ranking, Site, SiteStack, StackEnd, SymbolTable};
+use crate::profile::{Location, Modules, Ranking, Site, SiteNamer, SiteStack, StackEnd, SymbolTable};
 
 /// Longest cycle of calls that is recognised as recursion.
 const LONGEST_CYCLE: usize = 8;
@@ -26,7 +26,19 @@ impl StackLine {
 /// The lines of the heaviest stack of a site, the frame that names the site marked where it comes first.
 #[must_use]
 pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: &Modules) -> Vec<StackLine> {
-    let Some(stack) = site.stacks.first() else { return Vec::new() };
+    let heaviest = site.stacks.first();
+    heaviest.map_or_else(Vec::new, |stack| lines(stack, site.location, ranking.namer(), symbols, modules))
+}
+
+/// The lines of a stack, the frame that names its site marked where it comes first.
+#[must_use]
+pub fn lines(
+    stack: &SiteStack,
+    site: Option<Location>,
+    namer: &SiteNamer,
+    symbols: &SymbolTable,
+    modules: &Modules,
+) -> Vec<StackLine> {
     let mut lines = Vec::new();
     let mut marked = false;
     for part in fold(&stack.stack) {
@@ -35,8 +47,8 @@ pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: 
                 let first = lines.len();
                 let texts = location_lines(location, symbols, modules);
                 lines.extend(texts.into_iter().map(|text| StackLine { text, names_site: false, is_note: false }));
-                if !marked && Some(location) == site.location {
-                    lines[first + naming_frame(location, ranking, symbols)].names_site = true;
+                if !marked && Some(location) == site {
+                    lines[first + naming_frame(location, namer, symbols)].names_site = true;
                     marked = true;
                 }
             }
@@ -48,9 +60,9 @@ pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: 
 }
 
 /// Which of the frames at the site's location names it.
-fn naming_frame(location: Location, ranking: &Ranking, symbols: &SymbolTable) -> usize {
+fn naming_frame(location: Location, namer: &SiteNamer, symbols: &SymbolTable) -> usize {
     let frames = symbols.frames(location);
-    let named = ranking.frame(location, symbols);
+    let named = namer.frame(location, symbols);
     named.and_then(|named| frames.iter().position(|frame| std::ptr::eq(frame, named))).unwrap_or(0)
 }
 

@@ -8,6 +8,7 @@ mod complete;
 mod floor;
 mod launch;
 mod locate;
+mod look;
 mod meter;
 mod names;
 mod notes;

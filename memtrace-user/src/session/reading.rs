@@ -98,9 +98,11 @@ impl Session {
         Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
+            started_at: self.target.as_ref().and_then(TargetProcess::started_at),
             process: self.info.clone(),
             totals: raw.totals,
             rates,
+            stack_ids: raw.stacks.iter().map(|stack| stack.id).collect(),
             samples,
             threads: self.threads.list(),
             modules: self.locator.modules().clone(),

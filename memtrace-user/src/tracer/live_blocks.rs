@@ -67,6 +67,11 @@ impl LiveBlocks {
         self.entries().find_map(|entry| read(entry).filter(holds))
     }
 
+    /// The blocks of a slot, in no order.
+    pub fn of_slot(&self, slot: u32) -> impl Iterator<Item = LiveEntry> {
+        self.entries().filter_map(read).filter(move |block| block.key >> ADDRESS_BITS == u64::from(slot))
+    }
+
     fn entries(&self) -> impl Iterator<Item = &[AtomicU64]> {
         let buckets = self.segments.iter().flat_map(|segment| {
             let count = u32::try_from(segment.buckets.entries()).unwrap_or(u32::MAX);

@@ -250,6 +250,12 @@ impl Tracer {
         self.reader.read(slot, self.started.elapsed())
     }
 
+    /// Time since tracing began, or since it was begun anew.
+    #[must_use]
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
     /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
     fn follow_copies(&mut self) {
         let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };

@@ -186,9 +186,11 @@ impl Reader {
         (word != 0 && fits).then_some(word)
     }
 
-    /// Freed before allocated: both only grow, so a reading in between cannot show more freed than allocated.
+    /// Short-lived before freed before allocated: all only grow, so a reading in between cannot show more freed than
+    /// allocated.
     fn stats(&self, site: u32) -> AllocStats {
         let load = |offset| self.maps.sites.load(site, offset);
+        let short_lived_blocks = load(offset_of!(SiteRecord, short_lived));
         let freed_blocks = load(offset_of!(SiteRecord, freed_blocks));
         let freed_bytes = load(offset_of!(SiteRecord, freed_bytes));
         AllocStats {
@@ -196,6 +198,7 @@ impl Reader {
             allocated_bytes: load(offset_of!(SiteRecord, allocated_bytes)),
             freed_blocks,
             freed_bytes,
+            short_lived_blocks,
         }
     }
 

@@ -53,8 +53,13 @@ impl Outcome {
 
     /// What was allocated by a function itself.
     pub fn usage_by(&self, function: &str) -> Use {
+        self.stats_by(function).into()
+    }
+
+    /// The same with all counters.
+    pub fn stats_by(&self, function: &str) -> AllocStats {
         let calls = |sample: &&StackSample| self.functions(sample).first().is_some_and(|name| name == function);
-        self.profile.samples.iter().filter(calls).map(|sample| sample.stats).sum::<AllocStats>().into()
+        self.profile.samples.iter().filter(calls).map(|sample| sample.stats).sum()
     }
 
     /// Names of a stack's functions, innermost first; `?` for one without a name.

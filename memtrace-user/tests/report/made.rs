@@ -58,6 +58,7 @@ impl Made {
                 allocated_bytes: allocated * size,
                 freed_blocks: freed,
                 freed_bytes: freed * size,
+                short_lived_blocks: 0,
             },
         });
         self.snapshot.samples.last_mut().expect("just added")

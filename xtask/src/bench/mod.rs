@@ -11,6 +11,7 @@ mod pairs;
 mod program;
 mod stats;
 mod table;
+mod view;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -57,6 +58,8 @@ enum Section {
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
     Memory,
+    /// The live view of 50,000 call sites: a reading, and the slowest key
+    View,
 }
 
 /// What every section needs.
@@ -104,6 +107,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Pairs => pairs::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
+            Section::View => view::run()?,
         }
         println!();
     }
@@ -116,6 +120,7 @@ fn build() -> Result<()> {
     setup::ensure()?;
     let mut cargo = workspace::cargo("build");
     process::run(cargo.args(["--quiet", "--release", "--package", "memtrace", "--bin", "memtrace"]))?;
+    view::build()?;
     program::build()
 }
 
