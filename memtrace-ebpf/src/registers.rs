@@ -32,6 +32,14 @@ pub const RETURN_POPS: u64 = 8;
 #[cfg(bpf_target_arch = "aarch64")]
 pub const RETURN_POPS: u64 = 0;
 
+/// Bits of a return address that are its address: all.
+#[cfg(bpf_target_arch = "x86_64")]
+pub const CODE_ADDRESS: u64 = u64::MAX;
+/// Bits of a return address that are its address. A signed one has its signature above them (pointer authentication).
+/// Code above 2^48 is mapped only at an explicit hint, which no loader gives.
+#[cfg(bpf_target_arch = "aarch64")]
+pub const CODE_ADDRESS: u64 = (1 << 48) - 1;
+
 /// The context of a uprobe program.
 #[derive(Clone, Copy)]
 pub struct Registers(pub *mut c_void);

@@ -19,6 +19,7 @@ mod snapshot;
 mod sort;
 mod stack;
 mod stats;
+mod unfollowed;
 
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
 pub use losses::{LossReason, Losses};
@@ -29,3 +30,4 @@ pub use snapshot::{About, Lack, Snapshot, TracedProcess, TracedThread};
 pub use sort::SortBy;
 pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, starts_thread};
 pub use stats::AllocStats;
+pub use unfollowed::{Unfollowed, UnfollowedBytes};

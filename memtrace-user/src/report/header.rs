@@ -13,6 +13,7 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.push(("Time", time(profile)));
     rows.extend(memory(profile));
     rows.push(("Stacks", coverage(profile)));
+    rows.extend(unfollowed(profile).map(|reason| ("", reason)));
     rows.extend(uncounted(profile));
     rows.extend(losses(profile));
     rows.push(("Overhead", overhead(profile)));
@@ -74,6 +75,14 @@ fn coverage(profile: &Profile) -> String {
         }
     }
     format!("{} (by bytes)", parts.join(", "))
+}
+
+/// Why incomplete stacks are, as shares of what was allocated.
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+fn unfollowed(profile: &Profile) -> impl Iterator<Item = String> {
+    let total = profile.totals.stats.allocated_bytes.max(1);
+    let share = move |bytes: u64| units::percent(bytes as f64 / total as f64);
+    profile.unfollowed.ranked().into_iter().map(move |(reason, bytes)| format!("{} {}", share(bytes), reason.meaning()))
 }
 
 /// What is no loss, but explains why numbers differ from another tool's.

@@ -38,7 +38,10 @@ use self::{
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
+    profile::{
+        AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, Unfollowed, UnfollowedBytes,
+        starts_thread,
+    },
     tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -92,7 +95,7 @@ pub struct Session {
     exit: Option<Exit>,
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
-    unnamed: Option<Profile>,
+    unnamed: Option<Unnamed>,
     /// Unwind tables in the making.
     building: Option<JoinHandle<Vec<FileTable>>>,
     /// Breakpoints being taken out of children.
@@ -100,6 +103,12 @@ pub struct Session {
     /// The process has forked since `sweeping` began.
     forked: bool,
     stage: Stage,
+}
+
+/// A reading whose names are still looked up, and why its incomplete stacks are, in the order of its samples.
+struct Unnamed {
+    profile: Profile,
+    unfollowed: Vec<Option<Unfollowed>>,
 }
 
 /// What a session begins with; the rest of its state is the same for every one.
@@ -220,16 +229,17 @@ impl Session {
     }
 
     async fn name_reading(&mut self) -> Option<Update> {
-        let profile = self.unnamed.as_ref()?;
-        let locations = profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        let unnamed = self.unnamed.as_ref()?;
+        let locations = unnamed.profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
         self.names.find_names(locations, &self.locator).await;
-        let mut profile = self.unnamed.take()?;
+        let Unnamed { mut profile, unfollowed } = self.unnamed.take()?;
         let symbols = self.names.table();
         mark_whole_stacks(&mut profile, &symbols);
+        add_unfollowed(&mut profile, &unfollowed);
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }
 
-    fn read(&mut self) -> Profile {
+    fn read(&mut self) -> Unnamed {
         self.take_mappings();
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
             self.info.command = command;
@@ -242,9 +252,10 @@ impl Session {
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         let samples = self.locator.samples(&raw);
+        let unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.follow_mappings();
         self.probe_new_allocators();
-        Profile {
+        let profile = Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
             process: self.info.clone(),
@@ -254,7 +265,9 @@ impl Session {
             modules: self.locator.modules().clone(),
             losses: raw.losses,
             overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
-        }
+            unfollowed: UnfollowedBytes::default(),
+        };
+        Unnamed { profile, unfollowed }
     }
 
     /// Returns whether the process has replaced its program.
@@ -368,6 +381,15 @@ fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
         let function = outermost.and_then(|frame| frame.function.as_deref());
         if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
             sample.end = StackEnd::Whole;
+        }
+    }
+}
+
+/// Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
+fn add_unfollowed(profile: &mut Profile, reasons: &[Option<Unfollowed>]) {
+    for (sample, reason) in profile.samples.iter().zip(reasons) {
+        if sample.end == StackEnd::Incomplete {
+            profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
         }
     }
 }

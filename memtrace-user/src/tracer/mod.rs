@@ -6,10 +6,12 @@ mod cost;
 mod error;
 mod events;
 mod features;
+mod free_ranges;
 mod links;
 mod live_keeper;
 mod live_table;
 mod mapped;
+mod mapping_lists;
 mod object;
 mod options;
 mod plan;
@@ -18,6 +20,7 @@ mod read;
 mod setup;
 mod stack_copy;
 mod syscall;
+mod table_memory;
 mod unwind_store;
 
 use std::{
@@ -31,9 +34,10 @@ use aya::{
     maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
+    copy::CopyHeader,
     loss,
     process::{NO_SLOT, ProcessRecord, SLOTS, Target},
-    site::{FRAME_WORDS, SITES},
+    site::{FRAME_WORDS, SITES, end},
     unwind::mode,
 };
 
@@ -55,7 +59,7 @@ use self::{
     object::MultiPrograms,
     read::{Maps, Reader},
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
-    stack_copy::StackCopy,
+    stack_copy::{Machine, Pieces},
 };
 use crate::profile::RawProfile;
 
@@ -77,6 +81,7 @@ pub struct Tracer {
     _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
+    pieces: Pieces,
     max_frames: u32,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
@@ -123,6 +128,7 @@ impl Tracer {
             _live_keeper: live_keeper,
             unwind,
             stack_copies,
+            pieces: Pieces::default(),
             max_frames: options.max_frames,
             live,
             cursors,
@@ -237,12 +243,16 @@ impl Tracer {
     fn follow_copies(&mut self) {
         let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
         while let Some(record) = copies.next() {
-            let Some(copy) = StackCopy::parse(&record) else { continue };
-            let slot = copy.header.slot;
-            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
-            log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
-            self.reader.replace_stack(copy.header.site, stack);
+            self.pieces.add(&record);
         }
+        let (limit, reader) = (self.max_frames as usize, &mut self.reader);
+        self.pieces.follow(|copy| {
+            let CopyHeader { slot, site, .. } = copy.header;
+            let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
+            log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
+            reader.replace_stack(site, (addresses, end));
+            end == end::NO_MAPPING
+        });
     }
 
     /// Takes the breakpoints out of the children of the traced processes, which inherit them at fork. Blocks for some ten

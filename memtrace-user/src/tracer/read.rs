@@ -14,7 +14,9 @@ use memtrace_common::{
 };
 
 use super::mapped::MappedArray;
-use crate::profile::{AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, StackEnd};
+use crate::profile::{
+    AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, StackEnd, Unfollowed,
+};
 
 /// The kernel's counters of losses, by what they mean here.
 const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
@@ -48,7 +50,8 @@ pub struct Maps {
 #[derive(Debug)]
 struct KnownStack {
     site: u32,
-    end: StackEnd,
+    /// A constant of [`site::end`].
+    end: u64,
     addresses: Arc<[u64]>,
 }
 
@@ -59,7 +62,7 @@ pub struct Reader {
     next_word: u32,
     seen_sites: HashSet<u32>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
-    replacements: HashMap<u32, (Vec<u64>, StackEnd)>,
+    replacements: HashMap<u32, (Vec<u64>, u64)>,
     stacks: HashMap<u32, Vec<KnownStack>>,
 }
 
@@ -87,7 +90,8 @@ impl Reader {
             .map(|stack| RawStack {
                 id: stack.site,
                 addresses: Arc::clone(&stack.addresses),
-                end: stack.end,
+                end: stack_end(stack.end).0,
+                unfollowed: stack_end(stack.end).1,
                 domain: Domain::Malloc,
                 stats: self.stats(stack.site),
             })
@@ -99,7 +103,7 @@ impl Reader {
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
-    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, StackEnd)) {
+    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, u64)) {
         let known = self.stacks.values_mut().flatten().find(|stack| stack.site == site);
         match known {
             Some(stack) => {
@@ -117,6 +121,7 @@ impl Reader {
             id: UNATTRIBUTED,
             addresses: Arc::new([]),
             end: StackEnd::Incomplete,
+            unfollowed: Some(Unfollowed::NotKept),
             domain: Domain::Malloc,
             stats,
         })
@@ -137,7 +142,7 @@ impl Reader {
             let addresses = (first..self.next_word).map(|index| self.maps.frames.load(index, 0)).collect();
             let (addresses, end) = match self.replacements.remove(&site) {
                 Some((addresses, end)) => (addresses.into(), end),
-                None => (addresses, stack_end(header::end(word))),
+                None => (addresses, header::end(word)),
             };
             let stack = KnownStack { site, end, addresses };
             self.stacks.entry(header::slot(word)).or_default().push(stack);
@@ -190,12 +195,19 @@ impl Reader {
     }
 }
 
-fn stack_end(end: u64) -> StackEnd {
-    match end {
-        site::end::WHOLE => StackEnd::Whole,
-        site::end::TRUNCATED => StackEnd::Truncated,
-        _ => StackEnd::Incomplete,
-    }
+/// How far a walk came, and why no further, by a constant of [`site::end`].
+fn stack_end(end: u64) -> (StackEnd, Option<Unfollowed>) {
+    let reason = match end {
+        site::end::WHOLE => return (StackEnd::Whole, None),
+        site::end::TRUNCATED => return (StackEnd::Truncated, None),
+        site::end::BROKEN => Unfollowed::BrokenChain,
+        site::end::NO_MAPPING => Unfollowed::UnknownCode,
+        site::end::NO_RULE => Unfollowed::NoRule,
+        site::end::UNSUPPORTED => Unfollowed::Unsupported,
+        site::end::NO_TABLE => Unfollowed::NoTable,
+        _ => Unfollowed::Unreadable,
+    };
+    (StackEnd::Incomplete, Some(reason))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use memtrace_common::unwind::{CHUNK_BITS, kind, rule};
 use object::{Object, ObjectSection};
 use proptest::prelude::*;
 
-use super::made_up::{BASE, COMMON, File, section};
+use super::made_up::{BASE, COMMON, File, row_offsets, section};
 use crate::unwind::UnwindTable;
 
 /// The start of this program's `.eh_frame`, in a small file at the address where it belongs.
@@ -22,17 +22,15 @@ fn real() -> File {
 
 /// Whether rows and index agree with each other; every rule is found by the search.
 fn is_in_order(table: &UnwindTable) -> Result<(), TestCaseError> {
-    let rows = &table.words[table.chunks as usize..];
-    prop_assert!(rows.windows(2).all(|pair| pair[0] >> 32 < pair[1] >> 32), "sorted, each place once");
+    let rows = row_offsets(table);
+    prop_assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "sorted, each place once");
     prop_assert_eq!(rows.len(), table.summary.rows as usize);
-    for (number, row) in rows.iter().enumerate() {
-        let (offset, found) = ((row >> 32) as u32, (row & 0xffff_ffff) as u32);
-        prop_assert_eq!(table.rule_at(offset), found);
-        if let Some(next) = rows.get(number + 1) {
-            prop_assert_eq!(table.rule_at((next >> 32) as u32 - 1), found, "up to the next row");
-        }
+    prop_assert_eq!(rows.first(), Some(&0));
+    for pair in rows.windows(2) {
+        prop_assert_eq!(table.rule_at(pair[0]), table.rule_at(pair[1] - 1), "up to the next row");
+        prop_assert!(rule::kind(table.rule_at(pair[0])) <= kind::CHAIN);
     }
-    let last = (rows.last().expect("at least one") >> 32) as u32;
+    let last = *rows.last().expect("at least one");
     prop_assert_eq!(table.chunks, (last >> CHUNK_BITS) + 1);
     prop_assert_eq!(rule::kind(table.rule_at(u32::MAX)), kind::NONE);
     Ok(())
