@@ -4,9 +4,14 @@ use std::{
     io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
+    time::{Duration, SystemTime},
 };
 
-use nix::fcntl::OFlag;
+use nix::{
+    fcntl::OFlag,
+    time::{ClockId, clock_gettime},
+    unistd::{SysconfVar, sysconf},
+};
 use object::{Endianness, elf, read::elf::FileHeader};
 
 use super::{TargetError, check_pid_namespace, pidfd::PidFd, proc_dir::ProcDir};
@@ -84,6 +89,16 @@ impl TargetProcess {
     #[must_use]
     pub const fn start_time(&self) -> u64 {
         self.start_time
+    }
+
+    /// Its start by the wall clock, to a hundredth of a second.
+    #[must_use]
+    pub fn started_at(&self) -> SystemTime {
+        let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
+        let after_boot = Duration::from_millis(self.start_time.saturating_mul(1000) / ticks.unwrap_or(100));
+        let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
+        let age = since_boot.saturating_sub(after_boot);
+        SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
     /// The command line, or `[name]` when it has none, as last read. Not escaped for a terminal.
@@ -175,7 +190,7 @@ fn check_header(pid: u32, header: &[u8]) -> Result<(), TargetError> {
 
 /// Bytes of a page.
 pub(crate) fn page_size() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 

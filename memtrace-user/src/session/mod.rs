@@ -240,6 +240,9 @@ impl Session {
     }
 
     fn read(&mut self) -> Unnamed {
+        if self.slot != 0 {
+            self.locator.refresh_at_times();
+        }
         self.take_mappings();
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
             self.info.command = command;
@@ -290,6 +293,9 @@ impl Session {
 
     fn follow_exec(&mut self, slot: u32) {
         let old = std::mem::replace(&mut self.slot, slot);
+        if let Some(store) = self.tracer.unwind_store() {
+            store.remove(old);
+        }
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
         self.locator.follow_exec(self.mapping_events.is_some());
@@ -348,7 +354,7 @@ impl Session {
         if self.slot != 0 {
             store.publish(self.slot, self.locator.code_mappings());
         }
-        let wanted = unwinding::unknown(store, self.locator.mapped_code());
+        let wanted = unwinding::unknown(store, self.locator.mapped_code().into_iter());
         if self.building.is_none() && !wanted.is_empty() {
             self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
         }

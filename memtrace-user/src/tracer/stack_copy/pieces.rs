@@ -87,7 +87,7 @@ mod tests {
         for (site, offset, length) in [(1, 0, full), (2, 0, full), (1, 8192, 100), (2, 16384, 100), (3, 8192, 100)] {
             pieces.add(&record(site, offset, length));
         }
-        let mut lengths = |pieces: &mut Pieces| {
+        let lengths = |pieces: &mut Pieces| {
             let mut lengths = Vec::new();
             pieces.follow(|stack| {
                 lengths.push((stack.header.site, stack.bytes.len()));
