@@ -8,7 +8,7 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 17] = [
+const REQUIREMENTS: [Requirement; 19] = [
     ("gcc", &["gcc", "libc6-dev"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
@@ -18,6 +18,8 @@ const REQUIREMENTS: [Requirement; 17] = [
     ("jq", &["jq"]),
     ("sqlite3", &["sqlite3"]),
     ("xz", &["xz-utils"]),
+    ("clang", &["clang"]),
+    ("node", &["nodejs"]),
     ("tmux", &["tmux"]),
     ("gdb", &["gdb"]),
     ("postgres", &["postgresql"]),

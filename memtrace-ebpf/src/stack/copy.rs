@@ -17,8 +17,8 @@ use crate::{
 /// `BPF_RB_AVAIL_DATA`: bytes that user space has not taken yet.
 const AVAILABLE: u64 = 0;
 
-/// What is tried one after the other: close to the stack's end, only less can be read.
-const LENGTHS: [u32; 8] = [STACK_BYTES, 6144, 4096, 3072, 2048, 1536, 1024, 512];
+/// What is there of a stack is so in pieces of this many bytes, or a multiple.
+const PAGE: u64 = 4096;
 
 /// Copies the top of the stack into the window; returns the bytes copied, 0 when the ring has no room for them.
 #[inline(always)]
@@ -46,11 +46,16 @@ fn waiting() -> u64 {
     unsafe { bpf_ringbuf_query((&raw const STACK_COPIES).cast_mut().cast::<c_void>(), AVAILABLE) }
 }
 
-/// Copies a piece of the stack into the window; returns the bytes copied.
+/// Copies a piece of the stack into the window: all, or as many pages as are there. Returns the bytes copied.
 #[inline(never)]
 fn read_piece(thread: &mut Thread, address: u64) -> u32 {
     let window = (&raw mut thread.window).cast::<c_void>();
-    for length in LENGTHS {
+    let in_page = address & (PAGE - 1);
+    for less in [0, in_page, in_page + PAGE] {
+        let length = opaque(u64::from(STACK_BYTES) - less) as u32;
+        if length > STACK_BYTES {
+            return 0;
+        }
         // SAFETY: at most the length of the window; the helper checks the user address.
         if unsafe { bpf_probe_read_user(window, length, address as *const c_void) } == 0 {
             return length;

@@ -5,10 +5,12 @@
 
 mod attach;
 mod floor;
+mod following;
 mod launch;
 mod locate;
 mod meter;
 mod names;
+mod unnamed;
 mod unwinding;
 mod waits;
 
@@ -34,14 +36,12 @@ use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
-    waits::{MappingSource, built, ended, mappings_ready, swept},
+    unnamed::Unnamed,
+    waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
-    profile::{
-        AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, Unfollowed, UnfollowedBytes,
-        starts_thread,
-    },
+    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, SymbolTable, UnfollowedBytes},
     tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -84,6 +84,7 @@ pub struct Session {
     tracer: Tracer,
     events: Events,
     mapping_events: Option<MappingSource>,
+    copies: Option<CopySource>,
     locator: Locator,
     names: Names,
     meter: OwnUse,
@@ -103,12 +104,6 @@ pub struct Session {
     /// The process has forked since `sweeping` began.
     forked: bool,
     stage: Stage,
-}
-
-/// A reading whose names are still looked up, and why its incomplete stacks are, in the order of its samples.
-struct Unnamed {
-    profile: Profile,
-    unfollowed: Vec<Option<Unfollowed>>,
 }
 
 /// What a session begins with; the rest of its state is the same for every one.
@@ -132,6 +127,7 @@ impl Session {
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
+            copies: tracer.unknown_code().map(CopySource::new),
             tracer,
             events,
             mapping_events,
@@ -198,6 +194,7 @@ impl Session {
                     self.take_mappings();
                     self.probe_new_allocators();
                 }
+                () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
                 () = ended(exit) => self.end(),
@@ -232,10 +229,8 @@ impl Session {
         let unnamed = self.unnamed.as_ref()?;
         let locations = unnamed.profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
         self.names.find_names(locations, &self.locator).await;
-        let Unnamed { mut profile, unfollowed } = self.unnamed.take()?;
         let symbols = self.names.table();
-        mark_whole_stacks(&mut profile, &symbols);
-        add_unfollowed(&mut profile, &unfollowed);
+        let profile = self.unnamed.take()?.named(&symbols);
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }
 
@@ -318,15 +313,6 @@ impl Session {
         }
     }
 
-    fn take_mappings(&mut self) {
-        if let Some(events) = &mut self.mapping_events {
-            for event in events.events.drain() {
-                self.locator.apply(&event);
-            }
-        }
-        self.follow_mappings();
-    }
-
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.
     fn sweep_children(&mut self) {
         self.forked = true;
@@ -345,57 +331,11 @@ impl Session {
         }
     }
 
-    /// Tells the stack walker what is mapped now, and has tables built that it lacks.
-    fn follow_mappings(&mut self) {
-        let Some(store) = self.tracer.unwind_store() else { return };
-        if !self.locator.take_changed() {
-            return;
-        }
-        if self.slot != 0 {
-            store.publish(self.slot, self.locator.code_mappings());
-        }
-        let wanted = unwinding::unknown(store, self.locator.mapped_code().into_iter());
-        if self.building.is_none() && !wanted.is_empty() {
-            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
-        }
-    }
-
-    fn take_tables(&mut self, tables: Vec<FileTable>) {
-        self.building = None;
-        if let Some(store) = self.tracer.unwind_store()
-            && let Err(error) = store.add(tables)
-        {
-            log::warn!("unwind tables: {error}");
-        }
-        self.locator.set_changed();
-        self.follow_mappings();
-    }
-
     fn end(&mut self) {
         self.exit = None;
         self.info.exited = true;
         self.stage = Stage::Ending;
         // What was mapped until the end.
         self.take_mappings();
-    }
-}
-
-/// A walk that came to where a thread starts is whole, however it ended.
-fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
-    for sample in &mut profile.samples {
-        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
-        let function = outermost.and_then(|frame| frame.function.as_deref());
-        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
-            sample.end = StackEnd::Whole;
-        }
-    }
-}
-
-/// Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
-fn add_unfollowed(profile: &mut Profile, reasons: &[Option<Unfollowed>]) {
-    for (sample, reason) in profile.samples.iter().zip(reasons) {
-        if sample.end == StackEnd::Incomplete {
-            profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
-        }
     }
 }

@@ -46,10 +46,11 @@ impl MappingLists {
         Self { mappings, processes, cache, free: FreeRanges::new(MAPPINGS), lists: HashMap::new(), number: 0 }
     }
 
-    /// Makes these, sorted and not overlapping, the mappings of a process slot.
-    pub fn publish(&mut self, slot: u32, mut records: Vec<MappingRecord>) {
+    /// Makes these, sorted and not overlapping, the mappings of a process slot; returns whether they are others than
+    /// before.
+    pub fn publish(&mut self, slot: u32, mut records: Vec<MappingRecord>) -> bool {
         if self.lists.get(&slot).is_some_and(|list| list.records == records) {
-            return;
+            return false;
         }
         let room = self.free.longest() as usize;
         if records.len() > room {
@@ -57,7 +58,7 @@ impl MappingLists {
             records.truncate(room);
         }
         let count = u32::try_from(records.len()).unwrap_or(0);
-        let Some(first) = self.free.take(count) else { return };
+        let Some(first) = self.free.take(count) else { return false };
         for (index, record) in (first..).zip(&records) {
             self.write(index, record);
         }
@@ -65,6 +66,7 @@ impl MappingLists {
         if let Some(old) = self.lists.insert(slot, List { first, records }) {
             self.free.give_back(old.first, u32::try_from(old.records.len()).unwrap_or(0));
         }
+        true
     }
 
     /// Forgets a process slot.

@@ -61,7 +61,7 @@ use self::{
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     stack_copy::{Machine, Pieces},
 };
-use crate::profile::RawProfile;
+use crate::{profile::RawProfile, readable::Readable};
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
 const CURSORS: u32 = 3;
@@ -239,12 +239,26 @@ impl Tracer {
         self.reader.read(slot, self.started.elapsed())
     }
 
-    /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
-    fn follow_copies(&mut self) {
-        let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
+    /// What becomes readable when a stack meets code that the walker does not know; `None` without unwind tables. Needs a
+    /// tokio runtime.
+    #[must_use]
+    pub fn unknown_code(&self) -> Option<Readable> {
+        self.unwind.as_ref()?;
+        Readable::of(self.stack_copies.as_ref()?).ok()
+    }
+
+    /// Takes copies of stacks out of the ring buffer, to be followed at the next reading.
+    pub fn take_copies(&mut self) {
+        let Some(copies) = &mut self.stack_copies else { return };
         while let Some(record) = copies.next() {
             self.pieces.add(&record);
         }
+    }
+
+    /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
+    fn follow_copies(&mut self) {
+        self.take_copies();
+        let Some(store) = &self.unwind else { return };
         let (limit, reader) = (self.max_frames as usize, &mut self.reader);
         self.pieces.follow(|copy| {
             let CopyHeader { slot, site, .. } = copy.header;

@@ -122,14 +122,16 @@ impl UnwindStore {
     }
 
     /// Makes these the mappings of a process slot, which must not overlap, and drops tables that nobody maps any more.
-    pub fn publish(&mut self, slot: u32, mut mappings: Vec<CodeMapping>) {
+    /// Returns whether the walker knows other mappings, or other tables, than before.
+    pub fn publish(&mut self, slot: u32, mut mappings: Vec<CodeMapping>) -> bool {
         mappings.sort_unstable_by_key(|mapping| mapping.start);
         // A file whose table is not there yet is left out: stacks that meet it are followed once it is.
         let is_known = |mapping: &&CodeMapping| mapping.file.is_none_or(|file| self.knows(file));
         let records = mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
-        self.lists.publish(slot, records);
+        let changed = self.lists.publish(slot, records);
         self.mapped.insert(slot, mappings.iter().filter_map(|mapping| mapping.file).collect());
         self.drop_unmapped();
+        changed
     }
 
     /// Forgets a process slot, and drops tables that nobody maps any more.

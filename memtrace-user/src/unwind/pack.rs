@@ -10,9 +10,6 @@ use super::functions::{Function, Functions, Row, push};
 
 /// Words of one table: 32 MiB. libLLVM (200 MB) has 0.9 million.
 const MAX_WORDS: usize = 1 << 22;
-/// Bytes between two functions that count as padding. No return address lies there, so a row that says "no function"
-/// would only cost memory (10 to 20 % of all rows).
-const PADDING: u32 = 32;
 /// Bytes of code without any function that count as code of another kind, which is followed by frame pointer: V8's
 /// built-in functions in node, Go beside C, a browser whose C++ is built with frame pointers and without tables. The
 /// longest hand-written function without unwind information is far shorter.
@@ -56,15 +53,21 @@ pub(super) fn merge(found: &mut Functions, known: &Known) -> Vec<Row> {
         if function.code.start.saturating_sub(last) >= stretch {
             push(&mut merged, 0, (last, CHAIN));
         }
+        let own_rows = &rows[function.rows.start as usize..function.rows.end as usize];
+        let start = function.code.start;
+        if own_rows.first() == Some(&(start, OUTERMOST)) && last < start {
+            // Nobody calls it, so an address in it that is returned to may be its first: `makecontext` sets it up so.
+            push(&mut merged, 0, (start - 1, OUTERMOST));
+        }
         let next = functions.get(number + 1).map_or(u32::MAX, |next| next.code.start);
         let end = function.code.end.min(next);
-        for row in &rows[function.rows.start as usize..function.rows.end as usize] {
+        for row in own_rows {
             if row.0 < end {
                 push(&mut merged, 0, *row);
             }
         }
-        let is_last = number + 1 == functions.len();
-        if is_last || next - end >= PADDING {
+        // However short the gap: what is returned to may be a function's first byte, and is looked up one byte before.
+        if end < next {
             push(&mut merged, 0, (end, NONE));
         }
         last = end;

@@ -6,6 +6,8 @@ use memtrace_common::copy::{CopyHeader, STACK_BYTES};
 
 use super::StackCopy;
 
+/// Bytes of stacks that wait to be followed; what comes beyond is marked incomplete.
+const MAX_BYTES: usize = 32 << 20;
 /// Bytes of stacks that are kept for another attempt.
 const MAX_WAITING: usize = 16 << 20;
 /// Attempts to follow a stack: a table in the making is there at the next or the one after.
@@ -15,6 +17,7 @@ const MAX_ATTEMPTS: u8 = 8;
 #[derive(Debug, Default)]
 pub struct Pieces {
     stacks: BTreeMap<u32, Waiting>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -27,6 +30,10 @@ impl Pieces {
     /// Takes in a record of the ring buffer. One that is no piece, or whose predecessor was lost, is passed over.
     pub fn add(&mut self, record: &[u8]) {
         let Some((header, bytes)) = parse(record) else { return };
+        if self.bytes + bytes.len() > MAX_BYTES {
+            return;
+        }
+        self.bytes += bytes.len();
         if header.offset == 0 {
             let stack = StackCopy { header, bytes: bytes.to_vec() };
             self.stacks.insert(header.site, Waiting { stack, attempts: 0 });
@@ -51,6 +58,7 @@ impl Pieces {
             kept += length;
             (again || has_more) && kept <= MAX_WAITING
         });
+        self.bytes = self.stacks.values().map(|waiting| waiting.stack.bytes.len()).sum();
     }
 }
 

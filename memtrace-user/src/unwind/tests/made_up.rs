@@ -140,13 +140,13 @@ fn rows_of_a_function() {
     assert_eq!((table.summary.fdes, table.summary.rows), (1, 5));
 }
 
-/// Padding between functions gets no row, a wider gap does; equal rules of neighbours are one row.
+/// Any gap between functions belongs to none of them; equal rules of neighbours are one row.
 #[test]
 fn gaps_and_neighbours() {
     let table = x86_64(&[(0x100, 0x10, &[]), (0x110, 0x10, &[]), (0x130, 0x10, &[]), (0x160, 0x10, &[])]);
-    assert_eq!(parts(&table, 0x125), AT_ENTRY, "padding");
+    assert_eq!(parts(&table, 0x125).0, kind::NONE, "padding");
     assert_eq!(parts(&table, 0x150).0, kind::NONE);
-    assert_eq!(row_offsets(&table), [0, 0x100, 0x140, 0x160, 0x170]);
+    assert_eq!(row_offsets(&table), [0, 0x100, 0x120, 0x130, 0x140, 0x160, 0x170]);
 }
 
 /// Of functions that overlap, the one with the greatest start counts, whatever their order; after its end nobody does.
@@ -242,6 +242,15 @@ fn return_address() {
     assert_eq!(parts(&table, 0x1008), (kind::OUTERMOST, 0, 0));
     assert_eq!(parts(&table, 0x2008).0, kind::UNSUPPORTED);
     assert_eq!(parts(&table, 0x3008).0, kind::UNSUPPORTED, "a frame that begins at r10");
+}
+
+/// A function without a caller counts from one byte before it, as its first byte may be what is returned to.
+#[test]
+fn first_byte_of_an_outermost_function() {
+    let table = x86_64(&[(0x1000, 0x10, &[]), (0x1020, 0x10, &[0x07, 16]), (0x1030, 0x10, &[])]);
+    let kinds = [0x100f, 0x101e, 0x101f, 0x102f, 0x1030].map(|at| parts(&table, at).0);
+    let (known, outermost) = (kind::STACK_POINTER, kind::OUTERMOST);
+    assert_eq!(kinds, [known, kind::NONE, outermost, outermost, known]);
 }
 
 /// The entry point is the outermost frame where nothing describes it, and only there.
