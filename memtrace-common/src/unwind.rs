@@ -126,7 +126,7 @@ pub mod row {
 /// Words of the index of a table with so many chunks: one value more than chunks, two to a word.
 #[must_use]
 pub const fn index_words(chunks: u64) -> u64 {
-    (chunks + 2) / 2
+    chunks / 2 + 1
 }
 
 /// Ways to follow a stack.

@@ -46,12 +46,15 @@ fn waiting() -> u64 {
     unsafe { bpf_ringbuf_query((&raw const STACK_COPIES).cast_mut().cast::<c_void>(), AVAILABLE) }
 }
 
-/// Copies a piece of the stack into the window: all, or as many pages as are there. Returns the bytes copied.
+/// Copies a piece of the stack into the window: up to where the thread's stack is known to begin, or as many pages as are
+/// there. Returns the bytes copied.
 #[inline(never)]
 fn read_piece(thread: &mut Thread, address: u64) -> u32 {
     let window = (&raw mut thread.window).cast::<c_void>();
     let in_page = address & (PAGE - 1);
-    for less in [0, in_page, in_page + PAGE] {
+    let left = thread.stack_top.wrapping_sub(address);
+    let beyond = if left < u64::from(STACK_BYTES) { u64::from(STACK_BYTES) - left } else { 0 };
+    for less in [beyond, in_page, in_page + PAGE] {
         let length = opaque(u64::from(STACK_BYTES) - less) as u32;
         if length > STACK_BYTES {
             return 0;

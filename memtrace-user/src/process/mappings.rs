@@ -123,16 +123,12 @@ impl AddressSpace {
     pub fn locate(&self, return_address: u64) -> Option<Location> {
         let address = return_address.checked_sub(1)?;
         let region = self.regions.containing(address);
-        match region.filter(|region| region.module != ModuleId::UNKNOWN) {
-            Some(region) => {
-                let offset = region.file_offset.wrapping_add(return_address - region.start);
-                Some(Location { module: region.module, offset })
-            }
-            None => {
-                let unnamed = region.map(|_| Location { module: ModuleId::UNKNOWN, offset: return_address });
-                self.jit_location(address).or(unnamed)
-            }
+        if let Some(region) = region.filter(|region| region.module != ModuleId::UNKNOWN) {
+            let offset = region.file_offset.wrapping_add(return_address - region.start);
+            return Some(Location { module: region.module, offset });
         }
+        let unnamed = region.map(|_| Location { module: ModuleId::UNKNOWN, offset: return_address });
+        self.jit_location(address).or(unnamed)
     }
 
     fn jit_location(&self, address: u64) -> Option<Location> {

@@ -213,7 +213,7 @@ mod tests {
         assert!(!map.update());
         fs::remove_file(&path).expect("removed");
         fs::rename(directory.path().join("other"), &path).expect("renamed");
-        map.not_before = SystemTime::now() + Duration::from_secs(3600);
+        map.not_before = SystemTime::now() + Duration::from_hours(1);
         assert!(!map.update());
         map.not_before = UNIX_EPOCH;
         assert!(map.update());

@@ -36,7 +36,7 @@ use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
-    unnamed::Unnamed,
+    unnamed::{Unnamed, log_stacks},
     waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
 };
 use crate::{
@@ -231,6 +231,9 @@ impl Session {
         self.names.find_names(locations, &self.locator).await;
         let symbols = self.names.table();
         let profile = self.unnamed.take()?.named(&symbols);
+        if profile.process.exited {
+            log_stacks(&profile, self.tracer.walker_runs());
+        }
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }
 

@@ -1,6 +1,9 @@
 //! A reading whose names are still looked up; with them, what is known of its stacks' ends is put right.
 
-use crate::profile::{Profile, StackEnd, SymbolTable, Unfollowed, starts_thread};
+use crate::{
+    profile::{Profile, StackEnd, SymbolTable, Unfollowed, starts_thread},
+    tracer::Runs,
+};
 
 /// A reading whose names are still looked up, and why its incomplete stacks are, in the order of its samples.
 pub(super) struct Unnamed {
@@ -36,4 +39,23 @@ fn add_unfollowed(profile: &mut Profile, reasons: &[Option<Unfollowed>]) {
             profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
         }
     }
+}
+
+/// What `cargo xtask bench stacks` reads of a traced command: how deep its stacks were, how many are whole, and what
+/// walking them took where the machine keeps run statistics.
+#[expect(clippy::cast_precision_loss, reason = "means and shares")]
+pub(super) fn log_stacks(profile: &Profile, runs: Option<Runs>) {
+    let blocks = profile.totals.stats.allocated_blocks.max(1) as f64;
+    let frames = profile.samples.iter().map(|sample| sample.stack.len() as f64 * sample.stats.allocated_blocks as f64);
+    let coverage = profile.coverage();
+    let runs = runs.unwrap_or_default();
+    log::debug!(
+        "stacks: {:.3} frames, {:.6} whole, {:.6} cut, {:.6} incomplete, {} walks, {} ns",
+        frames.sum::<f64>() / blocks,
+        coverage.whole,
+        coverage.truncated,
+        coverage.incomplete,
+        runs.count,
+        runs.time.as_nanos()
+    );
 }

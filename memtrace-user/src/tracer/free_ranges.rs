@@ -13,7 +13,7 @@ impl FreeRanges {
     /// All of an array's places.
     #[must_use]
     pub fn new(size: u32) -> Self {
-        Self { ranges: vec![0..size], size }
+        Self { ranges: std::iter::once(0..size).collect(), size }
     }
 
     /// Takes a run of this length; `None` when there is none.

@@ -25,8 +25,9 @@ mod unwind_store;
 
 use std::{
     collections::HashSet,
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -319,6 +320,15 @@ impl Tracer {
     #[must_use]
     pub fn end_run_statistics(&self, statistics: RunStatistics) -> Runs {
         self.multi.as_ref().map(|programs| statistics.end(programs)).unwrap_or_default()
+    }
+
+    /// Runs of the program that walks stacks, and their time, as far as the machine keeps statistics of all its programs
+    /// (`kernel.bpf_stats_enabled`).
+    #[must_use]
+    pub fn walker_runs(&self) -> Option<Runs> {
+        let program = self.multi.as_ref()?.get(object::FINISH)?;
+        let (count, nanoseconds) = syscall::run_statistics(program.as_fd()).ok()?;
+        Some(Runs { count, time: Duration::from_nanos(nanoseconds) })
     }
 
     /// Bytes of kernel memory in BPF maps, for `threads` traced threads.

@@ -13,7 +13,7 @@ const MAX_FUNCTIONS: u64 = 1 << 20;
 /// Bytes of CIEs, each as often as functions are based on it. libLLVM has 3 million.
 const MAX_COMMON_BYTES: u64 = 24 << 20;
 /// Bytes that may be instructions to save or restore a row. libLLVM (6.5 MB of `.eh_frame`) has 0.2 million.
-const MAX_COPIES: u64 = 2 << 20;
+const MAX_COPIES: u64 = 3 << 20;
 /// `DW_CFA_remember_state` and `DW_CFA_restore_state`.
 const COPIES: std::ops::RangeInclusive<u8> = 0x0a..=0x0b;
 
@@ -29,13 +29,13 @@ pub(super) struct Budget {
 impl Budget {
     /// A section is about to be read.
     pub(super) fn section(&mut self, bytes: &[u8]) -> Result<(), UnwindProblem> {
-        let copies = bytes.iter().filter(|byte| COPIES.contains(byte)).count();
-        spend(&mut self.copies, copies as u64, MAX_COPIES, "instructions that copy rows")
+        spend(&mut self.copies, count_copies(bytes), MAX_COPIES, "instructions that copy rows")
     }
 
-    /// A function is about to be read that is based on a CIE of this length.
-    pub(super) fn function(&mut self, common_length: usize) -> Result<(), UnwindProblem> {
+    /// A function is about to be read that is based on a CIE of this length, with so many copies of rows.
+    pub(super) fn function(&mut self, common_length: usize, copies: u64) -> Result<(), UnwindProblem> {
         spend(&mut self.functions, 1, MAX_FUNCTIONS, "functions")?;
+        spend(&mut self.copies, copies, MAX_COPIES, "instructions that copy rows")?;
         spend(&mut self.common_bytes, common_length as u64, MAX_COMMON_BYTES, "instructions that functions share")
     }
 
@@ -43,6 +43,11 @@ impl Budget {
     pub(super) fn row(&mut self) -> Result<(), UnwindProblem> {
         spend(&mut self.rows, 1, MAX_ROWS, "rows")
     }
+}
+
+/// Bytes that may be instructions to copy a row; some are operands.
+pub(super) fn count_copies(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| COPIES.contains(byte)).count() as u64
 }
 
 fn spend(spent: &mut u64, more: u64, limit: u64, part: &'static str) -> Result<(), UnwindProblem> {

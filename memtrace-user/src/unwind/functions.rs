@@ -9,7 +9,7 @@ use gimli::{
 };
 
 use super::Summary;
-use super::budget::Budget;
+use super::budget::{Budget, count_copies};
 use super::dictionary::Dictionary;
 use super::entries::{Entries, Entry};
 use super::error::UnwindProblem;
@@ -59,6 +59,8 @@ struct Reader {
     code: Vec<Range<u64>>,
     context: UnwindContext<usize, Room>,
     budget: Budget,
+    /// Instructions in a CIE that copy rows, by the CIE's offset.
+    copies: HashMap<usize, u64>,
     found: Functions,
 }
 
@@ -72,6 +74,7 @@ impl Functions {
             code: image.code(),
             context: UnwindContext::new_in(),
             budget: Budget::default(),
+            copies: HashMap::new(),
             found,
         };
         let vendor = match image.machine {
@@ -107,6 +110,11 @@ impl Reader {
         self.budget.section(&section.bytes)?;
         let entries = || Entries::new(&section.bytes, section.kind);
         let common = common_entries(entries(), frames, bases);
+        self.copies = common
+            .iter()
+            .map(|(at, entry)| (*at, count_copies(section.bytes.get(*at..at + entry.entry_len()).unwrap_or_default())))
+            .filter(|(_, copies)| *copies > 0)
+            .collect();
         // Neighbours mostly share their CIE.
         let mut latest = None;
         for entry in entries() {
@@ -145,7 +153,9 @@ impl Reader {
             self.found.summary.outside += u32::from(length != 0);
             return Ok(());
         };
-        self.budget.function(function.cie().entry_len())?;
+        let common = function.cie();
+        let copies = self.copies.get(&common.offset()).copied().unwrap_or(0);
+        self.budget.function(common.entry_len(), copies)?;
         let first = self.found.rows.len();
         self.rows(function, &code, frames, bases)?;
         let rows = narrow(first)..narrow(self.found.rows.len());

@@ -43,9 +43,8 @@ pub(super) fn find(image: &Image<'_>) -> Result<Vec<Range<u64>>, UnwindProblem> 
 }
 
 fn needs_libraries(image: &Image<'_>) -> Result<bool, UnwindProblem> {
-    const NEEDED: i64 = elf::DT_NEEDED as i64;
     let Some(dynamic) = image.programs_of(elf::PT_DYNAMIC).next() else { return Ok(false) };
     let count = usize::try_from(dynamic.p_filesz.get(LE).min(MAX_DYNAMIC)).unwrap_or_default() / 16;
     let entries: Vec<elf::Dyn64<LE>> = image.many(dynamic.p_offset.get(LE), count, "dynamic section")?;
-    Ok(entries.iter().any(|entry| entry.d_tag.get(LE) == NEEDED))
+    Ok(entries.iter().any(|entry| entry.d_tag.get(LE) == elf::DT_NEEDED))
 }

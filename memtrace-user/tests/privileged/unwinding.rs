@@ -160,11 +160,9 @@ fn cc1() -> String {
 /// A configuration that needs nothing of the machine.
 fn nginx_configuration() -> String {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle-nginx.conf");
-    let mut text = "pid /dev/null; events {}\nhttp {\n".to_owned();
-    for number in 0..50 {
-        text.push_str(&format!("server {{ listen 127.0.0.1:1; server_name host{number}.test; location /a {{}} }}\n"));
-    }
-    fs::write(&file, text + "}\n").expect("written");
+    let servers = (0..50).map(|number| format!("server {{ listen 127.0.0.1:1; server_name host{number}.test; }}"));
+    let text = format!("pid /dev/null; events {{}}\nhttp {{\n{}\n}}\n", servers.collect::<Vec<_>>().join("\n"));
+    fs::write(&file, text).expect("written");
     file.to_str().expect("UTF-8").to_owned()
 }
 

@@ -9,8 +9,10 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod stacks;
 mod stats;
 mod table;
+mod workloads;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -57,6 +59,8 @@ enum Section {
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
     Memory,
+    /// Real programs without frame pointers: stacks that are whole, and what a frame costs
+    Stacks,
 }
 
 /// What every section needs.
@@ -104,6 +108,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Pairs => pairs::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
+            Section::Stacks => stacks::run(&bench)?,
         }
         println!();
     }

@@ -7,7 +7,7 @@ use memtrace_common::copy::{CopyHeader, STACK_BYTES};
 use super::StackCopy;
 
 /// Bytes of stacks that wait to be followed; what comes beyond is marked incomplete.
-const MAX_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 64 << 20;
 /// Bytes of stacks that are kept for another attempt.
 const MAX_WAITING: usize = 16 << 20;
 /// Attempts to follow a stack: a table in the making is there at the next or the one after.

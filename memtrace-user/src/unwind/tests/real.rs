@@ -149,7 +149,7 @@ fn timing() {
             let cpu_time = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).expect("a clock");
             let start = cpu_time();
             table = UnwindTable::of(&fs::File::open(path).expect("readable"), path).expect("ELF");
-            best = best.min((cpu_time() - start).as_secs_f64() * 1e3);
+            best = best.min(cpu_time().saturating_sub(start).as_secs_f64() * 1e3);
         }
         let Some(table) = table else {
             println!("{path}: no unwind information");
