@@ -7,6 +7,7 @@ use core::ffi::c_void;
 
 #[cfg(bpf_target_arch = "x86_64")]
 use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs};
 
 /// Offsets in the kernel's `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
@@ -35,6 +36,28 @@ pub const RETURN_POPS: u64 = 8;
 /// What a call has taken off the stack when it has returned: the return address on `x86_64`, nothing on aarch64.
 #[cfg(bpf_target_arch = "aarch64")]
 pub const RETURN_POPS: u64 = 0;
+
+/// Bits of a return address that are its address: all.
+#[cfg(bpf_target_arch = "x86_64")]
+pub const CODE_ADDRESS: u64 = u64::MAX;
+/// Bits of a return address that are its address. A signed one has its signature above them (pointer authentication).
+/// Code above 2^48 is mapped only at an explicit hint, which no loader gives.
+#[cfg(bpf_target_arch = "aarch64")]
+pub const CODE_ADDRESS: u64 = (1 << 48) - 1;
+
+/// The stack pointer with which the running thread goes on in user space. Needs 5.15.
+#[inline(always)]
+pub fn user_stack_pointer() -> u64 {
+    let value: u64;
+    // SAFETY: the running task has registers, which the helper gives a typed pointer to; the verifier checks that the
+    // offset is one of a field.
+    unsafe {
+        let registers = bpf_task_pt_regs(bpf_get_current_task_btf().cast());
+        core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) registers,
+            const offset::STACK_POINTER, options(nostack, readonly));
+    }
+    value
+}
 
 /// The context of a uprobe program.
 #[derive(Clone, Copy)]

@@ -101,14 +101,16 @@ pub struct Unwind {
     pub table: u64,
     /// See `mapping_start`.
     pub chunks: u64,
-    /// Bounds, key and result of a binary search.
+    /// See `mapping_start`: word of the table at which its rules begin.
+    pub rules: u64,
+    /// Bounds and key of a binary search.
     pub low: u64,
     /// See `low`.
     pub high: u64,
     /// See `low`.
     pub wanted: u64,
-    /// See `low`.
-    pub found: u64,
+    /// aarch64: x30 of a frame that a signal had interrupted, 0 for any other frame.
+    pub link: u64,
 }
 
 /// State of one thread.

@@ -10,6 +10,7 @@ use memtrace::profile::{
     AllocRates, AllocStats, CallStack, CallTree, Direction, Domain, Frame, GroupBy, GroupOptions, Groups, Location,
     Losses, Modules, Overhead, ProcessIndex, ProcessInfo, ProcessTotals, Profile, ProfileDiff, Ranking, RankingOptions,
     Samples, SiteNamer, Snapshot, SortBy, SourceLine, StackEnd, StackSample, SymbolTable, TracedProcess, TreeLimits,
+    UnfollowedBytes,
 };
 use memtrace::snapshot;
 use nix::sys::{
@@ -160,6 +161,7 @@ fn profile_of(made: &Made) -> Profile {
         modules: made.modules.clone(),
         losses: Losses::default(),
         overhead: Overhead::default(),
+        unfollowed: UnfollowedBytes::default(),
     }
 }
 

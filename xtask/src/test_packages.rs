@@ -8,7 +8,7 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 22] = [
+const REQUIREMENTS: &[Requirement] = &[
     ("gcc", &["gcc", "libc6-dev"]),
     ("musl-gcc", &["musl-tools"]),
     ("g++", &["g++"]),
@@ -19,6 +19,8 @@ const REQUIREMENTS: [Requirement; 22] = [
     ("jq", &["jq"]),
     ("sqlite3", &["sqlite3"]),
     ("xz", &["xz-utils"]),
+    ("clang", &["clang"]),
+    ("node", &["nodejs"]),
     ("tmux", &["tmux"]),
     ("gdb", &["gdb"]),
     ("postgres", &["postgresql"]),

@@ -4,11 +4,15 @@
 //! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. There are two:
 //! `frame_pointer`, and `unwind` by tables made from `.eh_frame`.
 
+#[cfg(bpf_target_arch = "aarch64")]
+mod aarch64;
 mod copy;
 mod frame_pointer;
 mod rules;
 mod unwind;
 mod window;
+#[cfg(bpf_target_arch = "x86_64")]
+mod x86_64;
 
 use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     About, AllocRates, AllocStats, CallStack, Domain, Frame, Location, LossReason, Losses, ModuleId, Modules, Overhead,
     ProcessIndex, ProcessInfo, ProcessTotals, Profile, Snapshot, SourceLine, StackEnd, StackSample, SymbolTable,
+    UnfollowedBytes,
 };
 
 /// A profile in the making. A frame is `function@module` or `function@module@file:line`; a function `0x1f` has no
@@ -105,6 +106,7 @@ impl Scene {
             threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),
+            unfollowed: UnfollowedBytes::default(),
             overhead: Overhead::default(),
         }
     }

@@ -37,6 +37,7 @@ mod stack_keys;
 mod stack_numbers;
 mod stats;
 mod tally;
+mod unfollowed;
 
 pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
@@ -57,3 +58,4 @@ pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIn
 pub use stack_numbers::{NumberedStack, StackNumbers};
 pub use stats::AllocStats;
 pub use tally::{GroupOptions, Samples, SiteRule};
+pub use unfollowed::{Unfollowed, UnfollowedBytes};

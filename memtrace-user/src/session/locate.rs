@@ -22,6 +22,9 @@ use crate::{
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Most time between two readings while the process lives.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
+
 /// An allocator that is to be probed.
 #[derive(Debug)]
 pub struct FoundAllocator {
@@ -101,6 +104,7 @@ impl Locator {
     /// The samples of a raw profile.
     pub fn samples(&mut self, raw: &RawProfile, threads: &mut Threads) -> Vec<StackSample> {
         self.learn_mappings(&raw.stacks);
+        self.learn_names(&raw.stacks);
         raw.stacks
             .iter()
             .map(|stack| {
@@ -134,12 +138,38 @@ impl Locator {
         }
     }
 
+    /// Reads names of code compiled at run time where a stack has code of no file: stacks that were resolved before it was
+    /// named are resolved again.
+    fn learn_names(&mut self, stacks: &[RawStack]) {
+        let lacks_name = |location: Option<Location>| location.is_none_or(|place| place.module == ModuleId::UNKNOWN);
+        let is_unnamed = |stack: &RawStack| match self.stacks.get(&stack.id) {
+            Some(resolved) => resolved.lacks_name,
+            None => stack.addresses.iter().any(|address| lacks_name(self.space.locate(*address))),
+        };
+        if stacks.iter().any(is_unnamed) && self.space.update_names() {
+            self.stacks.retain(|_, resolved| !resolved.lacks_name);
+        }
+    }
+
+    /// The name of a function that was compiled at run time.
+    #[must_use]
+    pub fn jit_name(&self, location: Location) -> Option<&Arc<str>> {
+        self.space.jit_name(location)
+    }
+
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
         self.changed = true;
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
+        }
+    }
+
+    /// Reads the mappings again when that was long ago: nothing tells of files that are mapped no more.
+    pub fn refresh_at_times(&mut self) {
+        if self.refreshed.is_none_or(|time| time.elapsed() >= LONGEST_INTERVAL) {
+            self.refresh();
         }
     }
 
@@ -151,6 +181,7 @@ impl Locator {
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
     pub fn follow_exec(&mut self, has_events: bool) {
+        self.space.forget_names();
         if !has_events {
             self.refresh();
         }
@@ -179,14 +210,18 @@ impl Locator {
             file_offset: region.file_offset,
             file: id(region.module),
         };
-        self.space.regions().map(mapping).collect()
+        self.space.present_regions().map(mapping).collect()
     }
 
-    /// Mapped files, for unwind tables.
-    pub fn mapped_code(&self) -> impl Iterator<Item = WantedTable> {
-        self.space.files().iter().filter_map(|mapped| {
+    /// Files whose code is mapped, for unwind tables.
+    #[must_use]
+    pub fn mapped_code(&self) -> Vec<WantedTable> {
+        let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
+        let files = self.space.files().iter().filter(|file| mapped.contains(&file.module));
+        let wanted = |mapped: &MappedFile| {
             Some(WantedTable { file: Arc::clone(mapped.file.as_ref()?), path: mapped.path.to_string() })
-        })
+        };
+        files.filter_map(wanted).collect()
     }
 
     /// Names of the mapped files.
@@ -247,12 +282,16 @@ struct Resolved {
     addresses: Arc<[u64]>,
     frames: CallStack,
     end: StackEnd,
+    /// It has code of no file.
+    lacks_name: bool,
 }
 
 impl Resolved {
     fn of(space: &AddressSpace, stack: &RawStack) -> Self {
         let (frames, end) = resolve(space, stack);
-        Self { addresses: Arc::clone(&stack.addresses), frames, end }
+        let lacks_name =
+            frames.len() < stack.addresses.len() || frames.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        Self { addresses: Arc::clone(&stack.addresses), frames, end, lacks_name }
     }
 }
 

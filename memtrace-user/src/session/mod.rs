@@ -6,6 +6,7 @@
 mod attach;
 mod complete;
 mod floor;
+mod following;
 mod launch;
 mod locate;
 mod look;
@@ -16,6 +17,7 @@ mod orders;
 mod reading;
 mod safety;
 mod threads;
+mod unnamed;
 mod unwinding;
 mod waits;
 
@@ -40,7 +42,8 @@ use self::{
     notes::Notes,
     orders::Orders,
     threads::Threads,
-    waits::{MappingSource, built, ended, mappings_ready, swept},
+    unnamed::Unnamed,
+    waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
@@ -91,6 +94,7 @@ pub struct Session {
     tracer: Tracer,
     events: Events,
     mapping_events: Option<MappingSource>,
+    copies: Option<CopySource>,
     locator: Locator,
     names: Names,
     notes: Notes,
@@ -108,7 +112,7 @@ pub struct Session {
     exit: Option<Exit>,
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
-    unnamed: Option<Profile>,
+    unnamed: Option<Unnamed>,
     /// Unwind tables in the making.
     building: Option<JoinHandle<Vec<FileTable>>>,
     /// Breakpoints being taken out of children.
@@ -140,6 +144,7 @@ impl Session {
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
+            copies: tracer.unknown_code().map(CopySource::new),
             tracer,
             events,
             mapping_events,
@@ -217,6 +222,7 @@ impl Session {
                     self.take_mappings();
                     self.probe_new_allocators();
                 }
+                () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
                 event = self.orders.next() => self.take_order_event(event),
@@ -254,6 +260,9 @@ impl Session {
         let old = std::mem::replace(&mut self.slot, slot);
         self.home = slot;
         self.orders.forget_spare();
+        if let Some(store) = self.tracer.unwind_store() {
+            store.remove(old);
+        }
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
         self.locator.set_program(self.info.pid);
@@ -281,15 +290,6 @@ impl Session {
         }
     }
 
-    fn take_mappings(&mut self) {
-        if let Some(events) = &mut self.mapping_events {
-            for event in events.events.drain() {
-                self.locator.apply(&event);
-            }
-        }
-        self.follow_mappings();
-    }
-
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.
     fn sweep_children(&mut self) {
         self.forked = true;
@@ -306,32 +306,6 @@ impl Session {
         if self.forked {
             self.sweep_children();
         }
-    }
-
-    /// Tells the stack walker what is mapped now, and has tables built that it lacks.
-    fn follow_mappings(&mut self) {
-        let Some(store) = self.tracer.unwind_store() else { return };
-        if !self.locator.take_changed() {
-            return;
-        }
-        if self.slot != 0 {
-            store.publish(self.slot, self.locator.code_mappings());
-        }
-        let wanted = unwinding::unknown(store, self.locator.mapped_code());
-        if self.building.is_none() && !wanted.is_empty() {
-            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
-        }
-    }
-
-    fn take_tables(&mut self, tables: Vec<FileTable>) {
-        self.building = None;
-        if let Some(store) = self.tracer.unwind_store()
-            && let Err(error) = store.add(tables)
-        {
-            log::warn!("unwind tables: {error}");
-        }
-        self.locator.set_changed();
-        self.follow_mappings();
     }
 
     fn end(&mut self) {
