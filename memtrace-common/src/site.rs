@@ -65,6 +65,8 @@ pub mod end {
     pub const UNSUPPORTED: u64 = 5;
     /// Stack memory that could not be read, or frames that do not go upwards.
     pub const UNREADABLE: u64 = 6;
+    /// Code of a file without unwind information, where frame pointers are not to be followed.
+    pub const NO_TABLE: u64 = 7;
 }
 
 /// The word before a stack's frames. Never zero, so that a reader sees where committed stacks end.

@@ -16,7 +16,7 @@ use memtrace_common::{
     loss,
     process::{ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
-    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, SEGMENTS as TABLE_SEGMENTS, mode},
+    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
 };
 
 use crate::thread::Thread;
@@ -93,8 +93,7 @@ pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUN
 
 /// Rules found of late, by code address: the key mixed with the rule, and the rule, so that a torn pair never matches.
 #[map]
-pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, 0);
-pub const RULE_CACHE_BITS: u32 = 14;
+pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, BPF_F_MMAPABLE);
 
 /// Segments of `LIVE` that fill. Apart from `EVENTS`, so that nothing else keeps user space from seeing to it.
 #[map]

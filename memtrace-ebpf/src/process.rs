@@ -4,13 +4,15 @@ use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use memtrace_common::{
     event, loss,
     process::{Era, NO_SLOT, ProcessRecord, SLOTS, current},
+    unwind::mode,
 };
 
 use crate::{
     atomic,
     event::send,
     loss::count,
-    maps::{CURSORS, NEXT_SLOT, PROCESSES, TARGETS},
+    maps::{CURSORS, NEXT_SLOT, PROCESSES, TARGETS, UNWIND_MODE},
+    registers::user_stack_pointer,
     thread::{self, Thread},
 };
 
@@ -89,10 +91,12 @@ pub fn exec(caller: u32) {
         (*target).slot = slot;
         (*target).from_exec = 0;
     }
-    if let Some(thread) = thread::existing() {
+    if let Some(thread) = thread::current() {
         thread.slot = u64::from(slot);
         thread.pending.stack_pointer = 0;
-        thread.stack_top = 0;
+        thread.suspended.stack_pointer = 0;
+        // The new image's first stack pointer: above it are arguments and environment, and no frame.
+        thread.stack_top = if UNWIND_MODE.load() == mode::FRAME_POINTER { 0 } else { user_stack_pointer() };
     }
     if caller == tgid {
         send(event::EXEC, tgid, slot);

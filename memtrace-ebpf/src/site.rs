@@ -140,8 +140,8 @@ fn thread_words() -> u64 {
 /// Writes what names the running thread to `FRAMES`.
 #[inline(always)]
 fn store_thread(thread: &mut Thread, start: u64) -> Option<()> {
-    let mut words = [thread::number(thread) << 32 | bpf_get_current_pid_tgid() & 0xffff_ffff, 0, 0];
     const NAME_BYTES: u32 = 16;
+    let mut words = [thread::number(thread) << 32 | bpf_get_current_pid_tgid() & 0xffff_ffff, 0, 0];
     // SAFETY: the helper writes the name into the last two words.
     unsafe { bpf_get_current_comm((&raw mut words[1]).cast(), NAME_BYTES) };
     for (index, value) in (start..).zip(words) {

@@ -7,10 +7,12 @@
 use std::time::Duration;
 
 use memtrace::profile::{
-    AllocStats, CallStack, CallTree, Direction, Domain, Frame, GroupBy, GroupOptions, Groups, Location, Modules,
-    ProcessIndex, Profile, ProfileDiff, Ranking, RankingOptions, Samples, SiteNamer, SortBy, SourceLine, StackEnd,
-    StackSample, SymbolTable, TreeLimits,
+    AllocRates, AllocStats, CallStack, CallTree, Direction, Domain, Frame, GroupBy, GroupOptions, Groups, Location,
+    Losses, Modules, Overhead, ProcessIndex, ProcessInfo, ProcessTotals, Profile, ProfileDiff, Ranking, RankingOptions,
+    Samples, SiteNamer, Snapshot, SortBy, SourceLine, StackEnd, StackSample, SymbolTable, TracedProcess, TreeLimits,
+    UnfollowedBytes,
 };
+use memtrace::snapshot;
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeValLike as _,
@@ -33,8 +35,15 @@ fn main() {
         Ranking::of(&profile, &live.symbols, &namer, &RankingOptions { sort: SortBy::LiveBytes, top: None }).sites.len()
     });
     group_all("live: 50,000 sites", &live);
+    let mut groups = Groups::of(&[live.samples()], &GroupOptions::default(), SortBy::LiveBytes);
+    time("live: 50,000 sites, lines in another order", || {
+        let sort = groups.sort.next();
+        groups = std::mem::take(&mut groups).ranked_by(sort);
+        groups.groups.len()
+    });
     let large = made(20_000, 100_000, 10);
     group_all("snapshot: 1,000,000 samples over 100,000 stacks", &large);
+    read_and_group("snapshot: 1,000,000 samples over 100,000 stacks, read and grouped", &large);
     let samples = [large.samples()];
     time("snapshot: diff by line", || {
         ProfileDiff::of(&samples, &samples, &GroupOptions::default(), SortBy::LiveBytes).unchanged
@@ -59,6 +68,24 @@ fn group_all(what: &str, made: &Made) {
     });
 }
 
+fn read_and_group(what: &str, made: &Made) {
+    let process =
+        |pid| TracedProcess { info: ProcessInfo { pid, ..ProcessInfo::default() }, ..TracedProcess::default() };
+    let snapshot = Snapshot {
+        processes: (1..=10).map(process).collect(),
+        modules: made.modules.clone(),
+        samples: made.samples.clone(),
+        symbols: made.symbols.clone(),
+        ..Snapshot::default()
+    };
+    let mut file = Vec::new();
+    snapshot::write(&mut file, &snapshot).expect("memory takes every write");
+    time(&format!("{what}, {} bytes", file.len()), || {
+        let snapshot = snapshot::read(&*file).expect("it is whole");
+        Groups::of(&[(&snapshot).into()], &GroupOptions::default(), SortBy::LiveBytes).groups.len()
+    });
+}
+
 impl Made {
     fn samples(&self) -> Samples<'_> {
         Samples { samples: &self.samples, symbols: &self.symbols, modules: &self.modules, processes: &[], threads: &[] }
@@ -72,7 +99,10 @@ fn made(sites: usize, stacks: usize, times: u32) -> Made {
     let app = modules.add("/usr/bin/app");
     let mut symbols = SymbolTable::default();
     let mut location = |module, offset: usize, function: String, line: usize| {
-        let source = SourceLine { file: format!("/src/app/part{}/mod.rs", line % 400).into(), line: line as u32 };
+        let source = SourceLine {
+            file: format!("/src/app/part{}/mod.rs", line % 400).into(),
+            line: u32::try_from(line).unwrap_or(0),
+        };
         let frame = Frame { function: Some(function.into()), source: Some(source), inlined: false };
         let at = Location { module, offset: offset as u64 };
         symbols.insert(at, [frame].into());
@@ -122,19 +152,25 @@ fn profile_of(made: &Made) -> Profile {
         taken_at: std::time::UNIX_EPOCH,
         elapsed: Duration::ZERO,
         started_at: None,
-        process: Default::default(),
-        totals: Default::default(),
-        rates: Default::default(),
+        process: ProcessInfo::default(),
+        totals: ProcessTotals::default(),
+        rates: AllocRates::default(),
         samples: made.samples.clone(),
         stack_ids: Vec::new(),
         threads: Vec::new(),
         modules: made.modules.clone(),
-        losses: Default::default(),
-        overhead: Default::default(),
+        losses: Losses::default(),
+        overhead: Overhead::default(),
+        unfollowed: UnfollowedBytes::default(),
     }
 }
 
+/// Prints the time, if the command line asks for nothing else.
 fn time(what: &str, mut work: impl FnMut() -> usize) {
+    let mut wanted = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    if wanted.peek().is_some() && !wanted.any(|part| what.contains(&part)) {
+        return;
+    }
     let now = || {
         let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts the time of a thread");
         Duration::from_micros(

@@ -210,6 +210,7 @@ impl Scene {
             modules: self.modules.clone(),
             losses: memtrace::profile::Losses::default(),
             overhead: memtrace::profile::Overhead::default(),
+            unfollowed: memtrace::profile::UnfollowedBytes::default(),
         };
         Reading { profile: Arc::new(profile), symbols: Arc::clone(&self.symbols) }
     }

@@ -8,8 +8,9 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 17] = [
+const REQUIREMENTS: &[Requirement] = &[
     ("gcc", &["gcc", "libc6-dev"]),
+    ("musl-gcc", &["musl-tools"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
     ("python3", &["python3"]),
@@ -18,6 +19,8 @@ const REQUIREMENTS: [Requirement; 17] = [
     ("jq", &["jq"]),
     ("sqlite3", &["sqlite3"]),
     ("xz", &["xz-utils"]),
+    ("clang", &["clang"]),
+    ("node", &["nodejs"]),
     ("tmux", &["tmux"]),
     ("gdb", &["gdb"]),
     ("postgres", &["postgresql"]),
@@ -26,6 +29,11 @@ const REQUIREMENTS: [Requirement; 17] = [
     ("redis-server", &["redis-server"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
+    ("go", &["golang-go"]),
+    // Allocators are libraries: a header that comes with them stands for each.
+    ("/usr/include/jemalloc/jemalloc.h", &["libjemalloc2", "libjemalloc-dev"]),
+    ("/usr/include/gperftools/tcmalloc.h", &["libtcmalloc-minimal4", "libgoogle-perftools-dev"]),
+    ("/usr/include/mimalloc.h", &["libmimalloc2.0", "libmimalloc-dev"]),
 ];
 
 /// Installs what is missing.

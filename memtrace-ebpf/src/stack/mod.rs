@@ -4,17 +4,21 @@
 //! A walker fills `Thread::frames` and says how the walk ended; this module turns that into a site. There are two:
 //! `frame_pointer`, and `unwind` by tables made from `.eh_frame`.
 
+#[cfg(bpf_target_arch = "aarch64")]
+mod aarch64;
 mod copy;
 mod frame_pointer;
 mod rules;
 mod unwind;
 mod window;
+#[cfg(bpf_target_arch = "x86_64")]
+mod x86_64;
 
 use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
     maps::{PER_THREAD, UNWIND_MODE},
-    registers::Registers,
+    registers::Caller,
     site,
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -29,7 +33,7 @@ pub fn opaque(mut value: u64) -> u64 {
 
 /// Walks the stack and returns the index of its site.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
     let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))

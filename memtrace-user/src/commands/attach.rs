@@ -41,11 +41,12 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
     session.set_interval(arguments.interval.unwrap_or(if is_terminal { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
     let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
     let mut last = None;
-    if is_terminal {
-        live::show(&mut session, &mut steering, arguments.ranking, deadline, &mut termination, log).await?;
+    let shown = if is_terminal {
+        live::show(&mut session, &mut steering, arguments.ranking, deadline, &mut termination, log).await
     } else {
-        finish(print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await)?;
-    }
+        let printed = print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await;
+        finish(printed).map_err(Into::into)
+    };
     // The numbers of the last report, where there is one.
     let last = match last {
         Some(profile) => session.snapshot_of(&profile),
@@ -54,7 +55,8 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
     // Lines are looked up when the process is no longer traced.
     drop(session);
     steering.finish(last, termination.requested()).await?;
-    Ok(ExitCode::SUCCESS)
+    // A terminal that is gone is no reason to lose the snapshot.
+    shown.map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints a report at each interval, and a last one when tracing ends; its profile is left in `last`.

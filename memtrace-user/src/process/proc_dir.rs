@@ -62,6 +62,11 @@ impl ProcDir {
         parse_stat(&self.read("stat")?).ok_or_else(|| malformed("stat"))
     }
 
+    /// Reads `status`.
+    pub fn status(&self) -> io::Result<Vec<u8>> {
+        self.read("status")
+    }
+
     /// The numbers after a key of `status`, as `Tgid` or `NSpid`; `None` where the kernel has no such key.
     pub fn status_numbers(&self, key: &str) -> io::Result<Option<Vec<u32>>> {
         Ok(parse_status_numbers(&self.read("status")?, key))

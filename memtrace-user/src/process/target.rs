@@ -122,6 +122,15 @@ impl TargetProcess {
         self.directory.resident_pages().ok().map(|pages| pages * page_size())
     }
 
+    /// Resident memory that is no file's, in bytes; `None` when the process has exited.
+    #[must_use]
+    pub fn anonymous_bytes(&self) -> Option<u64> {
+        let status = self.directory.status().ok()?;
+        let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"RssAnon:"))?;
+        let kibibytes = str::from_utf8(line).ok()?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        Some(kibibytes * 1024)
+    }
+
     /// Number of threads; `None` when the process has exited.
     #[must_use]
     pub fn threads(&self) -> Option<u64> {

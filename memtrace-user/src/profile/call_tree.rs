@@ -108,7 +108,7 @@ fn collect(
     let merged = merge(samples, owners);
     let mut reader = StackReader::new(samples, options);
     for stack in &merged {
-        let (mut places, verdict) = reader.from_site(&stack.sample.stack, keys);
+        let (mut places, verdict) = reader.outwards(&stack.sample.stack, keys);
         if !options.filters.passes(stack.verdict.or(verdict)) {
             continue;
         }

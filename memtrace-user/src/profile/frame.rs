@@ -127,6 +127,18 @@ impl SymbolTable {
         self.frames.iter().map(|(location, frames)| (*location, frames))
     }
 
+    /// How many locations have been looked up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
     /// Whether the location has been looked up.
     #[must_use]
     pub fn knows(&self, location: Location) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Names are compared once for each location of a profile; whatever follows works on numbers.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Frame, GroupBy, Location, Modules, Place, SourceLine,
@@ -29,7 +29,7 @@ pub(super) struct FrameKeys {
     by: GroupBy,
     modules: PathKeys,
     files: PathKeys,
-    names: HashMap<Arc<str>, u32>,
+    names: NumberMap<Arc<str>, u32>,
     numbers: NumberMap<FrameKey, u32>,
     places: Vec<Arc<Place>>,
     /// Numbers of the keys of paths, by the address of the path: profiles share one copy of each among locations.
@@ -43,7 +43,7 @@ impl FrameKeys {
             by,
             modules,
             files,
-            names: HashMap::new(),
+            names: NumberMap::default(),
             numbers: NumberMap::default(),
             places: Vec::new(),
             paths: NumberMap::default(),
@@ -80,7 +80,8 @@ impl FrameKeys {
             (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
             (GroupBy::Function, _) => Place { function, module: module(), ..Place::default() },
             _ => Place {
-                offset: function.is_none().then_some(location.offset),
+                // Offsets in the upper half stand for code that has none.
+                offset: (function.is_none() && location.offset < 1 << 63).then_some(location.offset),
                 function,
                 file: source.map(|source| Arc::clone(&source.file)),
                 line: source.map_or(0, |source: &SourceLine| source.line),

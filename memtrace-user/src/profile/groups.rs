@@ -44,11 +44,16 @@ impl Groups {
     pub fn of(profiles: &[Samples<'_>], options: &GroupOptions, sort: SortBy) -> Self {
         let tally = Tally::of([profiles], options, Runs::Same);
         let mut groups: Vec<_> = tally.groups.into_iter().map(|(name, [stats])| Group { name, stats }).collect();
-        groups.sort_unstable_by(|a, b| {
-            let value = |group: &Group| Reverse(sort.value(&group.stats));
-            value(a).cmp(&value(b)).then_with(|| a.name.cmp(&b.name))
-        });
+        order(&mut groups, sort);
         Self { sort, groups, others: OtherGroups::default(), total: tally.totals[0] }
+    }
+
+    /// The same groups in another order: much cheaper than grouping anew. Of what [`Self::top`] has left out, none
+    /// comes back.
+    #[must_use]
+    pub fn ranked_by(mut self, sort: SortBy) -> Self {
+        order(&mut self.groups, sort);
+        Self { sort, ..self }
     }
 
     /// Keeps so many groups apart and adds up the rest.
@@ -73,5 +78,13 @@ impl Groups {
     pub fn share(&self, stats: &AllocStats) -> f64 {
         let (value, total) = (self.sort.value(stats), self.sort.value(&self.total));
         if total == 0 { 0.0 } else { value as f64 / total as f64 }
+    }
+}
+
+/// Greatest first, equal ones by name. Names are looked at only where values do not tell.
+fn order(groups: &mut [Group], sort: SortBy) {
+    groups.sort_unstable_by_key(|group| Reverse(sort.value(&group.stats)));
+    for equal in groups.chunk_by_mut(|a, b| sort.value(&a.stats) == sort.value(&b.stats)) {
+        equal.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     }
 }

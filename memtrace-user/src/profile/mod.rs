@@ -2,7 +2,8 @@
 //!
 //! Types are named by stage: [`RawProfile`] is what the tracer read from the kernel, addresses only; [`Profile`] is
 //! the same with call stacks resolved to code that outlives the process. [`Ranking`] orders a profile's call sites
-//! for a reader. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
+//! for a reader; [`Groups`] and [`CallTree`] rank any number of profiles by whatever their samples have in common, and
+//! [`ProfileDiff`] compares two. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
 //! holds it. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
 mod block_summary;
@@ -36,6 +37,7 @@ mod stack_keys;
 mod stack_numbers;
 mod stats;
 mod tally;
+mod unfollowed;
 
 pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
@@ -56,3 +58,4 @@ pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIn
 pub use stack_numbers::{NumberedStack, StackNumbers};
 pub use stats::AllocStats;
 pub use tally::{GroupOptions, Samples, SiteRule};
+pub use unfollowed::{Unfollowed, UnfollowedBytes};

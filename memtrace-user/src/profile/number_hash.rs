@@ -1,4 +1,4 @@
-//! A hash for tables whose keys are a few numbers: several times as fast as that of std, and as hard to attack.
+//! A hash for tables whose keys are a few numbers, or short texts: several times as fast as that of std, and as hard to attack.
 //!
 //! Grouping asks such tables some millions of times, and the numbers come from untrusted files: a hash without a secret
 //! would let a file choose keys that all fall together. So the state starts at a number that is drawn once a table, and

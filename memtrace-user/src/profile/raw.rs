@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedThread};
+use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedThread, Unfollowed, UnfollowedBytes};
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,8 +44,10 @@ pub struct RawStack {
     pub id: u32,
     /// Return addresses in the process, innermost first.
     pub addresses: Arc<[u64]>,
-    /// Why the walk ended.
+    /// How far the walk came.
     pub end: StackEnd,
+    /// Why an incomplete walk came no further.
+    pub unfollowed: Option<Unfollowed>,
     /// Layer of memory.
     pub domain: Domain,
     /// The allocating thread, where threads are told apart.
@@ -80,6 +82,8 @@ pub struct ProcessInfo {
     pub rss_bytes: Option<u64>,
     /// What is probed, as `glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)`.
     pub allocators: Vec<String>,
+    /// What the numbers cannot show, and what tracing does differently for this process: full sentences, not escaped.
+    pub notes: Vec<String>,
 }
 
 /// What tracing itself costs.
@@ -129,6 +133,8 @@ pub struct Profile {
     pub modules: Modules,
     /// What could not be recorded.
     pub losses: Losses,
+    /// Why incomplete stacks are.
+    pub unfollowed: UnfollowedBytes,
     /// What tracing costs.
     pub overhead: Overhead,
 }

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    Frame, Location, ModuleId, Modules, SymbolTable, function_path::function_path, number_hash::NumberMap,
-    pattern::PatternSet, plumbing,
+    Frame, Location, ModuleId, Modules, SymbolTable,
+    function_path::function_path,
+    number_hash::{NumberHash, NumberMap},
+    pattern::PatternSet,
+    plumbing,
 };
 
 /// What a frame says about who wanted the memory.
@@ -54,7 +57,13 @@ impl SiteNamer {
     /// Names the stacks of one profile.
     #[must_use]
     pub fn reader<'a>(&'a self, symbols: &'a SymbolTable, modules: &'a Modules) -> SiteReader<'a> {
-        SiteReader { namer: self, symbols, modules, locations: NumberMap::default(), files: NumberMap::default() }
+        SiteReader {
+            namer: self,
+            symbols,
+            modules,
+            locations: NumberMap::with_capacity_and_hasher(symbols.len(), NumberHash::default()),
+            files: NumberMap::default(),
+        }
     }
 
     /// Of the functions inlined at a location, the innermost that is no plumbing; else the physical one.

@@ -6,7 +6,7 @@ use super::{
     CallStack, GroupBy, GroupName, Location, Place, SiteReader, StackEnd,
     filter::{Filters, Verdict},
     frame_keys::FrameKeys,
-    number_hash::NumberMap,
+    number_hash::{NumberHash, NumberMap},
     tally::{GroupOptions, Samples, SiteRule, StackFrames},
 };
 
@@ -41,7 +41,7 @@ impl<'a> StackReader<'a> {
             samples: *samples,
             options,
             sites: options.namer.reader(samples.symbols, samples.modules),
-            known: NumberMap::default(),
+            known: NumberMap::with_capacity_and_hasher(samples.symbols.len(), NumberHash::default()),
             numbers: Vec::new(),
             verdicts: Vec::new(),
             frames: Vec::new(),
@@ -72,7 +72,7 @@ impl<'a> StackReader<'a> {
     }
 
     /// The frames from the one that names the stack outwards, every time that they come; none for a stack without frames.
-    pub(super) fn from_site(&mut self, stack: &CallStack, keys: &mut FrameKeys) -> (Vec<u32>, Verdict) {
+    pub(super) fn outwards(&mut self, stack: &CallStack, keys: &mut FrameKeys) -> (Vec<u32>, Verdict) {
         let mut verdict = Verdict::default();
         let mut places = Vec::new();
         let Some(site) = self.site_index(stack) else { return (places, verdict) };

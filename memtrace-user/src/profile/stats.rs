@@ -52,7 +52,6 @@ impl Add for AllocStats {
     }
 }
 
-/// A sum stays at the greatest number: counters come from files, which may hold any.
 impl AddAssign for AllocStats {
     /// Stays at the greatest number instead of overflowing: several files, each as large as can be, may be added up.
     fn add_assign(&mut self, other: Self) {

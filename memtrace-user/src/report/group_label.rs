@@ -3,8 +3,9 @@
 use super::{
     escape::escape,
     frames::{NO_STACK, SiteName},
+    stack::{self, Part},
 };
-use crate::profile::{GroupName, Place, ProcessName, StackEnd};
+use crate::profile::{GroupBy, GroupName, Place, ProcessName};
 
 /// How much of paths is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +18,12 @@ pub enum Paths {
 
 /// The name on one line; escaped.
 #[must_use]
-pub fn label(name: &GroupName, paths: Paths) -> SiteName {
+pub fn label(name: &GroupName, by: GroupBy, paths: Paths) -> SiteName {
     let bare = |function: String| SiteName { function, ..SiteName::default() };
     match name {
-        GroupName::Place(place) => of_place(place, paths),
+        GroupName::Place(place) => of_place(place, by, paths),
         GroupName::Stack { frames, .. } => {
-            frames.first().map_or_else(|| bare(NO_STACK.into()), |at| of_place(at, paths))
+            frames.first().map_or_else(|| bare(NO_STACK.into()), |at| of_place(at, by, paths))
         }
         GroupName::Process(process) => bare(process_label(process.as_ref())),
         GroupName::Thread { process, thread } => bare(thread_label(process.as_ref(), thread.as_ref())),
@@ -33,24 +34,27 @@ pub fn label(name: &GroupName, paths: Paths) -> SiteName {
 
 /// The name on one line, whole.
 #[must_use]
-pub fn full(name: &GroupName) -> String {
-    label(name, Paths::Full).fit(usize::MAX)
+pub fn full(name: &GroupName, by: GroupBy) -> String {
+    label(name, by, Paths::Full).fit(usize::MAX)
 }
 
-/// The further lines of a group that is a whole stack: its callers, and how it ends.
+/// The lines of a group that is a whole stack below its innermost frame: its callers, recursion folded, and how it ends.
 #[must_use]
-pub fn callers(name: &GroupName, paths: Paths) -> Vec<String> {
+pub fn callers(name: &GroupName, paths: Paths, ends_known: bool) -> Vec<String> {
     let GroupName::Stack { frames, end } = name else { return Vec::new() };
-    let callers = frames.iter().skip(1).map(|place| of_place(place, paths).fit(usize::MAX));
-    let note = match end {
-        StackEnd::Whole => None,
-        StackEnd::Truncated => Some("… and more callers: cut at --max-frames"),
-        StackEnd::Incomplete => Some("… callers unknown: the stack could not be followed further"),
-    };
-    callers.chain(note.map(str::to_owned)).collect()
+    let mut lines: Vec<String> = stack::fold(frames)
+        .into_iter()
+        .map(|part| match part {
+            Part::Frame(place) => of_place(&place, GroupBy::Line, paths).fit(usize::MAX),
+            Part::Again { frames, times } => stack::again(frames, times),
+        })
+        .skip(1)
+        .collect();
+    lines.extend(stack::end(*end).filter(|_| ends_known).map(str::to_owned));
+    lines
 }
 
-fn of_place(place: &Place, paths: Paths) -> SiteName {
+fn of_place(place: &Place, by: GroupBy, paths: Paths) -> SiteName {
     let module = place.module.as_deref().map(|path| (escape(base_name(path)), escape(path)));
     let source = place.file.as_deref().map(|file| source_place(file, place.line, paths));
     match (place.function.as_deref(), source, module) {
@@ -64,13 +68,19 @@ fn of_place(place: &Place, paths: Paths) -> SiteName {
             let file = place.file.as_deref().unwrap_or_default();
             SiteName { function: source_place(file, place.line, Paths::Full), ..SiteName::default() }
         }
-        (None, _, Some((name, path))) => SiteName {
-            function: match place.offset {
-                Some(offset) => format!("{}+{offset:#x}", name.trim_matches(['[', ']'])),
-                None => path.into_owned(),
-            },
-            ..SiteName::default()
-        },
+        (None, _, Some((name, path))) => {
+            let unnamed =
+                |what: &str| SiteName { function: what.to_owned(), module: in_brackets(&name), ..SiteName::default() };
+            match (place.offset, by) {
+                (Some(offset), _) => SiteName {
+                    function: format!("{}+{offset:#x}", name.trim_matches(['[', ']'])),
+                    ..SiteName::default()
+                },
+                (None, GroupBy::Module) => SiteName { function: path.into_owned(), ..SiteName::default() },
+                (None, GroupBy::File) => unnamed("[no source file]"),
+                (None, _) => unnamed("[no function name]"),
+            }
+        }
         (None, ..) => SiteName { function: "[unknown]".into(), ..SiteName::default() },
     }
 }
@@ -86,8 +96,12 @@ fn source_place(file: &str, line: u32, paths: Paths) -> String {
 }
 
 fn process_label(process: Option<&ProcessName>) -> String {
-    process
-        .map_or_else(|| "[unknown process]".into(), |process| format!("{}  {}", process.pid, escape(&process.command)))
+    process.map_or_else(|| "[unknown process]".into(), |process| process_text(process.pid, &process.command))
+}
+
+/// Id and command line, as far as they are known: no process has the id 0.
+pub(super) fn process_text(pid: u32, command: &str) -> String {
+    if pid == 0 { escape(command).into_owned() } else { format!("{pid}  {}", escape(command)) }
 }
 
 fn thread_label(process: Option<&ProcessName>, thread: Option<&(std::sync::Arc<str>, u32)>) -> String {

@@ -1,7 +1,6 @@
 //! Ranked groups, differences and call trees as plain text.
 
 use super::{
-    frames::SiteName,
     group_label::{Paths, callers, label},
     sites::amount,
     source_text::SourceTexts,
@@ -17,6 +16,8 @@ pub struct GroupText {
     pub by: GroupBy,
     /// A sample counts for every group on its stack.
     pub cumulative: bool,
+    /// Whether it is known which stacks are whole: where not, nothing is said of how they end.
+    pub ends_known: bool,
     /// Columns of the terminal; `None` for a pipe or a file: nothing is cut.
     pub width: Option<usize>,
 }
@@ -24,6 +25,10 @@ pub struct GroupText {
 impl GroupText {
     fn paths(self) -> Paths {
         if self.width.is_some() { Paths::Short } else { Paths::Full }
+    }
+
+    fn fitted(self, lines: &[String]) -> Vec<String> {
+        lines.iter().map(|line| fit(line, self.width)).collect()
     }
 
     /// What is ranked, and by what: `3 of 20 lines by live bytes:`.
@@ -57,8 +62,8 @@ impl GroupText {
             lines.push(String::new());
             lines.extend(table.lines(self.width));
         }
-        lines.extend(self.others(groups).map(|line| fit(&line, self.width)));
-        lines
+        lines.extend(self.others(groups));
+        self.fitted(&lines)
     }
 
     fn others(self, groups: &Groups) -> Option<String> {
@@ -76,11 +81,14 @@ impl GroupText {
     }
 
     fn row(self, numbers: Vec<String>, name: &GroupName, texts: &mut SourceTexts) -> Row {
-        let mut below = callers(name, self.paths());
+        let mut below = callers(name, self.paths(), self.ends_known);
+        if self.by == GroupBy::Stack {
+            below.push(String::new());
+        }
         if let (GroupBy::Line, GroupName::Place(place)) = (self.by, name) {
             below.extend(texts.of(place));
         }
-        Row { numbers, name: label(name, self.paths()), below }
+        Row { numbers, name: label(name, self.by, self.paths()), below }
     }
 
     /// Totals, changed groups, and the sum of what is left out.
@@ -105,8 +113,8 @@ impl GroupText {
             lines.push(String::new());
             lines.extend(table.lines(self.width));
         }
-        lines.extend(self.other_diffs(diff).map(|line| fit(&line, self.width)));
-        lines
+        lines.extend(self.other_diffs(diff));
+        self.fitted(&lines)
     }
 
     fn other_diffs(self, diff: &ProfileDiff) -> Option<String> {
@@ -199,7 +207,61 @@ fn with_sign(change: i128, say: fn(u64) -> String) -> String {
     format!("{sign}{}", say(u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX)))
 }
 
-/// The name of a node of a tree, indented.
-pub(super) fn indented(name: SiteName, by: usize) -> SiteName {
-    SiteName { function: format!("{:by$}{}", "", name.function), ..name }
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::{
+        profile::{About, CallTree, Direction, GroupOptions, Snapshot, TreeLimits, fixture},
+        report::{elide, snapshot_header, tree_text},
+    };
+
+    fn snapshots() -> [Snapshot; 2] {
+        [fixture::typical(), fixture::with_losses()].map(|(profile, symbols)| {
+            Snapshot::of(&profile, &symbols, About { host: Some("build-7".into()), ..About::default() })
+        })
+    }
+
+    fn text(by: GroupBy, width: Option<usize>) -> GroupText {
+        GroupText { by, cumulative: false, ends_known: true, width }
+    }
+
+    fn ranked(by: GroupBy, width: Option<usize>) -> Vec<String> {
+        let options = GroupOptions { by, ..GroupOptions::default() };
+        let groups = Groups::of(&[(&snapshots()[0]).into()], &options, SortBy::LiveBytes).top(4).without_empty();
+        text(by, width).ranked(&groups, &mut SourceTexts::default())
+    }
+
+    /// On a terminal of 80 columns, source files lose their directories and long names their middle.
+    #[test]
+    fn report_on_80_columns() {
+        let head = snapshot_header::lines("File", "rowsd.pb.gz", &snapshots()[0], Some(80));
+        assert_snapshot!([head, vec![String::new()], ranked(GroupBy::Line, Some(80))].concat().join("\n"));
+    }
+
+    /// Nothing is wider than the terminal, in any grouping, comparison or tree.
+    #[test]
+    fn every_line_fits() {
+        let [before, mut after] = snapshots();
+        after.samples.truncate(3);
+        for width in [20, 40, 80, 200] {
+            for by in GroupBy::all() {
+                let options = GroupOptions { by, ..GroupOptions::default() };
+                let diff = ProfileDiff::of(&[(&before).into()], &[(&after).into()], &options, SortBy::FreedBytes);
+                let mut lines = ranked(by, Some(width));
+                lines.extend(text(by, Some(width)).compared(&diff, &mut SourceTexts::default()));
+                if by.is_of_frames() {
+                    for way in [Direction::Callers, Direction::Callees] {
+                        let samples = [(&before).into()];
+                        let tree = CallTree::of(&samples, &options, SortBy::LiveBytes, way, TreeLimits::default());
+                        lines.extend(tree_text::lines(&tree, way, text(by, Some(width))));
+                    }
+                }
+                for line in &lines {
+                    assert!(elide::width(line) <= width, "{width}: {line}");
+                }
+            }
+        }
+    }
 }

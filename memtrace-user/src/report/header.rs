@@ -14,8 +14,10 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.extend(memory(profile));
     let nothing_yet = profile.totals.stats.allocated_blocks == 0;
     rows.push(("Stacks", if nothing_yet { "none yet".into() } else { coverage(profile.coverage()) }));
+    rows.extend(unfollowed(profile).map(|reason| ("", reason)));
     rows.extend(uncounted(profile));
     rows.extend(losses(&profile.losses));
+    rows.extend(profile.process.notes.iter().map(|note| ("NOTE", escape(note).into_owned())));
     rows.push(("Overhead", overhead(profile)));
     rows.into_iter().flat_map(|(label, text)| row(label, &text, width)).collect()
 }
@@ -72,6 +74,14 @@ pub(super) fn coverage(coverage: Coverage) -> String {
         }
     }
     format!("{} (by bytes)", parts.join(", "))
+}
+
+/// Why incomplete stacks are, as shares of what was allocated.
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+fn unfollowed(profile: &Profile) -> impl Iterator<Item = String> {
+    let total = profile.totals.stats.allocated_bytes.max(1);
+    let share = move |bytes: u64| units::percent(bytes as f64 / total as f64);
+    profile.unfollowed.ranked().into_iter().map(move |(reason, bytes)| format!("{} {}", share(bytes), reason.meaning()))
 }
 
 /// What is no loss, but explains why numbers differ from another tool's.

@@ -1,36 +1,18 @@
 //! What a profile's file says about itself: of whom it is, when it was taken, and how far its numbers can be trusted.
 
-use super::{escape::escape, header, timestamp, units};
-use crate::profile::{Coverage, Lack, Snapshot, TracedProcess};
+use super::{escape::escape, group_label::process_text, header, timestamp, units};
+use crate::profile::{Coverage, Lack, Snapshot, TraceOptions, TracedProcess};
 
 /// Most processes that are named one by one.
 const MAX_PROCESSES: usize = 8;
-
-/// One line a lack: what it means for who reads the numbers.
-const LACKS: &[(Lack, &str)] = &[
-    (Lack::Allocated, "live memory alone is known: allocated numbers repeat the live ones, freed ones are 0"),
-    (Lack::Live, "allocations alone are known: live numbers repeat the allocated ones"),
-    (Lack::Blocks, "bytes alone are known: blocks are 0"),
-    (Lack::Bytes, "blocks alone are known: bytes are 0"),
-    (Lack::Process, "it does not say which process it is of"),
-    (Lack::StackEnds, "it does not say whether its stacks are whole"),
-    (Lack::Functions, "some of its code has no function name"),
-    (Lack::Lines, "it has no lines"),
-];
-
-/// What the numbers of a profile lack, in words.
-#[must_use]
-pub fn lack(lack: Lack) -> &'static str {
-    LACKS.iter().find(|(known, _)| *known == lack).map_or("", |(_, text)| text)
-}
 
 /// The lines on one file; `label` says which of several it is.
 #[must_use]
 pub fn lines(label: &'static str, path: &str, snapshot: &Snapshot, width: Option<usize>) -> Vec<String> {
     let mut rows = vec![(label, file(path, snapshot))];
-    for process in snapshot.processes.iter().take(MAX_PROCESSES) {
-        rows.push(("Process", process_line(process)));
-    }
+    let named = |process: &&TracedProcess| process.info.pid > 0 || !process.info.command.is_empty();
+    let processes = snapshot.processes.iter().filter(named).take(MAX_PROCESSES);
+    rows.extend(processes.map(|process| ("Process", process_line(process))));
     if snapshot.processes.len() > MAX_PROCESSES {
         let more = snapshot.processes.len() - MAX_PROCESSES;
         rows.push(("", format!("and {} more; see --group-by process", units::count(more as u64))));
@@ -46,7 +28,8 @@ pub fn lines(label: &'static str, path: &str, snapshot: &Snapshot, width: Option
     if !snapshot.about.lacks.contains(&Lack::StackEnds) && total.allocated_blocks > 0 {
         rows.push(("Stacks", header::coverage(Coverage::of(&snapshot.samples))));
     }
-    rows.extend(snapshot.about.lacks.iter().map(|known| ("Lacks", lack(*known).to_owned())));
+    rows.extend(recorded(&snapshot.about.options).map(|text| ("Recorded", text)));
+    rows.extend(snapshot.about.lacks.iter().map(|known| ("Lacks", known.meaning().to_owned())));
     if snapshot.about.lacks.is_empty() {
         rows.extend(header::losses(&snapshot.about.losses));
     }
@@ -64,7 +47,7 @@ fn file(path: &str, snapshot: &Snapshot) -> String {
 }
 
 fn process_line(process: &TracedProcess) -> String {
-    let mut text = format!("{}  {}", process.info.pid, escape(&process.info.command));
+    let mut text = process_text(process.info.pid, &process.info.command);
     let mut facts: Vec<String> = Vec::new();
     if process.info.exited {
         facts.push("has ended".into());
@@ -85,6 +68,17 @@ fn time(snapshot: &Snapshot) -> Option<String> {
     let elapsed = snapshot.about.elapsed.map(|elapsed| format!("after {} of tracing", units::duration(elapsed)));
     let parts: Vec<String> = taken_at.into_iter().chain(elapsed).collect();
     (!parts.is_empty()).then(|| parts.join(", "))
+}
+
+/// What makes the numbers other than the program's own sums.
+fn recorded(options: &TraceOptions) -> Option<String> {
+    let sampled =
+        options.sample_bytes.map(|bytes| format!("estimates: one byte in {} was looked at", units::count(bytes)));
+    let min_size = options.min_size.filter(|size| *size > 0);
+    let parts =
+        sampled.into_iter().chain(min_size.map(|size| format!("only blocks of {} and more", units::bytes(size))));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn live(snapshot: &Snapshot) -> String {

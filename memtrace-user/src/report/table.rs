@@ -33,7 +33,7 @@ impl Table {
             .map(|(column, title)| self.rows.iter().map(|row| row.numbers[column].len()).fold(title.len(), usize::max))
             .collect();
         let align = |cells: &[String]| -> String {
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:>width$}  ")).collect()
+            cells.iter().zip(&widths).fold(String::new(), |line, (cell, width)| format!("{line}{cell:>width$}  "))
         };
         let mut lines = vec![fit(&format!("{}{name}", align(titles)), width)];
         for row in &self.rows {

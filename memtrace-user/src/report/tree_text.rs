@@ -3,11 +3,11 @@
 use super::{
     frames::SiteName,
     group_label::{Paths, label},
-    groups_text::{GroupText, cell, indented, live_cells, own_column},
+    groups_text::{GroupText, cell, live_cells, own_column},
     table::{Row, Table, fit},
     units,
 };
-use crate::profile::{Branches, CallTree, Direction, OtherGroups, SortBy};
+use crate::profile::{Branches, CallTree, Direction, GroupBy, OtherGroups, SortBy};
 
 /// Columns by which a branch stands in.
 const STEP: usize = 2;
@@ -26,7 +26,7 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
     let count = |number: usize| units::count(number as u64);
     let sort = tree.sort;
     if tree.branches.nodes.is_empty() {
-        return vec![format!("No {} at any of {} {noun}.", sort.label(), count(roots))];
+        return vec![fit(&format!("No {} at any of {} {noun}.", sort.label(), count(roots)), text.width)];
     }
     let heading =
         format!("{} of {} {noun} by {}, {way}:", count(tree.branches.nodes.len()), count(roots), sort.label());
@@ -36,7 +36,7 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
     let mut table = Table { titles: (titles, text.by.title().into()), rows: Vec::new() };
     let total = sort.value(&tree.total);
     let paths = if text.width.is_some() { Paths::Short } else { Paths::Full };
-    add(&mut table, &tree.branches, &Layout { sort, total, paths }, 0);
+    add(&mut table, &tree.branches, &Layout { sort, by: text.by, total, paths }, 0);
     let mut lines = vec![fit(&heading, text.width), String::new()];
     lines.extend(table.lines(text.width));
     lines
@@ -44,27 +44,32 @@ pub fn lines(tree: &CallTree, direction: Direction, text: GroupText) -> Vec<Stri
 
 struct Layout {
     sort: SortBy,
+    by: GroupBy,
     total: u64,
     paths: Paths,
 }
 
-/// A lone branch that holds all of its node goes on in the same column: only where ways part does the text stand in.
+/// Only where ways part does the text stand in, and each of them begins with a mark: `+ `.
 fn add(table: &mut Table, branches: &Branches, layout: &Layout, indent: usize) {
+    let others = &branches.others;
+    let has_others = others.groups > 0 && layout.sort.value(&others.stats) > 0;
+    let is_fork = indent > 0 && branches.nodes.len() + usize::from(has_others) > 1;
+    let next = if is_fork || indent == 0 { (indent + STEP).min(MAX_INDENT) } else { indent };
     for node in &branches.nodes {
-        let name = indented(label(&node.name, layout.paths), indent);
+        let name = label(&node.name, layout.by, layout.paths);
+        let mark = if is_fork { "+ " } else { "" };
+        let name = SiteName { function: format!("{:indent$}{mark}{}", "", name.function), ..name };
         table.rows.push(row(&node.stats, name, layout));
-        let is_chain = indent > 0 && node.branches.nodes.len() == 1 && node.branches.others.groups == 0;
-        let next = if is_chain { indent } else { (indent + STEP).min(MAX_INDENT) };
         add(table, &node.branches, layout, next);
     }
-    let others = &branches.others;
-    if others.groups > 0 && layout.sort.value(&others.stats) > 0 {
-        table.rows.push(row(&others.stats, indented(others_name(others), indent), layout));
+    if has_others {
+        let name = SiteName { function: format!("{:indent$}{}", "", others_name(others)), ..SiteName::default() };
+        table.rows.push(row(&others.stats, name, layout));
     }
 }
 
-fn others_name(others: &OtherGroups) -> SiteName {
-    SiteName { function: format!("… {}", units::counted(others.groups as u64, "other")), ..SiteName::default() }
+fn others_name(others: &OtherGroups) -> String {
+    format!("… {}", units::counted(others.groups as u64, "other"))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]

@@ -6,14 +6,18 @@
 mod attach;
 mod complete;
 mod floor;
+mod following;
 mod launch;
 mod locate;
 mod look;
 mod meter;
 mod names;
+mod notes;
 mod orders;
 mod reading;
+mod safety;
 mod threads;
+mod unnamed;
 mod unwinding;
 mod waits;
 
@@ -35,9 +39,11 @@ use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
+    notes::Notes,
     orders::Orders,
     threads::Threads,
-    waits::{MappingSource, built, ended, mappings_ready, swept},
+    unnamed::Unnamed,
+    waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
@@ -88,8 +94,10 @@ pub struct Session {
     tracer: Tracer,
     events: Events,
     mapping_events: Option<MappingSource>,
+    copies: Option<CopySource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     meter: OwnUse,
     info: ProcessInfo,
     target: Option<TargetProcess>,
@@ -104,7 +112,7 @@ pub struct Session {
     exit: Option<Exit>,
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
-    unnamed: Option<Profile>,
+    unnamed: Option<Unnamed>,
     /// Unwind tables in the making.
     building: Option<JoinHandle<Vec<FileTable>>>,
     /// Breakpoints being taken out of children.
@@ -121,6 +129,7 @@ struct Beginning {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     info: ProcessInfo,
     target: Option<TargetProcess>,
     slot: u32,
@@ -131,15 +140,17 @@ struct Beginning {
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
-        let Beginning { tracer, events, mapping_events, locator, names, info, target, slot, host_tgid, exit } =
+        let Beginning { tracer, events, mapping_events, locator, names, notes, info, target, slot, host_tgid, exit } =
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
+            copies: tracer.unknown_code().map(CopySource::new),
             tracer,
             events,
             mapping_events,
             locator,
             names,
+            notes,
             info,
             target,
             home: slot,
@@ -211,6 +222,7 @@ impl Session {
                     self.take_mappings();
                     self.probe_new_allocators();
                 }
+                () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
                 event = self.orders.next() => self.take_order_event(event),
@@ -248,8 +260,13 @@ impl Session {
         let old = std::mem::replace(&mut self.slot, slot);
         self.home = slot;
         self.orders.forget_spare();
+        if let Some(store) = self.tracer.unwind_store() {
+            store.remove(old);
+        }
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
+        self.locator.set_program(self.info.pid);
+        self.notes.begin_anew();
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
@@ -263,20 +280,14 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => self.info.allocators.push(file.name),
+                Ok(true) => {
+                    self.notes.extend(file.remarks(self.tracer.returns()));
+                    self.info.allocators.push(file.name);
+                }
                 Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }
         }
-    }
-
-    fn take_mappings(&mut self) {
-        if let Some(events) = &mut self.mapping_events {
-            for event in events.events.drain() {
-                self.locator.apply(&event);
-            }
-        }
-        self.follow_mappings();
     }
 
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.
@@ -295,32 +306,6 @@ impl Session {
         if self.forked {
             self.sweep_children();
         }
-    }
-
-    /// Tells the stack walker what is mapped now, and has tables built that it lacks.
-    fn follow_mappings(&mut self) {
-        let Some(store) = self.tracer.unwind_store() else { return };
-        if !self.locator.take_changed() {
-            return;
-        }
-        if self.slot != 0 {
-            store.publish(self.slot, self.locator.code_mappings());
-        }
-        let wanted = unwinding::unknown(store, self.locator.mapped_code());
-        if self.building.is_none() && !wanted.is_empty() {
-            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&wanted)));
-        }
-    }
-
-    fn take_tables(&mut self, tables: Vec<FileTable>) {
-        self.building = None;
-        if let Some(store) = self.tracer.unwind_store()
-            && let Err(error) = store.add(tables)
-        {
-            log::warn!("unwind tables: {error}");
-        }
-        self.locator.set_changed();
-        self.follow_mappings();
     }
 
     fn end(&mut self) {

@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use super::{
     Session, Update,
     complete::{Unfinished, about},
+    unnamed::{Unnamed, add_unfollowed, log_stacks},
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocRates, Location, Profile, Snapshot, StackEnd, StackSample, SymbolTable, starts_thread},
+    profile::{
+        AllocRates, Location, Profile, Snapshot, StackEnd, StackSample, SymbolTable, UnfollowedBytes, starts_thread,
+    },
 };
 
 impl Session {
@@ -33,7 +36,8 @@ impl Session {
     pub fn peek(&mut self) -> Profile {
         // The rates of the next reading are from the last one that was shown.
         let previous = self.previous;
-        let profile = self.read();
+        let Unnamed { mut profile, unfollowed } = self.read();
+        add_unfollowed(&mut profile, &unfollowed);
         self.previous = previous;
         profile
     }
@@ -68,16 +72,21 @@ impl Session {
     }
 
     pub(super) async fn name_reading(&mut self) -> Option<Update> {
-        let profile = self.unnamed.as_ref()?;
-        let locations = profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        let unnamed = self.unnamed.as_ref()?;
+        let locations = unnamed.profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
         self.names.find_names(locations, &self.locator).await;
-        let mut profile = self.unnamed.take()?;
         let symbols = self.names.table();
-        mark_whole_stacks(&mut profile.samples, &symbols);
+        let profile = self.unnamed.take()?.named(&symbols);
+        if profile.process.exited {
+            log_stacks(&profile, self.tracer.walker_runs());
+        }
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }
 
-    pub(super) fn read(&mut self) -> Profile {
+    pub(super) fn read(&mut self) -> Unnamed {
+        if self.slot != 0 {
+            self.locator.refresh_at_times();
+        }
         self.take_mappings();
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
             self.info.command = command;
@@ -89,11 +98,14 @@ impl Session {
         self.previous = Some((raw.elapsed, raw.totals.stats));
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
+        self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
+        self.info.notes = self.notes.lines(&raw.totals);
         let samples = self.locator.samples(&raw, &mut self.threads);
+        let unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.threads.refresh_names(self.info.pid);
         self.follow_mappings();
         self.probe_new_allocators();
-        Profile {
+        let profile = Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
             started_at: self.target.as_ref().and_then(TargetProcess::started_at),
@@ -106,7 +118,9 @@ impl Session {
             modules: self.locator.modules().clone(),
             losses: raw.losses,
             overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
-        }
+            unfollowed: UnfollowedBytes::default(),
+        };
+        Unnamed { profile, unfollowed }
     }
 }
 

@@ -28,7 +28,11 @@ pub const BEGIN: &str = "begin";
 /// See [`BEGIN`].
 pub const FINISH: &str = "finish";
 /// See [`BEGIN`].
+pub const LEAVE: &str = "leave";
+/// See [`BEGIN`].
 pub const RELEASE: &str = "release";
+/// See [`BEGIN`].
+pub const RELEASE_OTHER: &str = "release_other";
 /// See [`BEGIN`].
 pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].

@@ -1,8 +1,11 @@
 //! How a process is traced.
 
+use std::sync::Arc;
+
 use memtrace_common::unwind::mode;
 
 use super::features;
+use crate::allocators::UserFunctions;
 
 /// How to trace.
 #[derive(Debug, Clone)]
@@ -19,6 +22,10 @@ pub struct TracerOptions {
     pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
+    /// See the ends of calls at the functions' exits even where return probes would do.
+    pub without_return_probes: bool,
+    /// Functions to trace besides those of allocators.
+    pub functions: Arc<UserFunctions>,
 }
 
 /// How stacks are followed.

@@ -15,7 +15,7 @@ use memtrace_common::{
 
 use super::mapped::MappedArray;
 use crate::profile::{
-    AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd,
+    AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
 };
 
 /// The kernel's counters of losses, by what they mean here.
@@ -50,7 +50,8 @@ pub struct Maps {
 #[derive(Debug)]
 struct KnownStack {
     site: u32,
-    end: StackEnd,
+    /// A constant of [`site::end`].
+    end: u64,
     addresses: Arc<[u64]>,
     thread: Option<RawThread>,
 }
@@ -66,7 +67,7 @@ pub struct Reader {
     next_word: u32,
     seen_sites: HashSet<u32>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
-    replacements: HashMap<u32, (Vec<u64>, StackEnd)>,
+    replacements: HashMap<u32, (Vec<u64>, u64)>,
     stacks: HashMap<u32, Vec<KnownStack>>,
 }
 
@@ -109,7 +110,7 @@ impl Reader {
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
-    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, StackEnd)) {
+    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, u64)) {
         let known = self.stacks.values_mut().flatten().find(|stack| stack.site == site);
         match known {
             Some(stack) => {
@@ -142,7 +143,12 @@ impl Reader {
     /// What found no room in the tables: counted, under no stack.
     fn unattributed(&self, slot: u32) -> Option<RawStack> {
         let stats = self.stats(slot);
-        (stats.allocated_blocks > 0).then(|| RawStack { id: slot, stats, ..RawStack::default() })
+        (stats.allocated_blocks > 0).then(|| RawStack {
+            id: slot,
+            unfollowed: Some(Unfollowed::NotKept),
+            stats,
+            ..RawStack::default()
+        })
     }
 
     /// Learns the stacks that were committed since the last reading.
@@ -161,7 +167,7 @@ impl Reader {
             let addresses = (first..after).map(|index| self.maps.frames.load(index, 0)).collect();
             let (addresses, end) = match self.replacements.remove(&site) {
                 Some((addresses, end)) => (addresses.into(), end),
-                None => (addresses, stack_end(header::end(word))),
+                None => (addresses, header::end(word)),
             };
             let stack = KnownStack { site, end, addresses, thread };
             self.stacks.entry(header::slot(word)).or_default().push(stack);
@@ -239,10 +245,12 @@ impl Reader {
 impl KnownStack {
     /// Without counters.
     fn raw(&self) -> RawStack {
+        let (end, unfollowed) = stack_end(self.end);
         RawStack {
             id: self.site,
             addresses: Arc::clone(&self.addresses),
-            end: self.end,
+            end,
+            unfollowed,
             domain: Domain::Malloc,
             thread: self.thread.clone(),
             stats: AllocStats::default(),
@@ -250,12 +258,19 @@ impl KnownStack {
     }
 }
 
-fn stack_end(end: u64) -> StackEnd {
-    match end {
-        site::end::WHOLE => StackEnd::Whole,
-        site::end::TRUNCATED => StackEnd::Truncated,
-        _ => StackEnd::Incomplete,
-    }
+/// How far a walk came, and why no further, by a constant of [`site::end`].
+fn stack_end(end: u64) -> (StackEnd, Option<Unfollowed>) {
+    let reason = match end {
+        site::end::WHOLE => return (StackEnd::Whole, None),
+        site::end::TRUNCATED => return (StackEnd::Truncated, None),
+        site::end::BROKEN => Unfollowed::BrokenChain,
+        site::end::NO_MAPPING => Unfollowed::UnknownCode,
+        site::end::NO_RULE => Unfollowed::NoRule,
+        site::end::UNSUPPORTED => Unfollowed::Unsupported,
+        site::end::NO_TABLE => Unfollowed::NoTable,
+        _ => Unfollowed::Unreadable,
+    };
+    (StackEnd::Incomplete, Some(reason))
 }
 
 #[cfg(test)]

@@ -46,7 +46,11 @@ fn typical() -> Reading {
 
 /// The names of the rows, in order.
 fn names(app: &App) -> Vec<String> {
-    app.table.order().iter().map(|group| super::view::name_of(app.table.group(*group)).function).collect()
+    app.table
+        .order()
+        .iter()
+        .map(|group| super::view::name_of(app.table.group(*group), app.table.by()).function)
+        .collect()
 }
 
 fn selected(app: &App) -> Option<String> {
@@ -149,7 +153,7 @@ fn growing_sites_come_first() {
     app.apply(Action::ToggleGenerations);
     app.apply(Action::From(Turn::Backward));
     let rows = |app: &App| {
-        let name = |group| super::view::name_of(app.table.group(group)).function;
+        let name = |group| super::view::name_of(app.table.group(group), app.table.by()).function;
         let rows = app.table.growth.iter();
         rows.map(|row| (name(row.group), row.growth.blocks, row.growing)).collect::<Vec<_>>()
     };

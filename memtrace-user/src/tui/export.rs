@@ -40,7 +40,7 @@ impl App {
         for group in self.table.order() {
             let row = self.table.row(*group);
             let named = self.table.group(*group);
-            let name = group_label::full(&named.name);
+            let name = group_label::full(&named.name, self.table.by());
             let name = if name.is_empty() { NO_STACK.to_owned() } else { name };
             let thread = named.thread.as_ref().map(|(name, tid)| format!("{name} ({tid})")).unwrap_or_default();
             csv.write_record(CELLS.iter().map(|(_, cell)| cell(row)).chain([name, thread]))?;

@@ -204,7 +204,7 @@ impl Table {
     pub(super) fn rank(&mut self) {
         let shown: Vec<u32> = (0_u32..)
             .zip(self.groups.groups())
-            .filter(|(group, name)| self.has_something(*group) && matches(name, &self.filter))
+            .filter(|(group, name)| self.has_something(*group) && matches(name, self.by, &self.filter))
             .map(|(group, _)| group)
             .collect();
         self.order = if let Some(column) = self.sort.column() {
@@ -344,13 +344,13 @@ impl Table {
     /// Compares the chosen marks.
     pub(super) fn find_growth(&mut self) {
         let rows = self.marks.growth(&self.groups, &self.amounts());
-        let is_shown = |row: &GroupGrowth| matches(self.group(row.group), &self.filter);
+        let is_shown = |row: &GroupGrowth| matches(self.group(row.group), self.by, &self.filter);
         self.growth = rows.into_iter().filter(is_shown).collect();
     }
 }
 
 /// Whether a name holds the text somewhere; ASCII letters in either case.
-fn matches(group: &LiveGroup, text: &str) -> bool {
+fn matches(group: &LiveGroup, by: GroupBy, text: &str) -> bool {
     use crate::profile::GroupName;
     if text.is_empty() {
         return true;
@@ -366,6 +366,6 @@ fn matches(group: &LiveGroup, text: &str) -> bool {
                 [&place.function, &place.file, &place.module].into_iter().flatten().any(|name| holds(name))
             }
             GroupName::Thread { thread: Some((name, tid)), .. } => holds(name) || holds(&tid.to_string()),
-            other => holds(&crate::report::group_label::full(other)),
+            other => holds(&crate::report::group_label::full(other, by)),
         }
 }

@@ -7,12 +7,16 @@ mod target;
 mod traces;
 
 mod accounting;
+mod allocators;
+mod containers;
 mod control;
 mod errors;
+mod gates;
 mod harm;
 mod isolation;
 mod latency;
 mod live;
+mod pools;
 mod servers;
 mod smoke;
 mod stacks;

@@ -23,10 +23,11 @@ async fn carried_out<T>(session: &mut Session, answer: oneshot::Receiver<Result<
         tokio::select! {
             biased;
             answer = &mut answer => return answer.expect("the session lives").expect("it is carried out"),
-            update = session.next(&nothing) => match update.expect("events arrive") {
-                Update::Reading { profile, .. } => assert_sound(&profile),
-                _ => {}
-            },
+            update = session.next(&nothing) => {
+                if let Update::Reading { profile, .. } = update.expect("events arrive") {
+                    assert_sound(&profile);
+                }
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ impl Target {
         Self::spawn(command.stderr(Stdio::null()))
     }
 
-    fn start_command(command: &mut Command) -> Self {
+    /// Starts a command that becomes a program, and waits until that is ready.
+    pub fn start_command(command: &mut Command) -> Self {
         let mut target = Self::spawn(command);
         assert_eq!(target.hear(), "ready");
         target

@@ -9,9 +9,11 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod stacks;
 mod stats;
 mod table;
 mod view;
+mod workloads;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -60,6 +62,8 @@ enum Section {
     Memory,
     /// The live view of 50,000 call sites: a reading, and the slowest key
     View,
+    /// Real programs without frame pointers: stacks that are whole, and what a frame costs
+    Stacks,
 }
 
 /// What every section needs.
@@ -108,6 +112,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
             Section::View => view::run()?,
+            Section::Stacks => stacks::run(&bench)?,
         }
         println!();
     }

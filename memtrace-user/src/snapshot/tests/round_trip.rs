@@ -194,7 +194,7 @@ fn processes() -> impl Strategy<Value = TracedProcess> {
     let totals = option::of(vec(numbers(), 10)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
     (info, option::of(1..i64::MAX.unsigned_abs()), totals).prop_map(
         |((pid, command, exited, rss_bytes, allocators), started, totals)| TracedProcess {
-            info: ProcessInfo { pid, command, exited, rss_bytes, allocators },
+            info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes: Vec::new() },
             started_at: started.map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos)),
             totals,
         },

@@ -99,7 +99,7 @@ impl Stacks<'_> {
         if let Some(number) = self.by_place.get(&stack_key(stack)) {
             return *number;
         }
-        let ids: Vec<u64> = stack.iter().map(|location| self.locations.id(*location)).collect();
+        let ids = self.locations.ids(stack);
         let mut bytes = Vec::new();
         prost::encoding::uint64::encode_packed(sample::LOCATION_ID, &ids, &mut bytes);
         let bytes: Rc<[u8]> = bytes.into();

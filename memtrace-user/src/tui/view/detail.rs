@@ -14,7 +14,7 @@ use super::{
     table::name,
 };
 use crate::{
-    profile::{BlockSummary, SortBy},
+    profile::{BlockSummary, GroupBy, SortBy},
     report::{
         elide,
         escape::escape,
@@ -74,7 +74,7 @@ pub(in crate::tui) fn count_lines(app: &App) -> usize {
 fn head_lines<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
     let Some(group) = app.selected_group() else { return vec![Line::raw("nothing is selected")] };
     let row = app.table.row(group);
-    let title = name(app.table.group(group)).fit(width);
+    let title = name(app.table.group(group), app.table.by()).fit(width);
     let items = [
         ("Live", units::bytes(row.stats.live_bytes())),
         ("Blocks", units::count(row.stats.live_blocks())),
@@ -172,7 +172,7 @@ fn tree_line(line: &TreeLine, selected: bool, sort: SortBy, total: u64, width: u
     let numbers = format!("{mark}{:>10} {share:>6} {:indent$}{fold} ", units::bytes(value), "");
     let room = width.saturating_sub(elide::width(&numbers));
     match &line.name {
-        Some(name) => format!("{numbers}{}", label(name, Paths::Short).fit(room)),
+        Some(name) => format!("{numbers}{}", label(name, GroupBy::Line, Paths::Short).fit(room)),
         None => format!("{numbers}{}", elide::end("… smaller ones together", room)),
     }
 }

@@ -7,7 +7,7 @@ use super::super::{
     flame::{Cell, Measure},
 };
 use crate::{
-    profile::Node,
+    profile::{GroupBy, Node},
     report::{
         elide,
         group_label::{Paths, label},
@@ -63,8 +63,9 @@ pub(super) fn at(app: &App, area: Rect, column: u16, line: u16) -> Option<Vec<us
 
 fn heading(app: &App) -> String {
     let zoomed = app.flame.zoomed();
-    let part =
-        zoomed.map(|node| format!(", zoomed into {}", label(&node.name, Paths::Short).function)).unwrap_or_default();
+    let part = zoomed
+        .map(|node| format!(", zoomed into {}", label(&node.name, GroupBy::Function, Paths::Short).function))
+        .unwrap_or_default();
     let paused = if app.paused { ", paused" } else { "" };
     format!("Flame: {}{part}{paused}", amount(app, app.flame.total()))
 }
@@ -86,7 +87,7 @@ fn amount(app: &App, value: u64) -> String {
 fn said(app: &App, node: &Node) -> String {
     let value = app.flame.value(&node.stats);
     let share = value as f64 / app.flame.total().max(1) as f64;
-    let name = label(&node.name, Paths::Short).fit(usize::MAX);
+    let name = label(&node.name, GroupBy::Function, Paths::Short).fit(usize::MAX);
     format!("> {} {}  {name}", amount(app, value), units::percent(share))
 }
 
@@ -96,7 +97,7 @@ fn draw(frame: &mut Frame, picture: Rect, app: &App, cell: &Cell, node: &Node, s
     let area =
         Rect { x: picture.x + small(cell.start), y: picture.y + small(cell.line), width: small(cell.width), height: 1 };
     let mark = if selected { "▶" } else { "▏" };
-    let name = label(&node.name, Paths::Short).function;
+    let name = label(&node.name, GroupBy::Function, Paths::Short).function;
     let text = format!("{mark}{}", elide::end(&name, cell.width.saturating_sub(1)));
     let style =
         if selected { app.theme.selected } else { app.theme.flame[(cell.line + cell.way.last().unwrap_or(&0)) % 2] };

@@ -106,5 +106,5 @@ fn line<'a>(row: &GroupGrowth, selected: bool, app: &App, width: usize) -> Line<
     let numbers = format!("{mark}{bytes:>11} {blocks:>10} {surviving:>10} {live:>11} {growing:>9}  ");
     let numbers = if width < NARROW { format!("{mark}{bytes:>11} {growing:>9}  ") } else { numbers };
     let room = width.saturating_sub(elide::width(&numbers));
-    Line::raw(format!("{numbers}{}", name(app.table.group(row.group)).fit(room)))
+    Line::raw(format!("{numbers}{}", name(app.table.group(row.group), app.table.by()).fit(room)))
 }

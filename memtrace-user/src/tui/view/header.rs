@@ -44,6 +44,10 @@ fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     lines.push(session(app, width));
     lines.push(items_line(&trust(profile), width, theme));
     lines.extend(has_losses.then(|| losses(profile, width, theme)));
+    // A third of the screen at most: the table is what one came for.
+    let room = usize::from(screen.height / 3).saturating_sub(lines.len());
+    let notes = profile.process.notes.iter().flat_map(|note| elide::wrap(&escape(note), width));
+    lines.extend(notes.take(room).map(|text| Line::styled(text, theme.alarm)));
     lines
 }
 

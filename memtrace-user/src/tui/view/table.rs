@@ -10,7 +10,7 @@ use ratatui::{
 
 use super::{super::app::visible_from, layout::Areas};
 use crate::{
-    profile::LiveGroup,
+    profile::{GroupBy, LiveGroup},
     report::{
         elide,
         escape::escape,
@@ -137,12 +137,12 @@ fn line<'a>(group: u32, place: usize, columns: &Columns, app: &App, width: usize
     }
     numbers.push(' ');
     let room = width.saturating_sub(elide::width(&numbers));
-    Line::raw(format!("{numbers}{}", name(app.table.group(group)).fit(room)))
+    Line::raw(format!("{numbers}{}", name(app.table.group(group), app.table.by()).fit(room)))
 }
 
 /// How a group is called; its thread, where threads are split, stands before it.
-pub(in crate::tui) fn name(group: &LiveGroup) -> SiteName {
-    let name = label(&group.name, Paths::Short);
+pub(in crate::tui) fn name(group: &LiveGroup, by: GroupBy) -> SiteName {
+    let name = label(&group.name, by, Paths::Short);
     match &group.thread {
         None => name,
         Some((thread, tid)) => SiteName { function: format!("{} ({tid}): {}", escape(thread), name.function), ..name },
