@@ -1,23 +1,20 @@
 //! Everything the live view shows, and how it changes. Knows no terminal.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    action::{Action, Move, Request, Turn, Wish},
+    action::{Action, Request, Turn, Wish},
     columns::Order,
-    detail::{Detail, Pane, SourceText},
-    flame::{Flame, Measure, Step},
+    detail::Detail,
+    flame::{Flame, Measure},
     history::Series,
     keys::Input,
     marks::MOST as MOST_MARKS,
     table::Table,
     theme::Theme,
-    view::{
-        hit::{self, Hit},
-        layout::Areas,
-    },
+    view::layout::Areas,
 };
-use crate::profile::{BlockQuery, BlockSummary, GroupBy, Location, Profile, SiteNamer, SymbolTable, TracedThread};
+use crate::profile::{BlockSummary, GroupBy, Location, Profile, SiteNamer, SymbolTable, TracedThread};
 
 /// One reading of the process with the names known so far.
 #[derive(Debug, Clone)]
@@ -79,13 +76,13 @@ pub struct App {
     pub(super) typing: bool,
     pub(super) cursor: Cursor,
     /// The selection stays at its row when the order changes; until it is moved it stays at the first place.
-    follows_row: bool,
+    pub(super) follows_row: bool,
     /// The row selected in the generations.
     pub(super) growth_cursor: Cursor,
-    size: (u16, u16),
+    pub(super) size: (u16, u16),
     /// What the live blocks that are looked at are like; how often something else has been looked at.
     pub(super) blocks: Option<BlockSummary>,
-    looks: u64,
+    pub(super) looks: u64,
     /// Blocks of each group that were allocated between the compared marks and still live.
     pub(super) survivors: Vec<u64>,
     /// Raised with all that groups and their numbers follow from.
@@ -179,83 +176,6 @@ impl App {
         self.message = Some(message.into());
     }
 
-    /// What is asked of the live blocks, if anything, and a number that is another whenever something else is looked at.
-    #[must_use]
-    pub fn wanted_blocks(&self) -> Option<(u64, BlockQuery)> {
-        let moments = self.table.marks.moments();
-        let stacks = match self.view {
-            View::Detail => Some(self.table.ids(&self.detail.members)),
-            View::Generations => None,
-            View::Table | View::Flame => return None,
-        };
-        Some((self.looks, BlockQuery { stacks, moments }))
-    }
-
-    /// Whether nothing is known yet of the blocks that [`Self::wanted_blocks`] asks for.
-    #[must_use]
-    pub const fn lacks_blocks(&self) -> bool {
-        self.blocks.is_none()
-    }
-
-    /// Takes in what the live blocks of [`Self::wanted_blocks`] are like.
-    pub fn set_blocks(&mut self, asked: u64, blocks: BlockSummary) {
-        if asked == self.looks {
-            self.blocks = Some(blocks);
-            self.survivors = self.find_survivors();
-        }
-    }
-
-    fn find_survivors(&self) -> Vec<u64> {
-        let blocks = self.blocks.as_ref().filter(|_| self.view == View::Generations);
-        blocks.map(|blocks| self.table.survivors(&blocks.survivors)).unwrap_or_default()
-    }
-
-    /// Something else is looked at: what is known of blocks is of no use for it.
-    fn look_elsewhere(&mut self) {
-        self.looks += 1;
-        self.blocks = None;
-        self.survivors.clear();
-    }
-
-    /// The line whose source is asked for, as long as it is not known.
-    #[must_use]
-    pub fn wanted_source(&self) -> Option<(String, u32)> {
-        if self.view != View::Detail || self.detail.pane != Pane::Source {
-            return None;
-        }
-        let (file, line) = self.source_line()?;
-        let is_known = self.detail.source.as_ref().is_some_and(|text| text.file == file && text.line == line);
-        (!is_known).then_some((file, line))
-    }
-
-    /// Takes in the text around a line.
-    pub fn set_source(&mut self, source: SourceText) {
-        self.detail.source = Some(source);
-    }
-
-    /// Source line of the selected group.
-    pub(super) fn source_line(&self) -> Option<(String, u32)> {
-        let shown = self.shown.as_ref()?;
-        let stack = self.table.stack(*self.detail.members.first()?).0;
-        let source = self.table.namer.frame(stack.site?, &shown.symbols)?.source.as_ref()?;
-        (source.line > 0).then(|| (source.file.to_string(), source.line))
-    }
-
-    /// The locations on the screen, whose lines are worth looking up, and some more whose rows may turn out to be one.
-    #[must_use]
-    pub fn wanted_locations(&mut self) -> BTreeSet<Location> {
-        let rows = self.rows();
-        let visible = self.table.order().iter().skip(self.cursor.first).take(rows);
-        let heaviest = |group: &u32| self.table.any_stack(*group).and_then(|stack| self.table.stack(stack).0.site);
-        let mut wanted: BTreeSet<Location> = visible.filter_map(heaviest).collect();
-        let members = if self.view == View::Detail { 32 } else { 1 };
-        for stack in self.detail.members.iter().take(members) {
-            wanted.extend(self.table.stack(*stack).0.stack.iter().copied());
-        }
-        wanted.extend(self.table.without_lines());
-        wanted
-    }
-
     /// Whether keys are commands or text.
     #[must_use]
     pub const fn input(&self) -> Input {
@@ -323,7 +243,7 @@ impl App {
         self.table.order().get(self.cursor.at).copied()
     }
 
-    fn sort_by(&mut self, order: Order) {
+    pub(super) fn sort_by(&mut self, order: Order) {
         let same = order == self.table.sort;
         self.keeping_selection(|app| {
             app.table.reversed = same && !app.table.reversed;
@@ -376,7 +296,7 @@ impl App {
         self.message = Some(format!("mark {number}: ΔMark counts from here; G shows what grows{gone}"));
     }
 
-    fn filter(&mut self, change: impl FnOnce(&mut String)) {
+    pub(super) fn filter(&mut self, change: impl FnOnce(&mut String)) {
         let mut filter = self.table.filter().to_owned();
         change(&mut filter);
         self.keeping_selection(|app| app.table.set_filter(filter));
@@ -430,113 +350,8 @@ impl App {
         }
     }
 
-    fn select(&mut self, step: Move) {
-        let page = self.rows();
-        if let Some(first) = &mut self.help {
-            *first = step.from(*first, page, super::view::help::lines());
-            return;
-        }
-        match self.view {
-            View::Table => {
-                self.cursor.at = step.from(self.cursor.at, page, self.table.order().len());
-                self.follows_row = step != Move::First;
-            }
-            View::Detail => {
-                let count = super::view::detail::count_lines(self);
-                self.detail.at = step.from(self.detail.at, page, count);
-            }
-            View::Flame => self.flame.step(match step {
-                Move::Up | Move::WheelUp | Move::PageUp | Move::First => Step::Out,
-                _ => Step::In,
-            }),
-            View::Generations => {
-                self.growth_cursor.at = step.from(self.growth_cursor.at, page, self.table.growth.len());
-            }
-        }
-    }
-
-    fn open(&mut self) {
-        match self.view {
-            _ if self.help.is_some() => {}
-            View::Table if self.selected_group().is_some() => {
-                self.follows_row = true;
-                self.look_elsewhere();
-                self.detail.begin();
-                self.view = View::Detail;
-            }
-            View::Table => {}
-            View::Detail => self.detail.turn(),
-            View::Flame => self.flame.zoom_in(),
-            View::Generations => self.open_grown(),
-        }
-    }
-
-    /// From a row of the generations to its detail.
-    fn open_grown(&mut self) {
-        let Some(row) = self.table.growth.get(self.growth_cursor.at) else { return };
-        let place = self.table.order().iter().position(|group| *group == row.group);
-        if let Some(place) = place {
-            self.cursor.at = place;
-            self.follows_row = true;
-            self.look_elsewhere();
-            self.detail.begin();
-            self.view = View::Detail;
-        }
-    }
-
-    fn back(&mut self) {
-        if self.help.take().is_some() {
-            return;
-        }
-        match self.view {
-            View::Flame if !self.typing && self.flame.zoom_out() => {}
-            View::Table => {
-                self.typing = false;
-                self.filter(String::clear);
-            }
-            _ if self.typing => {
-                self.typing = false;
-                self.filter(String::clear);
-            }
-            _ => self.view = View::Table,
-        }
-    }
-
-    fn sideways(&mut self, right: bool) {
-        match self.view {
-            View::Detail => self.detail.fold(right),
-            View::Flame => self.flame.step(if right { Step::Right } else { Step::Left }),
-            View::Table | View::Generations => {}
-        }
-    }
-
-    fn click(&mut self, column: u16, line: u16) {
-        if self.help.take().is_some() {
-            return;
-        }
-        match hit::at(self, self.size, (column, line)) {
-            Some(Hit::Title(order)) => self.sort_by(order),
-            Some(Hit::Row(row)) if row == self.cursor.at => self.open(),
-            Some(Hit::Row(row)) => {
-                self.cursor.at = row;
-                self.follows_row = true;
-            }
-            Some(Hit::TreeLine(line)) if line == self.detail.at => self.detail.turn(),
-            Some(Hit::TreeLine(line)) => self.detail.at = line,
-            Some(Hit::Growth(row)) if row == self.growth_cursor.at => self.open_grown(),
-            Some(Hit::Growth(row)) => self.growth_cursor.at = row,
-            Some(Hit::Flame(way)) => {
-                if way == self.flame.selected_way() {
-                    self.flame.zoom_in();
-                }
-                self.flame.select(&way);
-            }
-            None => {}
-        }
-    }
-
     /// Rows that the view has room for.
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         Areas::of_size(self.size, self).rows()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    hash::{BuildHasher as _, DefaultHasher, Hash as _, Hasher as _},
+    hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
 };
 
 use super::{app::Reading, table::Table};
@@ -166,11 +166,7 @@ pub(super) fn sample(stack: &crate::profile::NumberedStack, stats: AllocStats) -
 fn add(lines: &mut Vec<TreeLine>, branches: &Branches, turned: &HashSet<u64>, depth: usize, way: u64) {
     let alone = branches.nodes.len() == 1;
     for node in &branches.nodes {
-        let way = {
-            let mut hasher = std::hash::BuildHasherDefault::<DefaultHasher>::default().build_hasher();
-            (way, &node.name).hash(&mut hasher);
-            hasher.finish()
-        };
+        let way = BuildHasherDefault::<DefaultHasher>::default().hash_one((way, &node.name));
         let is_leaf = node.branches.nodes.is_empty() && node.branches.others.groups == 0;
         let open = (alone || depth == 0 && lines.is_empty()) != turned.contains(&way);
         let fold = match (is_leaf, open) {

@@ -148,14 +148,13 @@ impl Flame {
         let lowest = self.resolve(&self.zoom).1.len();
         match step {
             Step::Out if way.len() > lowest.max(1) => drop(way.pop()),
-            Step::Out => {}
             Step::In => way.push(0),
             Step::Left | Step::Right if way.len() > lowest => {
                 if let Some(last) = way.last_mut() {
                     *last = if step == Step::Left { last.saturating_sub(1) } else { *last + 1 };
                 }
             }
-            Step::Left | Step::Right => {}
+            Step::Out | Step::Left | Step::Right => {}
         }
         if self.node(&way).is_some() {
             self.select(&way);

@@ -55,9 +55,9 @@ pub(super) struct Mark {
 /// The marks of a session, oldest first, and which two of them are compared.
 #[derive(Debug, Default)]
 pub(super) struct Marks {
-    marks: Vec<Mark>,
+    kept: Vec<Mark>,
     set: u32,
-    /// Points: 0 is the beginning of tracing, then come the marks, then now.
+    /// Compared ones: 0 is the beginning of tracing, then come the marks, then now.
     from: usize,
     to: usize,
 }
@@ -75,11 +75,11 @@ impl Marks {
     /// Marks this moment, and compares it with now from here on.
     pub(super) fn set(&mut self, at: Duration, stats: &[AllocStats]) -> u32 {
         self.set += 1;
-        if self.marks.len() == MOST {
-            self.marks.remove(0);
+        if self.kept.len() == MOST {
+            self.kept.remove(0);
         }
-        self.marks.push(Mark { number: self.set, at, of_stacks: stats.iter().map(Amount::from).collect() });
-        self.from = self.marks.len();
+        self.kept.push(Mark { number: self.set, at, of_stacks: stats.iter().map(Amount::from).collect() });
+        self.from = self.kept.len();
         self.to = self.now();
         self.set
     }
@@ -90,12 +90,12 @@ impl Marks {
     }
 
     pub(super) fn all(&self) -> &[Mark] {
-        &self.marks
+        &self.kept
     }
 
     /// What every stack held at the last mark; nothing without a mark.
     pub(super) fn last(&self) -> &[Amount] {
-        self.marks.last().map_or(&[], |mark| &mark.of_stacks)
+        self.kept.last().map_or(&[], |mark| &mark.of_stacks)
     }
 
     /// The points that are compared.
@@ -110,12 +110,12 @@ impl Marks {
 
     /// Times of the points since tracing began; the last, now, has none.
     pub(super) fn moments(&self) -> Vec<Duration> {
-        std::iter::once(Duration::ZERO).chain(self.marks.iter().map(|mark| mark.at)).collect()
+        std::iter::once(Duration::ZERO).chain(self.kept.iter().map(|mark| mark.at)).collect()
     }
 
     /// Index of the point now.
     pub(super) const fn now(&self) -> usize {
-        self.marks.len() + 1
+        self.kept.len() + 1
     }
 
     /// Moves the earlier point by one, never beyond the later one.
@@ -148,7 +148,7 @@ impl Marks {
     fn amounts(&self, point: usize, groups: &LiveGroups, now: &[Amount]) -> Vec<Amount> {
         match point.checked_sub(1) {
             None => vec![Amount::default(); groups.groups().len()],
-            Some(index) => match self.marks.get(index) {
+            Some(index) => match self.kept.get(index) {
                 Some(mark) => groups.sum(&mark.of_stacks),
                 None => groups.sum(now),
             },
@@ -182,7 +182,7 @@ impl Marks {
                 sum
             })
         };
-        let marks = self.marks.iter().map(|mark| sum(&mark.of_stacks));
+        let marks = self.kept.iter().map(|mark| sum(&mark.of_stacks));
         let points: Vec<Amount> = std::iter::once(Amount::default()).chain(marks).chain([sum(now)]).collect();
         points.windows(2).map(|pair| Growth::between(pair[0], pair[1])).collect()
     }

@@ -15,10 +15,12 @@ mod flame;
 mod history;
 pub mod keys;
 mod marks;
+mod moves;
 mod table;
 pub mod terminal;
 mod theme;
 pub mod view;
+mod wants;
 
 pub use action::{Action, Move, Request, Turn, Wish};
 pub use app::{App, Reading};

@@ -67,7 +67,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(sort: Order, namer: SiteNamer) -> Self {
-        Self { sort, namer, ..Self::default() }
+        Self { namer, sort, ..Self::default() }
     }
 
     /// Takes a reading in.
@@ -207,22 +207,19 @@ impl Table {
             .filter(|(group, name)| self.has_something(*group) && matches(name, self.by, &self.filter))
             .map(|(group, _)| group)
             .collect();
-        self.order = match self.sort.column() {
-            Some(column) => {
-                let key = |group: &u32| {
-                    let row = &self.rows[*group as usize];
-                    (descending((column.value)(row)), Reverse(row.stats.live_bytes()), *group)
-                };
-                let mut keyed: Vec<_> = shown.iter().map(key).collect();
-                keyed.sort_unstable();
-                keyed.into_iter().map(|(_, _, group)| group).collect()
-            }
-            None => {
-                let groups = self.groups.groups();
-                let mut shown = shown;
-                shown.sort_by(|a, b| groups[*a as usize].cmp(&groups[*b as usize]));
-                shown
-            }
+        self.order = if let Some(column) = self.sort.column() {
+            let key = |group: &u32| {
+                let row = &self.rows[*group as usize];
+                (descending((column.value)(row)), Reverse(row.stats.live_bytes()), *group)
+            };
+            let mut keyed: Vec<_> = shown.iter().map(key).collect();
+            keyed.sort_unstable();
+            keyed.into_iter().map(|(_, _, group)| group).collect()
+        } else {
+            let groups = self.groups.groups();
+            let mut shown = shown;
+            shown.sort_by(|a, b| groups[*a as usize].cmp(&groups[*b as usize]));
+            shown
         };
         if self.reversed {
             self.order.reverse();

@@ -73,10 +73,10 @@ fn live_table_on_a_terminal() {
     screen.wait_for("Losses none");
     assert_eq!(target.ask("a"), "done");
     screen.wait_for("keep (on_request.c:");
-    screen.wait_for("97.7 KiB      1,000     100 B");
+    screen.wait_for("97.7K   +97.7K    1,000");
     screen.wait_for("▼Live");
     screen.press(&[">"]);
-    screen.wait_for("▼Blocks");
+    screen.wait_for("▼ΔMark");
     screen.press(&["s"]);
     screen.wait_for(&format!("snapshot in memtrace-{pid}-"));
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
@@ -101,6 +101,7 @@ fn live_table_on_a_terminal() {
     screen.wait_until("the footer in the last line", |text| {
         text.lines().nth(11).is_some_and(|line| line.starts_with("q quit"))
     });
+    screen.press(&["Space"]);
     screen.press(&["q"]);
     screen.wait_until("the shell", |text| text.trim_end().ends_with("prompt>"));
     screen.tmux(&["resize-window", "-x", "100", "-y", "30"]);
@@ -112,4 +113,101 @@ fn live_table_on_a_terminal() {
     kill(Pid::from_raw(memtrace), Signal::SIGTERM).expect("memtrace takes signals");
     screen.wait_for("status 0");
     assert_eq!(target.ask("b"), "done");
+}
+
+/// A leak is found as a user would: sort, filter, look at the callers, the sizes and the source, mark generations, see what
+/// grows; what is shown can be written to files. Afterwards the terminal is as it was.
+#[test]
+fn a_leak_is_found_in_the_live_view() {
+    let mut target = Target::start(program("leaking"));
+    let pid = target.pid().to_string();
+    let screen = Screen::start();
+    let directory = tempfile::tempdir().expect("a directory");
+    let command = format!("'{}' attach --interval 200ms --pid {pid}", env!("CARGO_BIN_EXE_memtrace"));
+    screen.press(&[&format!("cd '{}'; {command}; echo status $?", directory.path().display()), "Enter"]);
+    screen.wait_for("Losses none");
+    assert_eq!(target.ask("s"), "done");
+    assert_eq!(target.ask("r"), "done");
+    let top_row =
+        |text: &str, function: &str| text.lines().any(|line| line.starts_with('>') && line.contains(function));
+    screen.wait_until("settings at the top", |text| top_row(text, "settings_load") && text.contains("scratch"));
+    // Sorted by short-lived blocks: all of the scratch blocks were.
+    screen.press(&["6"]);
+    screen.wait_until("scratch at the top", |text| top_row(text, "scratch (leaking.c:"));
+    screen.press(&["/", "cache"]);
+    screen.wait_until("one row", |text| top_row(text, "cache_put") && !text.contains("settings_load"));
+    screen.wait_for("/cache");
+    screen.press(&["Enter", "Enter"]);
+    screen.wait_for("[Callers]");
+    screen.wait_until("the callers", |text| {
+        let names = ["- cache_put (leaking.c:", "- handle_request (leaking.c:", "main (leaking.c:"];
+        names.iter().all(|name| text.contains(name))
+    });
+    screen.wait_for("Oldest live block");
+    screen.press(&["Tab"]);
+    screen.wait_for("[Stack]");
+    screen.press(&["Tab"]);
+    screen.wait_until("20 blocks of 512 bytes", |text| {
+        text.lines().any(|line| line.split_whitespace().take(4).eq(["512B", "–", "1023B", "20"]))
+    });
+    screen.press(&["Tab"]);
+    screen.wait_for("if (!malloc(512)) _exit(1);");
+    // One by one: what follows Escape at once belongs to one key.
+    screen.press(&["BSpace"]);
+    screen.wait_for("/cache (1 of 3)");
+    screen.press(&["BSpace"]);
+    screen.wait_until("no filter", |text| !text.contains("/cache"));
+    screen.press(&["Home", "1"]);
+    screen.wait_until("all rows", |text| top_row(text, "settings_load") && text.contains("cache_put"));
+    for mark in 1..=2 {
+        screen.press(&["m"]);
+        screen.wait_for(&format!("mark {mark}: "));
+        assert_eq!(target.ask("r"), "done");
+        screen.wait_for(&format!("Blocks {}", 520 + 20 * mark));
+    }
+    screen.press(&["G", "["]);
+    screen.wait_until("the leak is growing", |text| {
+        let words = ["+20.0", "KiB", "+40", "40", "30.0", "KiB", "▲", "growing", "cache_put"];
+        text.lines().any(|line| line.trim_start_matches('>').split_whitespace().take(9).eq(words))
+    });
+    screen.press(&["f"]);
+    screen.wait_until("the picture of all stacks", |text| {
+        text.contains("▏handle_request") && text.contains("▏cache_put")
+    });
+    screen.press(&["f", "e"]);
+    screen.wait_for(&format!("written: memtrace-{pid}-view-1.txt and .csv"));
+    let csv = std::fs::read_to_string(directory.path().join(format!("memtrace-{pid}-view-1.csv"))).expect("the file");
+    let leak = csv.lines().find(|line| line.contains("cache_put")).expect("a row of the leak");
+    assert!(leak.starts_with("30720,60,10240,20,"), "{csv}");
+    assert_eq!(target.ask("q"), "");
+    screen.wait_for("PROCESS HAS ENDED");
+    screen.press(&["Enter"]);
+    screen.wait_for("[Source]");
+    screen.press(&["q"]);
+    screen.wait_for("status 0");
+    screen.press(&["clear; stty -a", "Enter"]);
+    screen.wait_until("a sane terminal", |text| text.contains(" icanon") && text.contains(" echo "));
+    let state = screen.tmux(&["display-message", "-p", "#{alternate_on} #{mouse_any_flag} #{cursor_flag}"]);
+    assert_eq!(state.trim(), "0 0 1");
+}
+
+/// With `NO_COLOR` the screen has no colour, and what is selected stands out all the same.
+#[test]
+fn no_color_leaves_the_selection_visible() {
+    let mut target = Target::start(program("leaking"));
+    let screen = Screen::start();
+    let command = format!("NO_COLOR=1 '{}' attach --pid {}", env!("CARGO_BIN_EXE_memtrace"), target.pid());
+    screen.press(&[&command, "Enter"]);
+    screen.wait_for("Losses none");
+    assert_eq!(target.ask("s"), "done");
+    screen.wait_for("settings_load");
+    let styled = screen.tmux(&["capture-pane", "-p", "-e"]);
+    let row = styled.lines().find(|line| line.contains("settings_load")).expect("the row");
+    assert!(row.starts_with("\u{1b}[0;7m") || row.contains("\u{1b}[7m"), "{row:?}");
+    let is_colour =
+        |code: &str| code.parse().is_ok_and(|code: u32| (30..=37).contains(&code) || (40..=47).contains(&code));
+    let codes = styled.split("\u{1b}[").filter_map(|part| part.split_once('m')).flat_map(|(codes, _)| codes.split(';'));
+    assert_eq!(codes.filter(|code| is_colour(code)).count(), 0, "{styled:?}");
+    screen.press(&["q"]);
+    screen.wait_until("the shell", |text| text.trim_end().ends_with("prompt>"));
 }

@@ -1,5 +1,7 @@
 //! The ranked groups. Only the rows on the screen are made, however many there are.
 
+use std::fmt::Write as _;
+
 use ratatui::{
     Frame,
     layout::Rect,
@@ -131,7 +133,7 @@ fn line<'a>(group: u32, place: usize, columns: &Columns, app: &App, width: usize
     let mark = if place == app.cursor.at { ">" } else { " " };
     let mut numbers = format!("{mark}{}", columns.shown.iter().map(cell).collect::<String>());
     if columns.sum {
-        numbers.push_str(&format!("{:>SUM$} ", units::percent(app.table.running(place))));
+        let _ = write!(numbers, "{:>SUM$} ", units::percent(app.table.running(place)));
     }
     numbers.push(' ');
     let room = width.saturating_sub(elide::width(&numbers));
