@@ -75,6 +75,9 @@ pub struct ExportArgs {
     /// Tell the lines of a function apart.
     #[arg(long)]
     pub lines: bool,
+    /// Give each thread a root frame, where the snapshot tells threads apart; json always has them.
+    #[arg(long)]
+    pub per_thread: bool,
     /// Where to write [default: standard output]. A file is replaced once all of it is written.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -8,7 +8,7 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 17] = [
+const REQUIREMENTS: [Requirement; 18] = [
     ("gcc", &["gcc", "libc6-dev"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
@@ -26,6 +26,7 @@ const REQUIREMENTS: [Requirement; 17] = [
     ("redis-server", &["redis-server"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
+    ("chromium", &["chromium"]),
 ];
 
 /// Installs what is missing.
