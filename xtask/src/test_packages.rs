@@ -8,7 +8,7 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 18] = [
+const REQUIREMENTS: &[Requirement] = &[
     ("gcc", &["gcc", "libc6-dev"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
@@ -27,6 +27,7 @@ const REQUIREMENTS: [Requirement; 18] = [
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
     ("chromium", &["chromium"]),
+    ("go", &["golang-go"]),
 ];
 
 /// Installs what is missing.

@@ -29,5 +29,8 @@ pub use self::{
 /// functions and lines alone, and each of them must still be told from the others.
 const NO_ADDRESS: u64 = 1 << 63;
 
+/// Stands in files for the stack of what was recorded without one: pprof leaves samples without any function out.
+const NO_STACK: &str = "[no stack]";
+
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,7 @@ pub struct Label {
 }
 
 /// A mapped file.
+#[expect(clippy::struct_excessive_bools, reason = "the format has them")]
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Mapping {
     /// From 1.

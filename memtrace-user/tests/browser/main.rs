@@ -4,4 +4,3 @@ mod devtools;
 mod page;
 mod picture;
 mod scene;
-mod scratch;

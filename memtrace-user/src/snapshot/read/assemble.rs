@@ -79,7 +79,7 @@ fn stacks(tables: &mut Tables, places: &Places) -> Result<Vec<Stack>, SnapshotPr
         locations.clear();
         let mut frames = 0;
         each_number(Value::Bytes(&row), |id| {
-            let (location, count) = places.place(id)?;
+            let Some((location, count)) = places.place(id)? else { return Ok(()) };
             frames += count;
             if frames > MAX_STACK {
                 return Err(SnapshotProblem::TooLarge(format!("a stack has more than {MAX_STACK} frames")));

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     profile::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable},
-    snapshot::{NO_ADDRESS, SnapshotProblem, proto::Mapping},
+    snapshot::{NO_ADDRESS, NO_STACK, SnapshotProblem, proto::Mapping},
     symbolize::demangle,
 };
 
@@ -26,9 +26,11 @@ pub struct Places {
     /// Frames of each location.
     pub symbols: SymbolTable,
     ids: Ids,
-    /// Each location and its number of frames.
-    places: Vec<(Location, usize)>,
+    located: Vec<Place>,
 }
+
+/// A location, and its number of frames, which is 1 where no function is known; `None` stands for no stack at all.
+type Place = Option<(Location, usize)>;
 
 impl Places {
     /// Resolves all locations.
@@ -37,23 +39,33 @@ impl Places {
         let functions = Functions::of(tables)?;
         let ids = Ids::of(tables.locations.iter().map(|entry| entry.id), "location")?;
         let mut symbols = SymbolTable::default();
-        let mut places = Vec::with_capacity(tables.locations.len());
+        let mut located = Vec::with_capacity(tables.locations.len());
         let mut taken = Taken::default();
         for entry in &tables.locations {
             let frames = functions.frames(entry, tables)?;
+            if own && is_no_stack(entry, &frames) {
+                located.push(None);
+                continue;
+            }
             let count = frames.len().max(1);
             let wanted = mappings.locate(entry, !frames.is_empty())?;
             let location = taken.claim(wanted, frames, &mut symbols);
-            places.push((location, count));
+            located.push(Some((location, count)));
         }
-        Ok(Self { modules: mappings.modules, symbols, ids, places })
+        Ok(Self { modules: mappings.modules, symbols, ids, located })
     }
 
-    /// The location of an id, and its number of frames, which is 1 where no function is known.
-    pub fn place(&self, id: u64) -> Result<(Location, usize), SnapshotProblem> {
-        let place = self.ids.place(id).and_then(|place| self.places.get(place));
+    /// The location of an id.
+    pub fn place(&self, id: u64) -> Result<Place, SnapshotProblem> {
+        let place = self.ids.place(id).and_then(|place| self.located.get(place));
         place.copied().ok_or_else(|| SnapshotProblem::damaged(format!("there is no location {id}")))
     }
+}
+
+/// Whether a location stands for the stack of what has none.
+fn is_no_stack(entry: &LocationEntry, frames: &[Frame]) -> bool {
+    let name = frames.first().and_then(|frame| frame.function.as_deref());
+    entry.mapping_id == 0 && entry.address == 0 && name == Some(NO_STACK)
 }
 
 /// Offsets that are taken, so that locations which differ in their functions stay apart.
@@ -133,17 +145,20 @@ impl<'a> MappedModules<'a> {
 /// A build id that is written in hexadecimal digits; other programs put other things there.
 fn bytes_of(text: &str) -> Option<Arc<[u8]>> {
     let digits = text.as_bytes();
-    if digits.is_empty() || digits.len() % 2 != 0 || digits.len() > 2 * MAX_BUILD_ID {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || digits.len() > 2 * MAX_BUILD_ID {
         return None;
     }
     let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     digits.chunks_exact(2).map(byte).collect()
 }
 
-/// The functions, with their names as they are shown.
+/// A function's name as it is shown, and its file.
+type Named = (Option<Arc<str>>, Option<Arc<str>>);
+
+/// The functions of a profile.
 struct Functions {
     ids: Ids,
-    named: Vec<(Option<Arc<str>>, Option<Arc<str>>)>,
+    named: Vec<Named>,
 }
 
 impl Functions {

@@ -7,14 +7,13 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write as _,
-    sync::Arc,
 };
 
 use super::strings::Strings;
 use crate::{
     profile::{CallStack, Frame, Location, Module, ModuleId, Snapshot},
     snapshot::{
-        NO_ADDRESS,
+        NO_ADDRESS, NO_STACK,
         proto::{self, Line, Mapping, profile},
         wire::put_message,
     },
@@ -27,44 +26,57 @@ const RANGE: u64 = 1 << 32;
 #[derive(Debug, Default)]
 pub struct Locations {
     ids: HashMap<Location, u64>,
+    no_stack: u64,
 }
 
 impl Locations {
     /// Appends the files, functions and locations that the samples need.
     pub fn put<'a>(snapshot: &'a Snapshot, strings: &mut Strings<'a>, out: &mut Vec<u8>) -> Self {
         let mut locations = Self::default();
+        let ordered = locations.number(snapshot);
+        put_mappings(snapshot, &ordered, strings, out);
+        let mut functions = Functions::default();
+        for (id, location) in (1..).zip(&ordered) {
+            let frames = snapshot.symbols.frames(*location);
+            let named = frames.iter().any(|frame| frame.function.is_some() || frame.source.is_some());
+            let frames = if named { frames } else { &[] };
+            let lines = frames.iter().map(|frame| functions.line(frame, strings, out)).collect();
+            let mapping_id = u64::from(location.module.0);
+            let address = if named && location.offset >= NO_ADDRESS { 0 } else { address_of(*location) };
+            put_message(profile::LOCATION, &proto::Location { id, mapping_id, address, lines }, out);
+        }
+        if snapshot.samples.iter().any(|sample| sample.stack.is_empty()) {
+            locations.no_stack = ordered.len() as u64 + 1;
+            let lines = vec![Line { function_id: functions.id(NO_STACK, "", strings, out), line: 0 }];
+            let location = proto::Location { id: locations.no_stack, mapping_id: 0, address: 0, lines };
+            put_message(profile::LOCATION, &location, out);
+        }
+        locations
+    }
+
+    /// Numbers the locations in the order in which stacks have them.
+    fn number(&mut self, snapshot: &Snapshot) -> Vec<Location> {
         let mut ordered = Vec::new();
         let mut seen = HashSet::new();
-        for sample in &snapshot.samples {
-            // Stacks are mostly shared between samples.
-            if !seen.insert(stack_key(&sample.stack)) {
-                continue;
-            }
+        // Stacks are mostly shared between samples.
+        for sample in snapshot.samples.iter().filter(|sample| seen.insert(stack_key(&sample.stack))) {
             for location in sample.stack.iter() {
                 let next = ordered.len() as u64 + 1;
-                locations.ids.entry(*location).or_insert_with(|| {
+                self.ids.entry(*location).or_insert_with(|| {
                     ordered.push(*location);
                     next
                 });
             }
         }
-        put_mappings(snapshot, &ordered, strings, out);
-        let mut functions = Functions::default();
-        for (id, location) in (1..).zip(ordered) {
-            let frames = snapshot.symbols.frames(location);
-            let named = frames.iter().any(|frame| frame.function.is_some() || frame.source.is_some());
-            let lines =
-                if named { frames } else { &[] }.iter().map(|frame| functions.line(frame, strings, out)).collect();
-            let mapping_id = u64::from(location.module.0);
-            let address = if named && location.offset >= NO_ADDRESS { 0 } else { address_of(location) };
-            put_message(profile::LOCATION, &proto::Location { id, mapping_id, address, lines }, out);
-        }
-        locations
+        ordered
     }
 
-    /// The id of a location that a sample has.
-    pub fn id(&self, location: Location) -> u64 {
-        self.ids.get(&location).copied().unwrap_or_default()
+    /// The ids of a sample's stack.
+    pub fn ids(&self, stack: &CallStack) -> Vec<u64> {
+        if stack.is_empty() {
+            return vec![self.no_stack];
+        }
+        stack.iter().map(|location| self.ids.get(location).copied().unwrap_or_default()).collect()
     }
 }
 
@@ -124,17 +136,23 @@ struct Functions {
 }
 
 impl Functions {
-    /// The line of a frame; a function not met before is appended.
+    /// The line of a frame.
     fn line<'a>(&mut self, frame: &'a Frame, strings: &mut Strings<'a>, out: &mut Vec<u8>) -> Line {
-        let text = |text: Option<&'a Arc<str>>, strings: &mut Strings<'a>| strings.id(text.map_or("", |text| &**text));
-        let name = text(frame.function.as_ref(), strings);
-        let filename = text(frame.source.as_ref().map(|source| &source.file), strings);
+        let source = frame.source.as_ref();
+        let name = frame.function.as_deref().unwrap_or_default();
+        let file = source.map_or("", |source| &*source.file);
+        let line = source.map_or(0, |source| i64::from(source.line));
+        Line { function_id: self.id(name, file, strings, out), line }
+    }
+
+    /// The id of a function; one not met before is appended.
+    fn id<'a>(&mut self, name: &'a str, file: &'a str, strings: &mut Strings<'a>, out: &mut Vec<u8>) -> u64 {
+        let (name, filename) = (strings.id(name), strings.id(file));
         let next = self.ids.len() as u64 + 1;
-        let id = *self.ids.entry((name, filename)).or_insert_with(|| {
+        *self.ids.entry((name, filename)).or_insert_with(|| {
             let function = proto::Function { id: next, name, filename, ..proto::Function::default() };
             put_message(profile::FUNCTION, &function, out);
             next
-        });
-        Line { function_id: id, line: frame.source.as_ref().map_or(0, |source| i64::from(source.line)) }
+        })
     }
 }

@@ -35,9 +35,6 @@ pub const DEFAULTS: [(SortBy, &str); 4] = [
 /// Level 1 of 9: levels above make files a little smaller and take several times as long.
 const LEVEL: u32 = 1;
 
-/// Bytes of samples that are handed to the compressor at once.
-const CHUNK: usize = 64 << 10;
-
 /// Writes a snapshot.
 ///
 /// Of a sample that was freed more often than allocated, as much is written as freed as was allocated; pprof has
@@ -53,18 +50,10 @@ pub fn write(output: impl Write, snapshot: &Snapshot) -> io::Result<()> {
     put_times(snapshot, &mut head);
     put_comments(snapshot, &mut strings, &mut head);
     let locations = Locations::put(snapshot, &mut strings, &mut head);
-    let mut samples = Samples::new(snapshot, &locations, &mut strings);
+    let samples = Samples::new(snapshot, &locations, &mut strings);
     output.write_all(strings.encoded())?;
     output.write_all(&head)?;
-    let mut chunk = Vec::with_capacity(2 * CHUNK);
-    for sample in &snapshot.samples {
-        samples.put(sample, &mut chunk);
-        if chunk.len() >= CHUNK {
-            output.write_all(&chunk)?;
-            chunk.clear();
-        }
-    }
-    output.write_all(&chunk)?;
+    samples.write(|chunk| output.write_all(chunk))?;
     output.finish()?.flush()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Samples are many, stacks and combinations of labels few: both are encoded once and copied.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, io, rc::Rc};
 
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
@@ -11,7 +11,7 @@ use super::{
     strings::Strings,
 };
 use crate::{
-    profile::{Domain, ProcessIndex, Snapshot, StackEnd, StackSample, ThreadIndex},
+    profile::{CallStack, Domain, ProcessIndex, Snapshot, StackEnd, StackSample, ThreadIndex},
     snapshot::{
         labels,
         proto::{Label, profile, sample},
@@ -20,62 +20,100 @@ use crate::{
     },
 };
 
+/// Bytes of samples that are handed on at once.
+const CHUNK: usize = 64 << 10;
+
 /// What a sample's labels are made of.
 type LabelKey = (ProcessIndex, Option<ThreadIndex>, Domain, StackEnd);
 
-/// Writes samples.
+/// A snapshot's samples, ready to be written.
 #[derive(Debug)]
 pub struct Samples<'a> {
-    locations: &'a Locations,
-    pieces: Vec<u8>,
-    stacks: HashMap<(usize, usize), Range<usize>>,
-    labels: HashMap<LabelKey, Range<usize>>,
+    samples: &'a [StackSample],
+    stacks: Stacks<'a>,
+    labels: HashMap<LabelKey, Vec<u8>>,
+    /// Stack and index of each sample, those of one stack in a row: compressed, all but the first take little room.
+    order: Vec<(u32, usize)>,
 }
 
 impl<'a> Samples<'a> {
     /// Encodes all labels, as their texts must be known before the first sample is written.
-    pub fn new<'s>(snapshot: &'s Snapshot, locations: &'a Locations, strings: &mut Strings<'s>) -> Self {
-        let mut samples = Self { locations, pieces: Vec::new(), stacks: HashMap::new(), labels: HashMap::new() };
-        for sample in &snapshot.samples {
+    pub fn new(snapshot: &'a Snapshot, locations: &'a Locations, strings: &mut Strings<'a>) -> Self {
+        let mut labels = HashMap::new();
+        let mut stacks = Stacks { locations, encoded: Vec::new(), by_place: HashMap::new(), by_ids: HashMap::new() };
+        let mut order = Vec::with_capacity(snapshot.samples.len());
+        for (index, sample) in snapshot.samples.iter().enumerate() {
+            order.push((stacks.number(&sample.stack), index));
             let key = label_key(sample);
-            if !samples.labels.contains_key(&key) {
-                let start = samples.pieces.len();
-                put_labels(snapshot, key, strings, &mut samples.pieces);
-                samples.labels.insert(key, start..samples.pieces.len());
+            labels.entry(key).or_insert_with(|| encode_labels(snapshot, key, strings));
+        }
+        order.sort_unstable();
+        Self { samples: &snapshot.samples, stacks, labels, order }
+    }
+
+    /// Hands the encoded samples to `write`, in chunks of some size.
+    pub fn write(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut chunk = Vec::with_capacity(2 * CHUNK);
+        for (stack, index) in &self.order {
+            let sample = &self.samples[*index];
+            let labels = self.labels.get(&label_key(sample)).map_or(&[][..], |labels| labels);
+            put_sample(self.stacks.encoded(*stack), &values(sample), labels, &mut chunk);
+            if chunk.len() >= CHUNK {
+                write(&chunk)?;
+                chunk.clear();
             }
         }
-        samples
+        write(&chunk)
     }
+}
 
-    /// Appends a sample.
-    pub fn put(&mut self, sample: &StackSample, out: &mut Vec<u8>) {
-        let stack = self.stack(sample);
-        let labels = self.labels.get(&label_key(sample)).cloned().unwrap_or_default();
-        let values = values(sample);
-        let values_length: usize = values.iter().map(|value| encoded_len_varint(*value)).sum();
-        // Tag and length of the values take a byte each: there are four numbers of ten bytes at most.
-        let length = stack.len() + 2 + values_length + labels.len();
-        encode_key(profile::SAMPLE, WireType::LengthDelimited, out);
-        encode_varint(length as u64, out);
-        out.extend_from_slice(&self.pieces[stack]);
-        encode_key(sample::VALUE, WireType::LengthDelimited, out);
-        encode_varint(values_length as u64, out);
-        for value in values {
-            encode_varint(value, out);
+/// Appends a sample whose stack and labels are encoded.
+fn put_sample(stack: &[u8], values: &[u64; 4], labels: &[u8], out: &mut Vec<u8>) {
+    let values_length: usize = values.iter().map(|value| encoded_len_varint(*value)).sum();
+    // Tag and length of the values take a byte each: there are four numbers of ten bytes at most.
+    let length = stack.len() + 2 + values_length + labels.len();
+    encode_key(profile::SAMPLE, WireType::LengthDelimited, out);
+    encode_varint(length as u64, out);
+    out.extend_from_slice(stack);
+    encode_key(sample::VALUE, WireType::LengthDelimited, out);
+    encode_varint(values_length as u64, out);
+    for value in values {
+        encode_varint(*value, out);
+    }
+    out.extend_from_slice(labels);
+}
+
+/// The distinct stacks, encoded.
+#[derive(Debug)]
+struct Stacks<'a> {
+    locations: &'a Locations,
+    encoded: Vec<Rc<[u8]>>,
+    /// By where a stack lies in memory, which most samples of one stack share.
+    by_place: HashMap<(usize, usize), u32>,
+    /// By its content.
+    by_ids: HashMap<Rc<[u8]>, u32>,
+}
+
+impl Stacks<'_> {
+    fn number(&mut self, stack: &CallStack) -> u32 {
+        if let Some(number) = self.by_place.get(&stack_key(stack)) {
+            return *number;
         }
-        out.extend_from_slice(&self.pieces[labels]);
+        let ids = self.locations.ids(stack);
+        let mut bytes = Vec::new();
+        prost::encoding::uint64::encode_packed(sample::LOCATION_ID, &ids, &mut bytes);
+        let bytes: Rc<[u8]> = bytes.into();
+        let encoded = &mut self.encoded;
+        let number = *self.by_ids.entry(bytes).or_insert_with_key(|bytes| {
+            encoded.push(Rc::clone(bytes));
+            u32::try_from(encoded.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.by_place.insert(stack_key(stack), number);
+        number
     }
 
-    /// Where the sample's stack lies, encoded.
-    fn stack(&mut self, sample: &StackSample) -> Range<usize> {
-        let pieces = &mut self.pieces;
-        let encoded = self.stacks.entry(stack_key(&sample.stack)).or_insert_with(|| {
-            let start = pieces.len();
-            let ids: Vec<u64> = sample.stack.iter().map(|location| self.locations.id(*location)).collect();
-            prost::encoding::uint64::encode_packed(sample::LOCATION_ID, &ids, pieces);
-            start..pieces.len()
-        });
-        encoded.clone()
+    fn encoded(&self, number: u32) -> &[u8] {
+        self.encoded.get(number as usize).map_or(&[], |bytes| bytes)
     }
 }
 
@@ -90,16 +128,16 @@ fn values(sample: &StackSample) -> [u64; 4] {
         .map(|value| value.min(i64::MAX.unsigned_abs()))
 }
 
-fn put_labels<'s>(
+fn encode_labels<'s>(
     snapshot: &'s Snapshot,
     (process, thread, domain, end): LabelKey,
     strings: &mut Strings<'s>,
-    out: &mut Vec<u8>,
-) {
+) -> Vec<u8> {
+    let mut out = Vec::new();
     let mut text = |key, value: &'s str| {
         if !value.is_empty() {
             let label = Label { key: strings.id(key), text: strings.id(value), ..Label::default() };
-            put_message(sample::LABEL, &label, out);
+            put_message(sample::LABEL, &label, &mut out);
         }
     };
     let process = snapshot.processes.get(process.0 as usize);
@@ -111,11 +149,12 @@ fn put_labels<'s>(
     let mut number = |key, value: i64, unit| {
         if value != 0 {
             let label = Label { key: strings.id(key), number: value, unit: strings.id(unit), ..Label::default() };
-            put_message(sample::LABEL, &label, out);
+            put_message(sample::LABEL, &label, &mut out);
         }
     };
     number(labels::PID, process.map_or(0, |process| i64::from(process.info.pid)), "");
     number(labels::TID, thread.map_or(0, |thread| i64::from(thread.tid)), "");
     let started = process.and_then(|process| process.started_at).map_or(0, time::to_nanos);
     number(labels::START_TIME, started, labels::START_TIME_UNIT);
+    out
 }
