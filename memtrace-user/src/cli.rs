@@ -20,10 +20,11 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log what memtrace does to standard error; to a file while the live table is up. Twice for more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    // Otherwise their place in each command's help would depend on how many commands there are.
+    #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Where to log, instead.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = 901, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 }
 
