@@ -1,8 +1,11 @@
 //! Copies of stacks that the walker could not follow because it did not know a mapping yet; user space, which learns of
 //! it a moment later, follows them.
 
-/// Bytes of a stack that are copied at most.
+/// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack.
 pub const STACK_BYTES: u32 = 8192;
+
+/// Pieces of a stack at most: 128 KiB. More than one are sent only while the ring buffer is less than half full.
+pub const PIECES: u32 = 16;
 
 /// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
 pub const RING_BYTES: u32 = 4 << 20;
@@ -20,10 +23,12 @@ pub struct CopyHeader {
     pub slot: u32,
     /// Instruction pointer: a return address.
     pub instruction: u64,
-    /// Stack pointer: the address of the first byte.
+    /// Stack pointer: the address of the first byte of the first piece.
     pub stack: u64,
     /// Frame pointer register.
     pub frame: u64,
+    /// Bytes of the stack before this piece.
+    pub offset: u64,
 }
 
 #[cfg(feature = "user")]

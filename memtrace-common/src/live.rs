@@ -28,6 +28,11 @@ pub const ADDRESS_BITS: u32 = 48;
 /// Key of an entry being written: claimed, not yet valid. No block has this address.
 pub const CLAIMED: u64 = 1;
 
+/// A block that is freed within this time of its allocation is short-lived: work that a program could perhaps spare
+/// itself. The clock ticks every 1 to 10 ms (`CONFIG_HZ`), so a lifetime is known to one tick: one that is shorter than
+/// this by a tick or more is surely counted as short, one that is longer by a tick or more surely is not.
+pub const SHORT_LIFE_NANOS: u64 = 10_000_000;
+
 /// A live block.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

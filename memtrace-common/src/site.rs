@@ -3,7 +3,8 @@
 //! `SITES` is an open-addressed table in an array map: the bucket is taken from the stack's 64-bit hash, and a free
 //! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once:
 //! a header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where
-//! it stopped.
+//! it stopped. Where threads are told apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its
+//! frames.
 
 /// Number of entries in `SITES`, a power of two.
 pub const SITES: u32 = 1 << 18;
@@ -11,11 +12,19 @@ pub const SITES: u32 = 1 << 18;
 /// Entries tried, one after the other, before the table counts as full.
 pub const PROBES: u32 = 16;
 
-/// Entry that takes what finds no entry of its own: counted, but under no stack.
-pub const UNATTRIBUTED: u32 = 0;
+/// No entry. The entries below [`FIRST_SITE`] take what finds no entry of its own, each for the process slot of its
+/// number: counted, but under no stack.
+pub const NO_SITE: u32 = 0;
+
+/// First entry for call stacks.
+pub const FIRST_SITE: u32 = crate::process::SLOTS;
 
 /// Number of words in `FRAMES`.
 pub const FRAME_WORDS: u32 = 1 << 22;
+
+/// Words that name a stack's thread, counted as frames by the header: its id in the initial pid namespace in the lower
+/// half and in the upper a number that no other thread has; then its name (`comm`), 16 bytes.
+pub const THREAD_WORDS: u32 = 3;
 
 /// Most frames of a stack.
 pub const MAX_FRAMES: u32 = 127;
@@ -34,8 +43,10 @@ pub struct SiteRecord {
     pub freed_blocks: u64,
     /// Bytes of those freed.
     pub freed_bytes: u64,
+    /// Blocks of the freed ones that did not outlive [`crate::live::SHORT_LIFE_NANOS`], by the coarse clock.
+    pub short_lived: u64,
     /// Kept for counters to come; a site is one cache line.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 /// Ends of a stack walk, in the header of a stack.
@@ -54,6 +65,8 @@ pub mod end {
     pub const UNSUPPORTED: u64 = 5;
     /// Stack memory that could not be read, or frames that do not go upwards.
     pub const UNREADABLE: u64 = 6;
+    /// Code of a file without unwind information, where frame pointers are not to be followed.
+    pub const NO_TABLE: u64 = 7;
 }
 
 /// The word before a stack's frames. Never zero, so that a reader sees where committed stacks end.

@@ -16,7 +16,7 @@ use memtrace_common::{
     loss,
     process::{ProcessRecord, SLOTS, Target},
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
-    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, SEGMENTS as TABLE_SEGMENTS, mode},
+    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
 };
 
 use crate::thread::Thread;
@@ -28,6 +28,14 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 /// Blocks below this many bytes are not recorded.
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
+
+/// Most ticks of the coarse clock between allocation and free of a short-lived block.
+#[unsafe(no_mangle)]
+pub static SHORT_LIFE_TICKS: Global<u32> = Global::new(0);
+
+/// Not 0: threads are told apart.
+#[unsafe(no_mangle)]
+pub static PER_THREAD: Global<u32> = Global::new(0);
 
 /// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
 #[unsafe(no_mangle)]
@@ -45,12 +53,14 @@ pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(SLOTS, 0);
 #[map]
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
-/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`.
+/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`. Word 3:
+/// threads met, where they are told apart.
 #[map]
-pub static CURSORS: Array<u64> = Array::with_max_entries(3, BPF_F_MMAPABLE);
+pub static CURSORS: Array<u64> = Array::with_max_entries(4, BPF_F_MMAPABLE);
 pub const NEXT_SLOT: u32 = 0;
 pub const NEXT_FRAME_WORD: u32 = 1;
 pub const NEWEST_SEGMENT: u32 = 2;
+pub const THREADS_MET: u32 = 3;
 
 /// Call stacks and their counters; see `memtrace_common::site`.
 #[map]
@@ -83,8 +93,7 @@ pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUN
 
 /// Rules found of late, by code address: the key mixed with the rule, and the rule, so that a torn pair never matches.
 #[map]
-pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, 0);
-pub const RULE_CACHE_BITS: u32 = 14;
+pub static RULE_CACHE: Array<[u64; 2]> = Array::with_max_entries(1 << RULE_CACHE_BITS, BPF_F_MMAPABLE);
 
 /// Segments of `LIVE` that fill. Apart from `EVENTS`, so that nothing else keeps user space from seeing to it.
 #[map]

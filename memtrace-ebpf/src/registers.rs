@@ -5,10 +5,14 @@
 
 use core::ffi::c_void;
 
+#[cfg(bpf_target_arch = "x86_64")]
+use aya_ebpf::helpers::bpf_probe_read_user;
+use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs};
+
 /// Offsets in the kernel's `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 mod offset {
-    pub const ARGUMENTS: [usize; 3] = [112, 104, 96];
+    pub const ARGUMENTS: [usize; 6] = [112, 104, 96, 88, 72, 64];
     pub const RESULT: usize = 80;
     pub const FRAME_POINTER: usize = 32;
     pub const STACK_POINTER: usize = 152;
@@ -18,8 +22,9 @@ mod offset {
 /// Offsets in the kernel's `struct user_pt_regs` (arch/arm64/include/uapi/asm/ptrace.h).
 #[cfg(bpf_target_arch = "aarch64")]
 mod offset {
-    pub const ARGUMENTS: [usize; 3] = [0, 8, 16];
+    pub const ARGUMENTS: [usize; 6] = [0, 8, 16, 24, 32, 40];
     pub const RESULT: usize = 0;
+    pub const LINK: usize = 30 * 8;
     pub const FRAME_POINTER: usize = 29 * 8;
     pub const STACK_POINTER: usize = 31 * 8;
     pub const INSTRUCTION_POINTER: usize = 32 * 8;
@@ -31,6 +36,28 @@ pub const RETURN_POPS: u64 = 8;
 /// What a call has taken off the stack when it has returned: the return address on `x86_64`, nothing on aarch64.
 #[cfg(bpf_target_arch = "aarch64")]
 pub const RETURN_POPS: u64 = 0;
+
+/// Bits of a return address that are its address: all.
+#[cfg(bpf_target_arch = "x86_64")]
+pub const CODE_ADDRESS: u64 = u64::MAX;
+/// Bits of a return address that are its address. A signed one has its signature above them (pointer authentication).
+/// Code above 2^48 is mapped only at an explicit hint, which no loader gives.
+#[cfg(bpf_target_arch = "aarch64")]
+pub const CODE_ADDRESS: u64 = (1 << 48) - 1;
+
+/// The stack pointer with which the running thread goes on in user space. Needs 5.15.
+#[inline(always)]
+pub fn user_stack_pointer() -> u64 {
+    let value: u64;
+    // SAFETY: the running task has registers, which the helper gives a typed pointer to; the verifier checks that the
+    // offset is one of a field.
+    unsafe {
+        let registers = bpf_task_pt_regs(bpf_get_current_task_btf().cast());
+        core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) registers,
+            const offset::STACK_POINTER, options(nostack, readonly));
+    }
+    value
+}
 
 /// The context of a uprobe program.
 #[derive(Clone, Copy)]
@@ -54,16 +81,18 @@ impl Registers {
         self.read::<{ offset::ARGUMENTS[0] }>()
     }
 
-    /// Second argument, at entry.
+    /// The argument that a field of `memtrace_common::call` names, at entry: its index plus one. 0 without one.
     #[inline(always)]
-    pub fn argument1(self) -> u64 {
-        self.read::<{ offset::ARGUMENTS[1] }>()
-    }
-
-    /// Third argument, at entry.
-    #[inline(always)]
-    pub fn argument2(self) -> u64 {
-        self.read::<{ offset::ARGUMENTS[2] }>()
+    pub fn argument(self, field: u64) -> u64 {
+        match field {
+            1 => self.read::<{ offset::ARGUMENTS[0] }>(),
+            2 => self.read::<{ offset::ARGUMENTS[1] }>(),
+            3 => self.read::<{ offset::ARGUMENTS[2] }>(),
+            4 => self.read::<{ offset::ARGUMENTS[3] }>(),
+            5 => self.read::<{ offset::ARGUMENTS[4] }>(),
+            6 => self.read::<{ offset::ARGUMENTS[5] }>(),
+            _ => 0,
+        }
     }
 
     /// The function's result, at return.
@@ -72,21 +101,78 @@ impl Registers {
         self.read::<{ offset::RESULT }>()
     }
 
-    /// At return: the caller's.
-    #[inline(always)]
-    pub fn frame_pointer(self) -> u64 {
-        self.read::<{ offset::FRAME_POINTER }>()
-    }
-
-    /// At return: the caller's.
+    /// The stack pointer.
     #[inline(always)]
     pub fn stack_pointer(self) -> u64 {
         self.read::<{ offset::STACK_POINTER }>()
     }
 
-    /// At return: the return address, as the kernel sets it before return programs run.
+    /// The instruction that is probed, in an entry program.
     #[inline(always)]
     pub fn instruction_pointer(self) -> u64 {
         self.read::<{ offset::INSTRUCTION_POINTER }>()
+    }
+
+    /// The return address of a function, at its entry and at its exits; 0 when it cannot be read.
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn return_address(self) -> u64 {
+        // SAFETY: reads user memory; the helper checks the address.
+        unsafe { bpf_probe_read_user(self.stack_pointer() as *const u64) }.unwrap_or(0)
+    }
+
+    /// The return address of a function, at its entry and at its exits.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    pub fn return_address(self) -> u64 {
+        self.read::<{ offset::LINK }>()
+    }
+
+    /// The caller, in a return program: the kernel sets the instruction pointer before it runs.
+    #[inline(always)]
+    pub fn caller_at_return(self) -> Caller {
+        Caller {
+            instruction: self.instruction_pointer(),
+            stack: self.stack_pointer(),
+            frame: self.read::<{ offset::FRAME_POINTER }>(),
+        }
+    }
+
+    /// The caller, at the instruction that returns to it.
+    #[inline(always)]
+    pub fn caller_at_exit(self) -> Caller {
+        Caller {
+            instruction: self.return_address(),
+            stack: self.stack_pointer().wrapping_add(RETURN_POPS),
+            frame: self.read::<{ offset::FRAME_POINTER }>(),
+        }
+    }
+}
+
+/// Registers of the function that called the allocator, as they are when the call has come back to it.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    instruction: u64,
+    stack: u64,
+    frame: u64,
+}
+
+impl Caller {
+    /// The frame pointer register.
+    #[inline(always)]
+    pub fn frame_pointer(self) -> u64 {
+        self.frame
+    }
+
+    /// The stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(self) -> u64 {
+        self.stack
+    }
+
+    /// The return address of the call.
+    #[inline(always)]
+    pub fn instruction_pointer(self) -> u64 {
+        self.instruction
     }
 }

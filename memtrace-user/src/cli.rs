@@ -1,16 +1,17 @@
 //! The command line: clap types, no behaviour.
 
+mod export;
+mod report;
+mod taking;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{
-    Args, Parser, Subcommand,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, Parser, Subcommand};
 
-use crate::{
-    export::{Exporter, FORMATS},
-    profile::SortBy,
-};
+pub use self::export::ExportArgs;
+pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
+use crate::{allocators::UserFunction, profile::SortBy};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
 #[derive(Debug, Parser)]
@@ -41,10 +42,32 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Rank what is in snapshot files.
+    ///
+    /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
+    /// holds how many bytes in how many blocks.
+    Report(ReportArgs),
+    /// Compare two snapshot files.
+    ///
+    /// Lists what has changed, the greatest change first. Code is matched by module, function and line, never by
+    /// address, so the files may be of two runs, of two builds, or of two machines.
+    Diff(DiffArgs),
     /// Write a snapshot in the format of another tool: flame graph, page, viewer, spreadsheet, script.
     ///
     /// Reads any heap profile in pprof's format, memtrace's own or another program's.
     Export(ExportArgs),
+    /// Trace a process for a while and write a snapshot.
+    ///
+    /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
+    /// memtrace that is tracing already, use `ctl`.
+    Snapshot(SnapshotArgs),
+    /// Ask a memtrace that traces a process for a snapshot, to forget, to begin a new peak, or to stop.
+    Ctl(CtlArgs),
+    /// Find the live block that holds an address, also one in its midst: its size, its age, its call stack.
+    ///
+    /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
+    /// that are allocated in this time can be found.
+    Where(WhereArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
@@ -59,39 +82,6 @@ pub struct FloorArgs {
     pub pid: u32,
 }
 
-/// Arguments of `export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// The snapshot; `-` is standard input.
-    pub file: PathBuf,
-    /// What to write.
-    #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
-    pub format: &'static dyn Exporter,
-    /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
-    #[arg(long, value_enum, value_name = "VALUE")]
-    pub value: Option<SortArg>,
-    /// An earlier snapshot to show the difference from, as folded or svg.
-    #[arg(long, value_name = "FILE")]
-    pub base: Option<PathBuf>,
-    /// Tell the lines of a function apart.
-    #[arg(long)]
-    pub lines: bool,
-    /// Give each thread a root frame, where the snapshot tells threads apart; json always has them.
-    #[arg(long)]
-    pub per_thread: bool,
-    /// Where to write [default: standard output]. A file is replaced once all of it is written.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-/// Reads a format by its name; the help lists all with their purpose.
-fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
-    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
-    PossibleValuesParser::new(names).map(|name| {
-        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
-    })
-}
-
 /// Arguments of `attach`.
 #[derive(Debug, Args)]
 pub struct AttachArgs {
@@ -104,6 +94,9 @@ pub struct AttachArgs {
     /// Time between two refreshes of the table, or two reports [default: 1s on a terminal, else 5s].
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// What is recorded.
     #[command(flatten)]
     pub tracing: TracingArgs,
@@ -124,6 +117,9 @@ pub struct RunArgs {
     /// Run the command as root even under sudo.
     #[arg(long)]
     pub as_root: bool,
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// What is recorded.
     #[command(flatten)]
     pub tracing: TracingArgs,
@@ -148,6 +144,17 @@ pub struct TracingArgs {
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
+    /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
+    #[arg(long)]
+    pub per_thread: bool,
+    /// Also trace a function that hands out memory, of a pool or an arena: `FILE:NAME(size=argN)`, where FILE is `exe` or a
+    /// pattern of a library's name, and argN the argument with the bytes asked for. Further: count=argN, ptr=argN (given
+    /// back in exchange), result=*argN (stored there), ok=zero. May be repeated; see docs/allocators.md.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::allocating)]
+    pub alloc: Vec<UserFunction>,
+    /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
+    pub free: Vec<UserFunction>,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
@@ -170,6 +177,8 @@ pub enum UnwindArg {
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// Return probes.
+    ReturnProbes,
 }
 
 /// What is shown.

@@ -49,6 +49,7 @@ fn snapshot_is_exported_to_standard_output() {
     let directory = snapshots();
     assert_eq!(printed(&directory, &["new.pb.gz", "--format", "folded"]), "main;parse 60\n");
     assert_eq!(printed(&directory, &["new.pb.gz", "-f", "folded", "--value", "live-blocks"]), "main;parse 2\n");
+    assert_eq!(printed(&directory, &["new.pb.gz", "-f", "folded", "-o", "-"]), "main;parse 60\n");
     assert_eq!(printed(&directory, &["new.pb.gz", "-f", "folded", "--lines"]), "main (app.c:7);parse (app.c:7) 60\n");
     assert_eq!(printed(&directory, &["new.pb.gz", "-f", "folded", "--base", "old.pb.gz"]), "main;parse 20 60\n");
 }
@@ -75,7 +76,7 @@ fn failures_name_their_remedy() {
         ),
         (
             &["new.pb.gz", "-f", "csv", "--base", "old.pb.gz"],
-            1,
+            2,
             "error: csv shows one snapshot, not the difference of two\nhint: leave out --base, or use one of: folded, svg",
         ),
         (&["new.pb.gz", "-f", "pdf"], 2, "[possible values: folded, svg, html, speedscope, firefox, json, csv]"),

@@ -10,6 +10,7 @@ type Requirement = (&'static str, &'static [&'static str]);
 /// One line a program.
 const REQUIREMENTS: &[Requirement] = &[
     ("gcc", &["gcc", "libc6-dev"]),
+    ("musl-gcc", &["musl-tools"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
     ("python3", &["python3"]),
@@ -18,6 +19,8 @@ const REQUIREMENTS: &[Requirement] = &[
     ("jq", &["jq"]),
     ("sqlite3", &["sqlite3"]),
     ("xz", &["xz-utils"]),
+    ("clang", &["clang"]),
+    ("node", &["nodejs"]),
     ("tmux", &["tmux"]),
     ("gdb", &["gdb"]),
     ("postgres", &["postgresql"]),
@@ -28,6 +31,10 @@ const REQUIREMENTS: &[Requirement] = &[
     ("bpftool", &["bpftool"]),
     ("chromium", &["chromium"]),
     ("go", &["golang-go"]),
+    // Allocators are libraries: a header that comes with them stands for each.
+    ("/usr/include/jemalloc/jemalloc.h", &["libjemalloc2", "libjemalloc-dev"]),
+    ("/usr/include/gperftools/tcmalloc.h", &["libtcmalloc-minimal4", "libgoogle-perftools-dev"]),
+    ("/usr/include/mimalloc.h", &["libmimalloc2.0", "libmimalloc-dev"]),
 ];
 
 /// Installs what is missing.

@@ -2,29 +2,29 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_get_prandom_u32, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query};
-use memtrace_common::copy::{CopyHeader, STACK_BYTES};
+use aya_ebpf::helpers::generated::{
+    bpf_get_prandom_u32, bpf_loop, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query,
+};
+use memtrace_common::copy::{CopyHeader, PIECES, STACK_BYTES};
 
-use super::{mix, opaque};
+use super::{mix, opaque, rules::Context};
 use crate::{
     maps::{COPY_RING_BYTES, STACK_COPIES},
-    registers::Registers,
+    registers::Caller,
     thread::Thread,
 };
 
 /// `BPF_RB_AVAIL_DATA`: bytes that user space has not taken yet.
 const AVAILABLE: u64 = 0;
 
-/// What is tried one after the other: close to the stack's end, only less can be read.
-const LENGTHS: [u32; 8] = [STACK_BYTES, 6144, 4096, 3072, 2048, 1536, 1024, 512];
+/// What is there of a stack is so in pieces of this many bytes, or a multiple.
+const PAGE: u64 = 4096;
 
-/// Copies the stack into the window; returns the bytes copied, 0 when the ring has no room for them.
+/// Copies the top of the stack into the window; returns the bytes copied, 0 when the ring has no room for them.
 #[inline(always)]
-pub fn take(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
-    let ring = (&raw const STACK_COPIES).cast_mut().cast::<c_void>();
-    // SAFETY: asks for a number. Two records are left as a margin for other CPUs that copy at the same time.
-    let waiting = unsafe { bpf_ringbuf_query(ring, AVAILABLE) };
-    if waiting + 4 * u64::from(STACK_BYTES) > u64::from(COPY_RING_BYTES.load()) {
+pub fn take(thread: &mut Thread, slot: u32, registers: Caller) -> u32 {
+    // Two records are left as a margin for other CPUs that copy at the same time.
+    if waiting() + 4 * u64::from(STACK_BYTES) > u64::from(COPY_RING_BYTES.load()) {
         return 0;
     }
     let stack = registers.stack_pointer();
@@ -34,11 +34,33 @@ pub fn take(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
         instruction: registers.instruction_pointer(),
         stack,
         frame: registers.frame_pointer(),
+        offset: 0,
     };
+    read_piece(thread, stack)
+}
+
+/// Bytes in the ring.
+#[inline(always)]
+fn waiting() -> u64 {
+    // SAFETY: asks for a number.
+    unsafe { bpf_ringbuf_query((&raw const STACK_COPIES).cast_mut().cast::<c_void>(), AVAILABLE) }
+}
+
+/// Copies a piece of the stack into the window: up to where the thread's stack is known to begin, or as many pages as are
+/// there. Returns the bytes copied.
+#[inline(never)]
+fn read_piece(thread: &mut Thread, address: u64) -> u32 {
     let window = (&raw mut thread.window).cast::<c_void>();
-    for length in LENGTHS {
+    let in_page = address & (PAGE - 1);
+    let left = thread.stack_top.wrapping_sub(address);
+    let beyond = if left < u64::from(STACK_BYTES) { u64::from(STACK_BYTES) - left } else { 0 };
+    for less in [beyond, in_page, in_page + PAGE] {
+        let length = opaque(u64::from(STACK_BYTES) - less) as u32;
+        if length > STACK_BYTES {
+            return 0;
+        }
         // SAFETY: at most the length of the window; the helper checks the user address.
-        if unsafe { bpf_probe_read_user(window, length, stack as *const c_void) } == 0 {
+        if unsafe { bpf_probe_read_user(window, length, address as *const c_void) } == 0 {
             return length;
         }
     }
@@ -52,10 +74,33 @@ pub fn unique(hash: u64) -> u64 {
     mix(mix(hash, u64::from(unsafe { bpf_get_prandom_u32() })), u64::from(unsafe { bpf_get_prandom_u32() }))
 }
 
-/// Sends the copy.
+/// Sends the copy, and as much more of the stack as there is room for.
 #[inline(always)]
 pub fn send(thread: &mut Thread, site: u32, copied: u32) {
     thread.copy.site = site;
+    output(thread, copied);
+    if copied == STACK_BYTES {
+        let mut context = Context::new(&raw mut *thread);
+        // SAFETY: the callback gets this context, whose pointer is to this thread's storage.
+        unsafe { bpf_loop(PIECES - 1, next_piece as *mut c_void, (&raw mut context).cast(), 0) };
+    }
+}
+
+unsafe extern "C" fn next_piece(_index: u64, context: *mut Context) -> i64 {
+    // SAFETY: called by `send` with its own context.
+    let thread = unsafe { &mut *(*context).thread };
+    if waiting() > u64::from(COPY_RING_BYTES.load()) / 2 {
+        return 1;
+    }
+    thread.copy.offset += u64::from(STACK_BYTES);
+    let copied = read_piece(thread, thread.copy.stack.wrapping_add(thread.copy.offset));
+    output(thread, copied);
+    i64::from(copied != STACK_BYTES)
+}
+
+/// Hands the header and so many bytes of the window to user space.
+#[inline(always)]
+fn output(thread: &mut Thread, copied: u32) {
     let ring = (&raw const STACK_COPIES).cast_mut().cast::<c_void>();
     let record = (&raw mut thread.copy).cast::<c_void>();
     let copied = opaque(u64::from(copied));

@@ -12,7 +12,7 @@ use memtrace_common::site::{MAX_FRAMES, end};
 use super::{Walked, forget, keep, mix, opaque};
 use crate::{
     maps::FRAME_LIMIT,
-    registers::Registers,
+    registers::{CODE_ADDRESS, Caller},
     thread::{Thread, WINDOW},
 };
 
@@ -31,9 +31,9 @@ struct Chain {
 
 /// Walks from the registers at the return of a call.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, registers: Registers, seed: u64) -> Walked {
+pub fn walk(thread: &mut Thread, registers: Caller, seed: u64) -> Walked {
     let stack_pointer = registers.stack_pointer();
-    let caller = registers.instruction_pointer();
+    let caller = registers.instruction_pointer() & CODE_ADDRESS;
     let mut chain = Chain { frame_pointer: registers.frame_pointer(), hash: mix(seed, caller), count: 1 };
     keep(thread, 0, caller);
     let limit = u64::from(FRAME_LIMIT.load());
@@ -125,6 +125,7 @@ fn walk_memory(thread: &mut Thread, chain: &mut Chain, mut lowest: u64, limit: u
 
 #[inline(always)]
 fn push(thread: &mut Thread, chain: &mut Chain, next: u64, address: u64) {
+    let address = address & CODE_ADDRESS;
     keep(thread, chain.count, address);
     chain.hash = mix(chain.hash, address);
     chain.count += 1;

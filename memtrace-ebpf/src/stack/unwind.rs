@@ -9,34 +9,31 @@ use memtrace_common::{
     unwind::{kind, mode, rule},
 };
 
+#[cfg(bpf_target_arch = "aarch64")]
+use super::aarch64 as machine;
+#[cfg(bpf_target_arch = "x86_64")]
+use super::x86_64 as machine;
 use super::{
     Walked, keep, mix,
-    rules::{BY_FRAME_POINTER, Context, rule_at},
+    rules::{Context, rule_at},
     window,
 };
 use crate::{
     maps::{FRAME_LIMIT, UNWIND_MODE},
-    registers::Registers,
+    registers::{CODE_ADDRESS, Caller},
     thread::Thread,
 };
 
-/// Places of the interrupted registers above the stack pointer in a signal handler's return
-/// (`struct rt_sigframe` less its return address, arch/x86/include/asm/sigframe.h).
-mod signal_frame {
-    pub const FRAME_POINTER: u64 = 120;
-    pub const STACK_POINTER: u64 = 160;
-    pub const INSTRUCTION_POINTER: u64 = 168;
-}
-
 /// Walks from the registers at the return of a call.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> Walked {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> Walked {
     let limit = FRAME_LIMIT.load();
     let walk = &mut thread.unwind;
-    walk.instruction = registers.instruction_pointer();
+    walk.instruction = registers.instruction_pointer() & CODE_ADDRESS;
     walk.stack = registers.stack_pointer();
     walk.frame = registers.frame_pointer();
     walk.behind_call = 1;
+    walk.link = 0;
     walk.hash = u64::from(slot);
     walk.end = end::TRUNCATED;
     walk.window_length = 0;
@@ -60,7 +57,11 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     if end == end::WHOLE {
         thread.stack_top = stack;
     }
-    Walked { hash, end }
+    // Tables or mappings that changed under the walk may have misled it.
+    // SAFETY: a map value that user space writes.
+    let generation = unsafe { core::ptr::read_volatile(&raw const process.generation) };
+    let changed = u64::from(generation & 0xffff) != thread.unwind.cache_key >> 48;
+    Walked { hash, end: if changed { end::NO_MAPPING } else { end } }
 }
 
 /// One frame: keeps its address, finds its rule, computes the caller's registers. Returns 1 to end.
@@ -75,10 +76,7 @@ unsafe extern "C" fn step(_index: u64, context: *mut Context) -> i64 {
         keep(&mut *thread, count, address);
         (*thread).frame_count = count + 1;
         (*walk).hash = mix((*walk).hash, address);
-        let ended = match rule_at(thread, (*walk).instruction - (*walk).behind_call) {
-            Ok(found) => apply(thread, found),
-            Err(reason) => reason,
-        };
+        let ended = apply(thread, rule_at(thread, (*walk).instruction - (*walk).behind_call));
         if ended == GOES_ON {
             return 0;
         }
@@ -88,63 +86,35 @@ unsafe extern "C" fn step(_index: u64, context: *mut Context) -> i64 {
 }
 
 /// Beside the constants of `end`: the walk goes on.
-const GOES_ON: u64 = u64::MAX;
+pub const GOES_ON: u64 = u64::MAX;
 
 /// Computes the caller's registers.
 #[inline(always)]
-unsafe fn apply(thread: *mut Thread, found: u32) -> u64 {
+unsafe fn apply(thread: *mut Thread, found: u64) -> u64 {
     // SAFETY: the thread's own storage.
     unsafe {
         let walk = &raw mut (*thread).unwind;
         let offset = rule::offset(found).cast_unsigned();
-        if found == BY_FRAME_POINTER {
-            if UNWIND_MODE.load() == mode::TABLES {
-                return end::NO_RULE;
-            }
-            return if (*walk).frame == 0 { end::WHOLE } else { caller(thread, (*walk).frame.wrapping_add(16), 2) };
-        }
-        let saved = u64::from(rule::saved(found));
         match rule::kind(found) {
-            kind::STACK_POINTER => caller(thread, (*walk).stack.wrapping_add(offset), saved),
-            kind::FRAME_POINTER => caller(thread, (*walk).frame.wrapping_add(offset), saved),
-            kind::PLT => {
-                // A stub's last instructions have pushed a word: see `kind::PLT`.
-                let pushed = ((*walk).instruction - (*walk).behind_call) & 15 >= offset / 8;
-                caller(thread, (*walk).stack.wrapping_add(if pushed { 16 } else { 8 }), 0)
-            }
-            kind::STORED => {
-                let frame = (*walk).frame;
-                let Some(caller_frame) = window::read(thread, frame.wrapping_add(offset)) else {
-                    return end::UNREADABLE;
-                };
-                let Some(saved_frame) = window::read(thread, frame) else { return end::UNREADABLE };
-                (*walk).frame = saved_frame;
-                caller(thread, caller_frame, 0)
-            }
-            kind::SIGNAL => interrupted(thread),
+            kind::STACK_POINTER => machine::caller(thread, (*walk).stack.wrapping_add(offset), found),
+            kind::FRAME_POINTER => machine::caller(thread, (*walk).frame.wrapping_add(offset), found),
+            kind::SIGNAL => machine::interrupted(thread),
             kind::OUTERMOST => end::WHOLE,
+            kind::CHAIN if UNWIND_MODE.load() == mode::TABLES => end::NO_TABLE,
+            kind::CHAIN => machine::chain(thread),
             kind::NONE => end::NO_RULE,
-            _ => end::UNSUPPORTED,
+            kind::ENDED => offset,
+            _ => machine::other(thread, found),
         }
     }
 }
 
-/// Goes to the caller, whose frame begins at `caller_frame`: the return address is just below it, the frame pointer
-/// `saved` words below it, or unchanged with 0.
+/// Goes to the caller: its frame begins at `caller_frame`, its return address is `address`.
 #[inline(always)]
-unsafe fn caller(thread: *mut Thread, caller_frame: u64, saved: u64) -> u64 {
+pub unsafe fn go_on(thread: *mut Thread, caller_frame: u64, address: u64) -> u64 {
     // SAFETY: the thread's own storage.
     unsafe {
         let walk = &raw mut (*thread).unwind;
-        if caller_frame <= (*walk).stack {
-            return end::UNREADABLE;
-        }
-        let at = caller_frame.wrapping_sub(8);
-        let low = if saved == 0 { at } else { caller_frame.wrapping_sub(saved << 3) };
-        let Some((frame, address)) = window::read_pair(thread, low, at) else { return end::UNREADABLE };
-        if saved != 0 {
-            (*walk).frame = frame;
-        }
         (*walk).stack = caller_frame;
         (*walk).behind_call = 1;
         (*walk).instruction = address;
@@ -152,22 +122,33 @@ unsafe fn caller(thread: *mut Thread, caller_frame: u64, saved: u64) -> u64 {
     }
 }
 
-/// Goes to what a signal had interrupted.
+/// Goes to what a signal had interrupted: registers in the kernel's signal frame, at these places above the stack
+/// pointer.
 #[inline(always)]
-unsafe fn interrupted(thread: *mut Thread) -> u64 {
+pub unsafe fn interrupted(thread: *mut Thread, at: SignalFrame) -> u64 {
     // SAFETY: the thread's own storage.
     unsafe {
         let walk = &raw mut (*thread).unwind;
         let stack = (*walk).stack;
-        let low = stack.wrapping_add(signal_frame::FRAME_POINTER);
-        let high = stack.wrapping_add(signal_frame::INSTRUCTION_POINTER);
+        let (low, high) = (stack.wrapping_add(at.frame_pointer), stack.wrapping_add(at.instruction_pointer));
         let Some((frame, instruction)) = window::read_pair(thread, low, high) else { return end::UNREADABLE };
-        let at = stack.wrapping_add(signal_frame::STACK_POINTER);
-        let Some(interrupted_stack) = window::read(thread, at) else { return end::UNREADABLE };
+        let Some(interrupted) = window::read(thread, stack.wrapping_add(at.stack_pointer)) else {
+            return end::UNREADABLE;
+        };
         (*walk).frame = frame;
-        (*walk).stack = interrupted_stack;
+        (*walk).stack = interrupted;
         (*walk).instruction = instruction;
         (*walk).behind_call = 0;
         GOES_ON
     }
+}
+
+/// Where the kernel puts registers for a signal handler, in bytes above the stack pointer of the handler's caller.
+pub struct SignalFrame {
+    /// The lowest of the three.
+    pub frame_pointer: u64,
+    /// Between.
+    pub stack_pointer: u64,
+    /// The highest.
+    pub instruction_pointer: u64,
 }

@@ -36,8 +36,8 @@ pub fn execute(arguments: &ExportArgs) -> anyhow::Result<ExitCode> {
     };
     let write = |out: &mut dyn Write| export::write(arguments.format, &export, out);
     match &arguments.output {
-        Some(path) => save(path, write)?,
-        None => finish(print(write))?,
+        Some(path) if path != Path::new("-") => save(path, write)?,
+        _ => finish(print(write))?,
     }
     Ok(ExitCode::SUCCESS)
 }

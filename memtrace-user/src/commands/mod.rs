@@ -1,19 +1,31 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod ctl;
+mod diff;
 mod errors;
 mod export;
 mod floor;
+mod groups;
 mod live;
+mod live_export;
+mod live_look;
 mod logging;
+mod numbered;
 mod plain;
+mod report;
 mod run;
 mod signals;
+mod snapshot;
+mod steering;
+mod taking;
+mod where_block;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
 use crate::{
+    allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
     tracer::{TracerOptions, UnwindMode},
@@ -33,7 +45,12 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            Command::Diff(arguments) => diff::execute(&arguments),
             Command::Export(arguments) => export::execute(&arguments),
+            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
+            Command::Ctl(arguments) => ctl::execute(&arguments).await,
+            Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
@@ -52,8 +69,11 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            per_thread: arguments.per_thread,
             from_start: false,
             without_multi: arguments.without.contains(&Feature::Multi),
+            without_return_probes: arguments.without.contains(&Feature::ReturnProbes),
+            functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::{
     fs::File,
     os::unix::ffi::OsStrExt,
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -17,6 +18,7 @@ use super::{
     elf::ElfFile,
     mapped_file::{FileRef, is_deleted, open_mapped},
     maps_line::{MapsLine, without_deleted_mark},
+    perf_map::PerfMap,
     proc_dir::ProcDir,
     regions::{Region, Regions},
     vdso::vdso_file,
@@ -36,6 +38,11 @@ pub struct AddressSpace {
     files: Vec<MappedFile>,
     by_inode: HashMap<(u64, u64), ModuleId>,
     by_name: HashMap<Box<OsStr>, ModuleId>,
+    /// Regions that were not there when the mappings were read last, by their first address.
+    gone: HashSet<u64>,
+    perf_map: PerfMap,
+    /// Module of the code that `perf_map` names, once it names any.
+    jit: Option<ModuleId>,
 }
 
 impl AddressSpace {
@@ -46,7 +53,7 @@ impl AddressSpace {
     pub fn new(process: &TargetProcess) -> Result<Self, TargetError> {
         let pid = process.pid();
         let directory = process.directory().try_clone().map_err(|error| TargetError::from_io(pid, "", error))?;
-        Ok(Self::of_directory(pid, directory))
+        Self::of_directory(pid, directory, process.started_at().unwrap_or(SystemTime::UNIX_EPOCH))
     }
 
     /// The same for a command that is prepared and not yet released, where [`TargetProcess::open`] would see
@@ -56,12 +63,15 @@ impl AddressSpace {
     /// When the process has just exited.
     pub fn of_pid(pid: u32) -> Result<Self, TargetError> {
         let directory = ProcDir::open(pid).map_err(|error| TargetError::from_io(pid, "", error))?;
-        Ok(Self::of_directory(pid, directory))
+        Self::of_directory(pid, directory, SystemTime::now())
     }
 
-    fn of_directory(pid: u32, directory: ProcDir) -> Self {
-        let (regions, modules, files) = Default::default();
-        Self { pid, directory, regions, modules, files, by_inode: HashMap::new(), by_name: HashMap::new() }
+    fn of_directory(pid: u32, directory: ProcDir, started_at: SystemTime) -> Result<Self, TargetError> {
+        let own = directory.try_clone().map_err(|error| TargetError::from_io(pid, "", error))?;
+        let perf_map = PerfMap::new(own, pid, started_at);
+        let (regions, modules, files, by_inode, by_name) = Default::default();
+        let gone = HashSet::new();
+        Ok(Self { pid, directory, regions, modules, files, by_inode, by_name, gone, perf_map, jit: None })
     }
 
     /// Reads `/proc/PID/maps`: the first time, and when an address is met that [`Self::locate`] does not know. It costs
@@ -77,6 +87,11 @@ impl AddressSpace {
             present.insert(line.start);
             self.add(&line);
         }
+        // Nothing is mapped in a process that has just ended: what was mapped to its end stays.
+        if !present.is_empty() {
+            self.gone =
+                self.regions.iter().map(|region| region.start).filter(|start| !present.contains(start)).collect();
+        }
         // Memory without a file resolves to nothing, so there is no use in remembering where it was; JIT compilers
         // map and unmap it all the time.
         let crowded = self.regions.len() > MAX_REGIONS;
@@ -89,7 +104,10 @@ impl AddressSpace {
     pub fn apply(&mut self, event: &MappingEvent) {
         match event {
             MappingEvent::Map(map) if map.pid == self.pid => self.add(&MapsLine::from(map)),
-            MappingEvent::Exec { pid } if *pid == self.pid => self.regions.clear(),
+            MappingEvent::Exec { pid } if *pid == self.pid => {
+                self.regions.clear();
+                self.gone.clear();
+            }
             _ => {}
         }
     }
@@ -99,15 +117,56 @@ impl AddressSpace {
     ///
     /// The address itself is kept, though the call lies before it and a call that is the last instruction of a mapping
     /// returns to the first address after it; who looks up names subtracts one.
+    ///
+    /// A function that a compiler at run time has named is at a module of its own, `[jit]`; its offset is a key that no
+    /// other function has, see [`Self::jit_name`].
     #[must_use]
     pub fn locate(&self, return_address: u64) -> Option<Location> {
-        let region = self.regions.containing(return_address.checked_sub(1)?)?;
-        let offset = if region.module == ModuleId::UNKNOWN {
-            return_address
-        } else {
-            region.file_offset.wrapping_add(return_address - region.start)
-        };
-        Some(Location { module: region.module, offset })
+        let address = return_address.checked_sub(1)?;
+        let region = self.regions.containing(address);
+        if let Some(region) = region.filter(|region| region.module != ModuleId::UNKNOWN) {
+            let offset = region.file_offset.wrapping_add(return_address - region.start);
+            return Some(Location { module: region.module, offset });
+        }
+        let unnamed = region.map(|_| Location { module: ModuleId::UNKNOWN, offset: return_address });
+        self.jit_location(address).or(unnamed)
+    }
+
+    fn jit_location(&self, address: u64) -> Option<Location> {
+        let (offset, _) = self.perf_map.names().find(address)?;
+        Some(Location { module: self.jit?, offset })
+    }
+
+    /// Reads what a compiler at run time has told of its functions since the last time; returns whether there is more
+    /// to know.
+    pub fn update_names(&mut self) -> bool {
+        let has_new = self.perf_map.update();
+        if has_new && self.jit.is_none() {
+            let module = self.modules.add("[jit]");
+            let path = Arc::clone(self.modules.path(module));
+            self.files.push(MappedFile { module, path, file: None, device: 0, inode: 0, deleted: false });
+            self.jit = Some(module);
+        }
+        has_new
+    }
+
+    /// The name of a function that was compiled at run time; `None` for all other locations.
+    #[must_use]
+    pub fn jit_name(&self, location: Location) -> Option<&Arc<str>> {
+        if Some(location.module) == self.jit { self.perf_map.names().name(location.offset) } else { None }
+    }
+
+    /// The process runs another program, whose functions are others.
+    pub fn forget_names(&mut self) {
+        if let Ok(directory) = self.directory.try_clone() {
+            self.perf_map = PerfMap::new(directory, self.pid, SystemTime::now());
+            self.jit = None;
+        }
+    }
+
+    /// The executable mappings that are still there as far as is known, by address.
+    pub fn present_regions(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().filter(|region| !self.gone.contains(&region.start))
     }
 
     /// The executable mappings, by address.
@@ -136,6 +195,7 @@ impl AddressSpace {
     }
 
     fn add(&mut self, line: &MapsLine) {
+        self.gone.remove(&line.start);
         let module = self.module_of(line);
         self.regions.insert(Region { start: line.start, end: line.end, file_offset: line.offset, module });
     }

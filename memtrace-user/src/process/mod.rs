@@ -4,7 +4,9 @@
 //! after it has exited, and [`PreparedChild`] with [`MappingEvents`] do the same for a command that may live for two
 //! milliseconds only.
 
+mod code_names;
 mod command_path;
+mod confinement;
 pub mod elf;
 mod libraries;
 mod mapped_file;
@@ -12,6 +14,7 @@ mod mapping_events;
 mod mappings;
 mod maps_line;
 mod namespace;
+mod perf_map;
 mod pidfd;
 mod proc_dir;
 mod regions;
@@ -20,18 +23,23 @@ mod spawn;
 mod start_gate;
 mod target;
 mod target_error;
+mod thread_name;
 mod vdso;
 
+pub use code_names::CodeNames;
 pub use command_path::{CommandError, find_command};
+pub use confinement::Confinement;
 pub use libraries::{LibrariesError, list_libraries};
 pub use mapped_file::MappedFile;
 pub use mapping_events::{MapEvent, MappingEvent, MappingEvents, MappingEventsError};
 pub use mappings::AddressSpace;
 pub use namespace::{PidNamespaceError, check_pid_namespace};
+pub use perf_map::PerfMap;
 pub use regions::Region;
 pub use run_as::{RunAs, RunAsError};
 pub use spawn::{CommandSpec, PreparedChild, SignalState, SpawnError, exit_code};
 pub use target::TargetProcess;
 pub(crate) use target::page_size;
 pub use target_error::TargetError;
+pub use thread_name::thread_name;
 pub use vdso::vdso_file;

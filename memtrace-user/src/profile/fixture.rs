@@ -9,6 +9,7 @@ use std::{
 use super::{
     About, AllocRates, AllocStats, CallStack, Domain, Frame, Location, LossReason, Losses, ModuleId, Modules, Overhead,
     ProcessIndex, ProcessInfo, ProcessTotals, Profile, Snapshot, SourceLine, StackEnd, StackSample, SymbolTable,
+    UnfollowedBytes,
 };
 
 /// A profile in the making. A frame is `function@module` or `function@module@file:line`; a function `0x1f` has no
@@ -69,6 +70,7 @@ impl Scene {
             allocated_bytes: allocated * size,
             freed_blocks: freed,
             freed_bytes: freed * size,
+            short_lived_blocks: 0,
         };
         let end = if frames.is_empty() { StackEnd::Incomplete } else { StackEnd::Whole };
         self.samples.push(StackSample {
@@ -87,6 +89,7 @@ impl Scene {
         Profile {
             taken_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             elapsed: Duration::from_millis(65_250),
+            started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_990_000)),
             process: self.process.clone(),
             totals: ProcessTotals {
                 current_bytes: stats.live_bytes(),
@@ -99,8 +102,11 @@ impl Scene {
             },
             rates: AllocRates::default(),
             samples: self.samples.clone(),
+            stack_ids: (1..).take(self.samples.len()).collect(),
+            threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),
+            unfollowed: UnfollowedBytes::default(),
             overhead: Overhead::default(),
         }
     }
@@ -135,6 +141,7 @@ fn typical_scene() -> Scene {
         exited: false,
         rss_bytes: Some(50_650_000),
         allocators: vec!["glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)".into()],
+        notes: Vec::new(),
     };
     let mut scene = Scene { process, ..Scene::default() };
     let with_main = |frames: &[&'static str]| [frames, &MAIN].concat();
@@ -183,6 +190,20 @@ pub(crate) fn hostile() -> (Profile, SymbolTable) {
     scene.process.pid = 666;
     scene.process.command = "evil\u{1b}[2J\u{1b}]0;owned\u{7}\r\nLosses  none".into();
     scene.sample(&["f\u{1b}[31m\u{202e}gpj.exe@/tmp/\u{9b}31m\u{2066}lib.so@a\nb.c:1", "\u{200b}@/tmp/x"], 1, 10, 0);
+    (scene.profile(), scene.symbols)
+}
+
+/// Memory grows, and no allocation was seen.
+pub(crate) fn unseen() -> (Profile, SymbolTable) {
+    let note = "RSS grew by 120.0 MiB, but no allocation was seen: the allocator\u{1b} may be linked statically";
+    let process = ProcessInfo {
+        pid: 8,
+        command: "stripped".into(),
+        rss_bytes: Some(130_000_000),
+        notes: vec![note.into()],
+        ..ProcessInfo::default()
+    };
+    let scene = Scene { process, ..Scene::default() };
     (scene.profile(), scene.symbols)
 }
 

@@ -150,7 +150,7 @@ impl Snapshot {
         Self {
             about,
             processes: vec![process],
-            threads: Vec::new(),
+            threads: profile.threads.clone(),
             modules: profile.modules.clone(),
             samples: profile.samples.clone(),
             symbols: symbols.clone(),

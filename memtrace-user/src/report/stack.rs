@@ -1,7 +1,7 @@
 //! A call stack as lines of text, innermost first: recursion folded, the end said in plain words.
 
 use super::frames::location_lines;
-use crate::profile::{Location, Modules, Ranking, Site, SiteStack, StackEnd, SymbolTable};
+use crate::profile::{Location, Modules, Ranking, Site, SiteNamer, SiteStack, StackEnd, SymbolTable};
 
 /// Longest cycle of calls that is recognised as recursion.
 const LONGEST_CYCLE: usize = 8;
@@ -26,7 +26,19 @@ impl StackLine {
 /// The lines of the heaviest stack of a site, the frame that names the site marked where it comes first.
 #[must_use]
 pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: &Modules) -> Vec<StackLine> {
-    let Some(stack) = site.stacks.first() else { return Vec::new() };
+    let heaviest = site.stacks.first();
+    heaviest.map_or_else(Vec::new, |stack| lines(stack, site.location, ranking.namer(), symbols, modules))
+}
+
+/// The lines of a stack, the frame that names its site marked where it comes first.
+#[must_use]
+pub fn lines(
+    stack: &SiteStack,
+    site: Option<Location>,
+    namer: &SiteNamer,
+    symbols: &SymbolTable,
+    modules: &Modules,
+) -> Vec<StackLine> {
     let mut lines = Vec::new();
     let mut marked = false;
     for part in fold(&stack.stack) {
@@ -35,15 +47,12 @@ pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: 
                 let first = lines.len();
                 let texts = location_lines(location, symbols, modules);
                 lines.extend(texts.into_iter().map(|text| StackLine { text, names_site: false, is_note: false }));
-                if !marked && Some(location) == site.location {
-                    lines[first + naming_frame(location, ranking, symbols)].names_site = true;
+                if !marked && Some(location) == site {
+                    lines[first + naming_frame(location, namer, symbols)].names_site = true;
                     marked = true;
                 }
             }
-            Part::Again { frames: 1, times } => lines.push(StackLine::note(format!("… the same {times} more times"))),
-            Part::Again { frames, times } => {
-                lines.push(StackLine::note(format!("… these {frames} frames {times} more times")));
-            }
+            Part::Again { frames, times } => lines.push(StackLine::note(again(frames, times))),
         }
     }
     lines.extend(end_note(stack).map(|note| StackLine::note(note.into())));
@@ -51,15 +60,19 @@ pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: 
 }
 
 /// Which of the frames at the site's location names it.
-fn naming_frame(location: Location, ranking: &Ranking, symbols: &SymbolTable) -> usize {
+fn naming_frame(location: Location, namer: &SiteNamer, symbols: &SymbolTable) -> usize {
     let frames = symbols.frames(location);
-    let named = ranking.frame(location, symbols);
+    let named = namer.frame(location, symbols);
     named.and_then(|named| frames.iter().position(|frame| std::ptr::eq(frame, named))).unwrap_or(0)
 }
 
 fn end_note(stack: &SiteStack) -> Option<&'static str> {
-    match stack.end {
-        _ if stack.stack.is_empty() => Some("counted, but no call stack could be recorded"),
+    if stack.stack.is_empty() { Some("counted, but no call stack could be recorded") } else { end(stack.end) }
+}
+
+/// Why there are no further callers; nothing when there are none.
+pub(super) fn end(end: StackEnd) -> Option<&'static str> {
+    match end {
         StackEnd::Whole => None,
         StackEnd::Truncated => Some("… and more callers: cut at --max-frames"),
         StackEnd::Incomplete => Some("… callers unknown: the stack could not be followed further"),
@@ -68,18 +81,27 @@ fn end_note(stack: &SiteStack) -> Option<&'static str> {
 
 /// A frame, or the repetition of the frames just before.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
-    Frame(Location),
+pub(super) enum Part<T> {
+    Frame(T),
     Again { frames: usize, times: usize },
 }
 
+/// What stands for repeated frames.
+pub(super) fn again(frames: usize, times: usize) -> String {
+    if frames == 1 {
+        format!("… the same {times} more times")
+    } else {
+        format!("… these {frames} frames {times} more times")
+    }
+}
+
 /// Folds runs of three or more of one cycle; the shortest cycle wins.
-fn fold(stack: &[Location]) -> Vec<Part> {
+pub(super) fn fold<T: PartialEq + Clone>(stack: &[T]) -> Vec<Part<T>> {
     let mut parts = Vec::new();
     let mut rest = stack;
     while !rest.is_empty() {
         let (frames, times) = cycle(rest).unwrap_or((1, 1));
-        parts.extend(rest[..frames].iter().map(|location| Part::Frame(*location)));
+        parts.extend(rest[..frames].iter().cloned().map(Part::Frame));
         if times > 1 {
             parts.push(Part::Again { frames, times: times - 1 });
         }
@@ -89,7 +111,7 @@ fn fold(stack: &[Location]) -> Vec<Part> {
 }
 
 /// Length of the cycle that the stack starts with and how often it comes in a row, at least three times.
-fn cycle(stack: &[Location]) -> Option<(usize, usize)> {
+fn cycle<T: PartialEq>(stack: &[T]) -> Option<(usize, usize)> {
     (1..=LONGEST_CYCLE.min(stack.len() / 3)).find_map(|frames| {
         let first = &stack[..frames];
         let times = stack.chunks_exact(frames).take_while(|chunk| *chunk == first).count();

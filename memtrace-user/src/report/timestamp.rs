@@ -14,6 +14,11 @@ pub fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// The same as RFC 3339 has it: `2026-11-22T14:18:42Z`.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    utc(time).replacen(' ', "T", 1).replace(" UTC", "Z")
+}
+
 /// Year, month and day of a number of days since 1970, by Howard Hinnant's `civil_from_days`: years are counted
 /// from March, so that the leap day is a year's last.
 fn civil_date(days: u64) -> (u64, u64, u64) {
@@ -47,5 +52,6 @@ mod tests {
         ] {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+        assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(951_782_401)), "2000-02-29T00:00:01Z");
     }
 }

@@ -11,6 +11,12 @@ pub fn bytes(count: u64) -> String {
     if count < 1024 { format!("{count} B") } else { scaled_bytes(count as f64) }
 }
 
+/// Text of a number with as few characters as there can be: `12.2M` for `12.2 MiB`; units are powers of 1024 all the same.
+#[must_use]
+pub fn tight(text: &str) -> String {
+    text.replace("iB", "").replace(' ', "")
+}
+
 /// Bytes a second: `1.2 MiB/s`.
 #[must_use]
 pub fn byte_rate(rate: f64) -> String {
@@ -112,6 +118,12 @@ mod tests {
         }
         assert_eq!(byte_rate(1_023.7), "1.0 KiB/s");
         assert_eq!(byte_rate(0.0), "0 B/s");
+    }
+
+    /// Without blanks and the end of the unit.
+    #[test]
+    fn numbers_can_be_tight() {
+        assert_eq!([tight("12.2 MiB"), tight("832 B")], ["12.2M", "832B"]);
     }
 
     /// Digits come in groups of three.

@@ -1,5 +1,7 @@
 //! Empty probes at the places where a session would place its own.
 
+use std::sync::Arc;
+
 use super::{AttachError, attach::allocators_of};
 use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 
@@ -9,13 +11,16 @@ use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 /// As [`super::attach()`], and where the kernel has no uprobe-multi links.
 pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
     check_requirements()?;
-    let (_, _, allocators) = allocators_of(pid)?;
+    let (_, _, allocators) = allocators_of(pid, &Arc::default())?;
     let mut tracer = Tracer::load(&TracerOptions {
         max_frames: 1,
         min_size: 0,
         unwind: UnwindMode::FramePointer,
+        per_thread: false,
         from_start: false,
         without_multi: false,
+        without_return_probes: false,
+        functions: Arc::default(),
     })?;
     for allocator in &allocators {
         tracer.place_floor_probes(&allocator.probes, pid)?;

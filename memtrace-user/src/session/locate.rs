@@ -7,15 +7,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::unwinding::{WantedTable, file_id};
+use super::{
+    safety,
+    threads::Threads,
+    unwinding::{WantedTable, file_id},
+};
 use crate::{
-    process::{AddressSpace, MappedFile, MappingEvent, Region},
+    allocators::UserFunctions,
+    process::{AddressSpace, MappedFile, MappingEvent, Region, elf::ElfFile},
     profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
-    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile},
+    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
 
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Most time between two readings while the process lives.
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// An allocator that is to be probed.
 #[derive(Debug)]
@@ -24,12 +32,59 @@ pub struct FoundAllocator {
     pub name: String,
     /// Its probes.
     pub probes: ProbedFile,
+    /// Functions that the user has named and the file lacks.
+    pub missing: Vec<String>,
+}
+
+impl FoundAllocator {
+    /// Sentences about what of it is not traced.
+    pub fn remarks(&self, returns: Returns) -> impl Iterator<Item = String> + use<> {
+        let missing = self.missing.clone();
+        let file = self.probes.name.clone();
+        let missing = missing.into_iter().map(move |text| format!("{text}: {file} has no such function"));
+        missing.chain(safety::skipped(&self.probes, returns))
+    }
+}
+
+/// What is looked for in files: allocators in any case, and what the user has named.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Functions that the user has named.
+    pub user: Arc<UserFunctions>,
+    /// The program's own file.
+    pub executable: Option<FileId>,
+}
+
+impl Wanted {
+    /// For a process whose program is known by now.
+    #[must_use]
+    pub fn of_pid(user: Arc<UserFunctions>, pid: u32) -> Self {
+        let executable = File::open(format!("/proc/{pid}/exe")).ok().and_then(|file| file_id(&file));
+        Self { user, executable }
+    }
+
+    /// Looks at a file.
+    pub fn find_in(&self, file: &Arc<File>, path: &str) -> Option<FoundAllocator> {
+        let is_executable = self.executable.is_some() && self.executable == file_id(file);
+        match ProbePlan::of(file, path, Search { user: &self.user, is_executable }) {
+            Ok(plan) => plan.map(|plan| FoundAllocator {
+                name: plan.name(path),
+                probes: plan.probed_file(Arc::clone(file), path),
+                missing: plan.missing,
+            }),
+            Err(error) => {
+                log::info!("not looked at for an allocator: {error}");
+                None
+            }
+        }
+    }
 }
 
 /// The address space with what has been found in it.
 #[derive(Debug)]
 pub struct Locator {
     space: AddressSpace,
+    wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
     stacks: HashMap<u32, Resolved>,
     /// Files that have been looked at for allocators.
@@ -42,13 +97,14 @@ pub struct Locator {
 impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
-    pub fn new(space: AddressSpace) -> Self {
-        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
+    pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
+        Self { space, wanted, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
     }
 
     /// The samples of a raw profile.
-    pub fn samples(&mut self, raw: &RawProfile) -> Vec<StackSample> {
+    pub fn samples(&mut self, raw: &RawProfile, threads: &mut Threads) -> Vec<StackSample> {
         self.learn_mappings(&raw.stacks);
+        self.learn_names(&raw.stacks);
         raw.stacks
             .iter()
             .map(|stack| {
@@ -64,7 +120,7 @@ impl Locator {
                     end: resolved.end,
                     domain: stack.domain,
                     process: ProcessIndex(0),
-                    thread: None,
+                    thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
                     stats: stack.stats,
                 }
             })
@@ -82,12 +138,38 @@ impl Locator {
         }
     }
 
+    /// Reads names of code compiled at run time where a stack has code of no file: stacks that were resolved before it was
+    /// named are resolved again.
+    fn learn_names(&mut self, stacks: &[RawStack]) {
+        let lacks_name = |location: Option<Location>| location.is_none_or(|place| place.module == ModuleId::UNKNOWN);
+        let is_unnamed = |stack: &RawStack| match self.stacks.get(&stack.id) {
+            Some(resolved) => resolved.lacks_name,
+            None => stack.addresses.iter().any(|address| lacks_name(self.space.locate(*address))),
+        };
+        if stacks.iter().any(is_unnamed) && self.space.update_names() {
+            self.stacks.retain(|_, resolved| !resolved.lacks_name);
+        }
+    }
+
+    /// The name of a function that was compiled at run time.
+    #[must_use]
+    pub fn jit_name(&self, location: Location) -> Option<&Arc<str>> {
+        self.space.jit_name(location)
+    }
+
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
         self.changed = true;
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
+        }
+    }
+
+    /// Reads the mappings again when that was long ago: nothing tells of files that are mapped no more.
+    pub fn refresh_at_times(&mut self) {
+        if self.refreshed.is_none_or(|time| time.elapsed() >= LONGEST_INTERVAL) {
+            self.refresh();
         }
     }
 
@@ -99,6 +181,7 @@ impl Locator {
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
     pub fn follow_exec(&mut self, has_events: bool) {
+        self.space.forget_names();
         if !has_events {
             self.refresh();
         }
@@ -127,14 +210,18 @@ impl Locator {
             file_offset: region.file_offset,
             file: id(region.module),
         };
-        self.space.regions().map(mapping).collect()
+        self.space.present_regions().map(mapping).collect()
     }
 
-    /// Mapped files, for unwind tables.
-    pub fn mapped_code(&self) -> impl Iterator<Item = WantedTable> {
-        self.space.files().iter().filter_map(|mapped| {
+    /// Files whose code is mapped, for unwind tables.
+    #[must_use]
+    pub fn mapped_code(&self) -> Vec<WantedTable> {
+        let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
+        let files = self.space.files().iter().filter(|file| mapped.contains(&file.module));
+        let wanted = |mapped: &MappedFile| {
             Some(WantedTable { file: Arc::clone(mapped.file.as_ref()?), path: mapped.path.to_string() })
-        })
+        };
+        files.filter_map(wanted).collect()
     }
 
     /// Names of the mapped files.
@@ -161,27 +248,31 @@ impl Locator {
             let id = mapped.file.as_deref().and_then(file_id);
             id.is_some_and(|id| self.examined.insert(id))
         };
-        files.filter(is_fresh).filter_map(examine).collect()
+        let wanted = &self.wanted;
+        files.filter(is_fresh).filter_map(|mapped| wanted.find_in(mapped.file.as_ref()?, &mapped.path)).collect()
+    }
+
+    /// The program's path, if it is static and stripped.
+    #[must_use]
+    pub fn stripped_program(&self) -> Option<String> {
+        let own = |mapped: &&MappedFile| {
+            let id = mapped.file.as_deref().and_then(file_id);
+            id.is_some() && id == self.wanted.executable
+        };
+        let program = self.space.files().iter().find(own)?;
+        let file = program.file.as_ref()?.try_clone().ok()?;
+        let elf = ElfFile::new(file, &*program.path).ok()?;
+        elf.is_static_and_stripped().then(|| program.path.to_string())
+    }
+
+    /// The process runs the program of `pid` now.
+    pub fn set_program(&mut self, pid: u32) {
+        self.wanted = Wanted::of_pid(Arc::clone(&self.wanted.user), pid);
     }
 
     /// Files that have been looked at elsewhere need not be looked at here.
     pub fn mark_examined(&mut self, files: impl Iterator<Item = FileId>) {
         self.examined.extend(files);
-    }
-}
-
-fn examine(mapped: &MappedFile) -> Option<FoundAllocator> {
-    let file = mapped.file.as_ref()?;
-    match ProbePlan::of(file, &mapped.path) {
-        Ok(Some(plan)) => Some(FoundAllocator {
-            name: format!("{} ({})", plan.allocator.name, mapped.path),
-            probes: plan.probed_file(Arc::clone(file), &mapped.path),
-        }),
-        Ok(None) => None,
-        Err(error) => {
-            log::info!("not looked at for an allocator: {error}");
-            None
-        }
     }
 }
 
@@ -191,12 +282,16 @@ struct Resolved {
     addresses: Arc<[u64]>,
     frames: CallStack,
     end: StackEnd,
+    /// It has code of no file.
+    lacks_name: bool,
 }
 
 impl Resolved {
     fn of(space: &AddressSpace, stack: &RawStack) -> Self {
         let (frames, end) = resolve(space, stack);
-        Self { addresses: Arc::clone(&stack.addresses), frames, end }
+        let lacks_name =
+            frames.len() < stack.addresses.len() || frames.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        Self { addresses: Arc::clone(&stack.addresses), frames, end, lacks_name }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::locate::Locator;
 use crate::{
-    profile::{Location, SymbolTable},
+    profile::{Frame, Location, SymbolTable},
     symbolize::{Detail, Query, Symbolizer},
 };
 
@@ -54,6 +54,13 @@ impl Names {
     }
 
     async fn resolve(&mut self, locations: BTreeSet<Location>, detail: Detail, locator: &Locator) {
+        let (named, locations): (BTreeSet<_>, BTreeSet<_>) =
+            locations.into_iter().partition(|location| locator.jit_name(*location).is_some());
+        let table = Arc::make_mut(&mut self.table);
+        for location in named {
+            let function = locator.jit_name(location).cloned();
+            table.insert(location, Arc::new([Frame { function, source: None, inlined: false }]));
+        }
         if locations.is_empty() {
             return;
         }

@@ -70,8 +70,7 @@ pub fn unknown(store: &UnwindStore, files: impl Iterator<Item = WantedTable>) ->
 /// Before a process is traced: builds all its tables and tells the walker its mappings.
 pub fn prepare(tracer: &mut Tracer, locator: &mut Locator, slot: u32) {
     let Some(store) = tracer.unwind_store() else { return };
-    let files: Vec<_> = locator.mapped_code().collect();
-    add(store, &files);
+    add(store, &locator.mapped_code());
     store.publish(slot, locator.code_mappings());
     locator.take_changed();
 }

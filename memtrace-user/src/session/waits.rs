@@ -1,6 +1,11 @@
 //! What a session waits for, each as a future that never resolves while there is nothing to wait for.
 
-use tokio::task::JoinHandle;
+use std::time::Duration;
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
 
 use super::Exit;
 use crate::{process::MappingEvents, readable::Readable, tracer::FileTable};
@@ -14,6 +19,39 @@ pub(super) struct MappingSource {
 impl MappingSource {
     pub(super) fn new(events: MappingEvents) -> std::io::Result<Self> {
         Ok(Self { readable: Readable::of(&events)?, events })
+    }
+}
+
+/// Stacks that met code which the walker does not know yet, and when it is worth while to look again what is mapped.
+pub(super) struct CopySource {
+    readable: Readable,
+    pause: Duration,
+    not_before: Instant,
+}
+
+impl CopySource {
+    /// Between two looks; doubled up to [`Self::LONGEST`] while they find nothing, as with a compiler at run time.
+    const SHORTEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    pub(super) fn new(readable: Readable) -> Self {
+        Self { readable, pause: Self::SHORTEST, not_before: Instant::now() }
+    }
+
+    /// The mappings have been looked at.
+    pub(super) fn looked(&mut self, found_new: bool) {
+        self.pause = if found_new { Self::SHORTEST } else { (self.pause * 2).min(Self::LONGEST) };
+        self.not_before = Instant::now() + self.pause;
+    }
+}
+
+/// Resolves when stacks met unknown code, and it is time to look again; never without a source.
+pub(super) async fn unknown_code(source: Option<&CopySource>) {
+    let Some(source) = source else { return std::future::pending().await };
+    sleep_until(source.not_before).await;
+    if let Err(error) = source.readable.wait().await {
+        log::warn!("copies of stacks: {error}");
+        std::future::pending::<()>().await;
     }
 }
 

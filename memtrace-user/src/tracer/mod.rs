@@ -2,14 +2,19 @@
 
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
+mod confined;
 mod cost;
+mod eras;
 mod error;
 mod events;
 mod features;
+mod free_ranges;
 mod links;
+mod live_blocks;
 mod live_keeper;
 mod live_table;
 mod mapped;
+mod mapping_lists;
 mod object;
 mod options;
 mod plan;
@@ -18,12 +23,15 @@ mod read;
 mod setup;
 mod stack_copy;
 mod syscall;
+mod table_memory;
+mod ticks;
 mod unwind_store;
 
 use std::{
     collections::HashSet,
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aya::{
@@ -31,9 +39,10 @@ use aya::{
     maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
+    copy::CopyHeader,
     loss,
     process::{NO_SLOT, ProcessRecord, SLOTS, Target},
-    site::{FRAME_WORDS, SITES},
+    site::{FRAME_WORDS, SITES, end},
     unwind::mode,
 };
 
@@ -41,10 +50,12 @@ pub use self::{
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{Events, TracerEvent},
-    features::{check_requirements, kernel_release},
-    links::{Probe, ProbedFile},
+    features::{check_requirements, kernel_release, return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+    links::{Probe, ProbedFile, Returns},
+    live_blocks::{LiveBlocks, start_of},
     options::{TracerOptions, UnwindMode},
-    plan::{PlannedProbe, ProbePlan},
+    plan::{PlannedProbe, ProbePlan, Search},
+    ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
@@ -55,12 +66,15 @@ use self::{
     object::MultiPrograms,
     read::{Maps, Reader},
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
-    stack_copy::StackCopy,
+    stack_copy::{Machine, Pieces},
 };
-use crate::profile::RawProfile;
+use crate::{
+    profile::{RawProfile, RawStack},
+    readable::Readable,
+};
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
-const CURSORS: u32 = 3;
+const CURSORS: u32 = 4;
 const NEXT_SLOT: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
 
@@ -70,6 +84,7 @@ pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
+    returns: Returns,
     /// Device and inode of the files that are probed.
     placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
@@ -77,7 +92,8 @@ pub struct Tracer {
     _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
-    max_frames: u32,
+    pieces: Pieces,
+    options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -119,11 +135,13 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
-            reader: Reader::new(maps),
+            returns: if options.without_return_probes { Returns::Exits } else { Returns::Probes },
+            reader: Reader::new(maps, options.per_thread),
             _live_keeper: live_keeper,
             unwind,
             stack_copies,
-            max_frames: options.max_frames,
+            pieces: Pieces::default(),
+            options: options.clone(),
             live,
             cursors,
             ebpf,
@@ -143,13 +161,32 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
-            None => links::attach_perf(&mut self.ebpf, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid, self.returns)?,
+            None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
         };
         self.links.push(links);
         self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
+    }
+
+    /// Decides how the ends of calls are seen in files that are probed from now on.
+    pub const fn set_returns(&mut self, returns: Returns) {
+        self.returns = returns;
+    }
+
+    /// Whether processes that are confined by seccomp survive return probes on this kernel, tried out; `None` when that
+    /// cannot be.
+    #[must_use]
+    pub fn return_probes_spare_confined(&self) -> Option<bool> {
+        // Kernels without multi links are older than the system call that filters do not know.
+        self.multi.as_ref().map_or(Some(true), confined::survives_return_probes)
+    }
+
+    /// How the ends of calls are seen.
+    #[must_use]
+    pub const fn returns(&self) -> Returns {
+        self.returns
     }
 
     /// Places probes that do nothing where [`Self::place_probes`] would place its own.
@@ -159,7 +196,7 @@ impl Tracer {
     pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
         let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
         let programs = self.multi.as_ref().ok_or_else(missing)?;
-        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid, self.returns)?);
         Ok(())
     }
 
@@ -172,16 +209,6 @@ impl Tracer {
         self.links.clear();
         self.probed.clear();
         std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
-    }
-
-    /// Takes a slot for a process.
-    ///
-    /// # Errors
-    /// [`TracerError::Setup`] when there is none left.
-    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))
     }
 
     /// Begins to record a process, named by its id in the initial pid namespace, in a slot of its own.
@@ -233,16 +260,40 @@ impl Tracer {
         self.reader.read(slot, self.started.elapsed())
     }
 
+    /// Time since tracing began, or since it was begun anew.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// What becomes readable when a stack meets code that the walker does not know; `None` without unwind tables. Needs a
+    /// tokio runtime.
+    #[must_use]
+    pub fn unknown_code(&self) -> Option<Readable> {
+        self.unwind.as_ref()?;
+        Readable::of(self.stack_copies.as_ref()?).ok()
+    }
+
+    /// Takes copies of stacks out of the ring buffer, to be followed at the next reading.
+    pub fn take_copies(&mut self) {
+        let Some(copies) = &mut self.stack_copies else { return };
+        while let Some(record) = copies.next() {
+            self.pieces.add(&record);
+        }
+    }
+
     /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
     fn follow_copies(&mut self) {
-        let (Some(store), Some(copies)) = (&self.unwind, &mut self.stack_copies) else { return };
-        while let Some(record) = copies.next() {
-            let Some(copy) = StackCopy::parse(&record) else { continue };
-            let slot = copy.header.slot;
-            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
-            log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
-            self.reader.replace_stack(copy.header.site, stack);
-        }
+        self.take_copies();
+        let Some(store) = &self.unwind else { return };
+        let (limit, reader) = (self.options.max_frames as usize, &mut self.reader);
+        self.pieces.follow(|copy| {
+            let CopyHeader { slot, site, .. } = copy.header;
+            let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
+            log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
+            reader.replace_stack(site, (addresses, end));
+            end == end::NO_MAPPING
+        });
     }
 
     /// Takes the breakpoints out of the children of the traced processes, which inherit them at fork. Blocks for some ten
@@ -265,12 +316,27 @@ impl Tracer {
     }
 
     /// Forgets the live blocks of a slot whose process has exited or replaced its image.
-    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + 'static {
-        let live = Arc::clone(&self.live);
-        move || {
-            let cleared = live.lock().unwrap_or_else(PoisonError::into_inner).clear_slot(slot);
-            log::debug!("{cleared} live blocks of slot {slot} forgotten");
+    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + use<> {
+        let blocks = self.live_blocks();
+        move || match blocks {
+            Ok(blocks) => {
+                let cleared = blocks.clear_slot(slot);
+                log::debug!("{cleared} live blocks of slot {slot} forgotten");
+            }
+            Err(error) => log::warn!("live blocks of slot {slot} stay in the table: {error}"),
         }
+    }
+
+    /// The stack of a site that a slot has counted under, without its counters.
+    pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
+        self.follow_copies();
+        self.reader.stack_of(slot, site)
+    }
+
+    /// How it traces.
+    #[must_use]
+    pub const fn options(&self) -> &TracerOptions {
+        &self.options
     }
 
     /// Whether probes are placed by uprobe-multi links.
@@ -295,6 +361,15 @@ impl Tracer {
     #[must_use]
     pub fn end_run_statistics(&self, statistics: RunStatistics) -> Runs {
         self.multi.as_ref().map(|programs| statistics.end(programs)).unwrap_or_default()
+    }
+
+    /// Runs of the program that walks stacks, and their time, as far as the machine keeps statistics of all its programs
+    /// (`kernel.bpf_stats_enabled`).
+    #[must_use]
+    pub fn walker_runs(&self) -> Option<Runs> {
+        let program = self.multi.as_ref()?.get(object::FINISH)?;
+        let (count, nanoseconds) = syscall::run_statistics(program.as_fd()).ok()?;
+        Some(Runs { count, time: Duration::from_nanos(nanoseconds) })
     }
 
     /// Bytes of kernel memory in BPF maps, for `threads` traced threads.

@@ -15,7 +15,8 @@ use aya::{
     programs::{RawTracePoint, UProbe},
 };
 
-use memtrace_common::copy;
+use memtrace_common::{copy, live::SHORT_LIFE_NANOS};
+use nix::time::{ClockId, clock_getres};
 
 use super::{TracerOptions, error::TracerError, features, syscall};
 
@@ -27,7 +28,11 @@ pub const BEGIN: &str = "begin";
 /// See [`BEGIN`].
 pub const FINISH: &str = "finish";
 /// See [`BEGIN`].
+pub const LEAVE: &str = "leave";
+/// See [`BEGIN`].
 pub const RELEASE: &str = "release";
+/// See [`BEGIN`].
+pub const RELEASE_OTHER: &str = "release_other";
 /// See [`BEGIN`].
 pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].
@@ -42,7 +47,11 @@ pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerErr
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
     loader.override_global("UNWIND_MODE", &unwind_mode, true);
+    let per_thread = u32::from(options.per_thread);
+    loader.override_global("PER_THREAD", &per_thread, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
+    let short_life = short_life_ticks();
+    loader.override_global("SHORT_LIFE_TICKS", &short_life, true);
     let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
     loader.override_global("COPY_RING_BYTES", &ring_bytes, true);
     loader.map_max_entries("STACK_COPIES", ring_bytes);
@@ -54,6 +63,15 @@ pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerErr
             TracerError::setup("maps")(Box::new(error))
         }
     })
+}
+
+/// [`SHORT_LIFE_NANOS`] in ticks of the clock that the programs read. The coarse clocks advance at each tick, so their
+/// resolution is its length.
+fn short_life_ticks() -> u32 {
+    let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).ok();
+    let length = resolution.and_then(|time| u64::try_from(time.tv_nsec()).ok()).filter(|length| *length > 0);
+    // Without an answer, the longest tick that a kernel can have.
+    u32::try_from(SHORT_LIFE_NANOS / length.unwrap_or(SHORT_LIFE_NANOS)).unwrap_or(u32::MAX)
 }
 
 /// The descriptor of a map.

@@ -1,8 +1,11 @@
 //! How a process is traced.
 
+use std::sync::Arc;
+
 use memtrace_common::unwind::mode;
 
 use super::features;
+use crate::allocators::UserFunctions;
 
 /// How to trace.
 #[derive(Debug, Clone)]
@@ -13,10 +16,16 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
+    /// Tell threads apart: each has call stacks of its own.
+    pub per_thread: bool,
     /// The process is started for tracing, so that all its mappings will be new.
     pub from_start: bool,
     /// Use perf-event links even where uprobe-multi links would do.
     pub without_multi: bool,
+    /// See the ends of calls at the functions' exits even where return probes would do.
+    pub without_return_probes: bool,
+    /// Functions to trace besides those of allocators.
+    pub functions: Arc<UserFunctions>,
 }
 
 /// How stacks are followed.
@@ -33,6 +42,16 @@ pub enum UnwindMode {
 }
 
 impl UnwindMode {
+    /// As the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::FramePointer => "fp",
+            Self::Tables => "dwarf",
+        }
+    }
+
     /// The constant of `memtrace_common::unwind::mode`, for this kernel.
     pub(super) fn for_kernel(self) -> u32 {
         let wanted = match self {

@@ -6,7 +6,11 @@ use std::{
 };
 
 use aya::{Ebpf, maps::RingBuf};
-use memtrace_common::{live::SEGMENTS, process::SLOTS, unwind::MAPPINGS};
+use memtrace_common::{
+    live::SEGMENTS,
+    process::SLOTS,
+    unwind::{MAPPINGS, RULE_CACHE_BITS},
+};
 
 use super::{
     CURSORS, NEWEST_SEGMENT,
@@ -15,7 +19,9 @@ use super::{
     live_keeper::LiveKeeper,
     live_table::LiveTable,
     mapped::MappedArray,
+    mapping_lists::MappingLists,
     object::{self, MultiPrograms},
+    table_memory::TableMemory,
     unwind_store::UnwindStore,
 };
 
@@ -59,7 +65,9 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
     let setup = TracerError::setup("unwind tables");
     let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
     let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
-    Ok(UnwindStore::new(outer, mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?))
+    let cache = mapped(ebpf, "RULE_CACHE", 1 << RULE_CACHE_BITS)?;
+    let lists = MappingLists::new(mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?, cache);
+    Ok(UnwindStore::new(TableMemory::new(outer), lists))
 }
 
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.
@@ -67,7 +75,15 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// # Errors
 /// [`TracerError::KernelTooOld`].
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+    let names = [
+        object::BEGIN,
+        object::FINISH,
+        object::LEAVE,
+        object::RELEASE,
+        object::RELEASE_OTHER,
+        object::FLOOR_ENTRY,
+        object::FLOOR_RETURN,
+    ];
     match object::load_multi_programs(ebpf, &names) {
         Ok(programs) => {
             let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());

@@ -184,6 +184,19 @@ pub fn set_inner_map(outer: BorrowedFd<'_>, index: u32, inner: BorrowedFd<'_>) -
     bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
+/// Takes a map out of a map of maps; it is freed once no program uses it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn remove_inner_map(outer: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    let mut attributes = empty();
+    // SAFETY: writing plain fields of a union; the key outlives the call.
+    let fields = unsafe { &mut attributes.__bindgen_anon_2 };
+    fields.map_fd = u32::try_from(outer.as_raw_fd()).map_err(io::Error::other)?;
+    fields.key = (&raw const index) as u64;
+    bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attributes).map(drop)
+}
+
 /// Makes the kernel keep run statistics of all BPF programs while the descriptor is open (5.8).
 ///
 /// # Errors

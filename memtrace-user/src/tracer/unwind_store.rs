@@ -1,22 +1,25 @@
 //! Unwind tables and mapping lists in BPF maps; see `memtrace_common::unwind` for the layout.
 //!
-//! Tables are copied into shared memory, one segment (an array map) for all tables of one call: the kernel takes some
-//! ten milliseconds to take in a segment, however large. A file's table is kept once, for whichever processes map it.
+//! A file's table is kept once, for whichever processes map it, and dropped when none does any more.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    mem::offset_of,
-    os::fd::{AsFd as _, OwnedFd},
 };
 
 use memtrace_common::{
-    process::ProcessRecord,
-    unwind::{CHUNK_BITS, MAPPINGS, MappingRecord, NO_TABLE, SEGMENTS, mapping_list},
+    site::end,
+    unwind::{MappingRecord, NO_TABLE, kind, rule},
 };
 
-use super::{mapped::MappedArray, stack_copy::FoundRule, syscall};
-use crate::{process::elf::Segment, unwind::UnwindTable};
+use super::{
+    mapping_lists::MappingLists,
+    table_memory::{Place, TableMemory},
+};
+use crate::{
+    process::elf::Segment,
+    unwind::{UnwindTable, rule_at},
+};
 
 /// A file, by device and inode.
 pub type FileId = (u64, u64);
@@ -45,36 +48,39 @@ pub struct FileTable {
     pub table: Option<UnwindTable>,
 }
 
-/// Where a file's table is.
+/// What is known of a file.
 #[derive(Debug)]
 struct Stored {
     segments: Vec<Segment>,
+    table: Option<StoredTable>,
+    /// It has been in a mapping list, so it goes when it is in none.
+    published: bool,
+}
+
+/// Where a file's table is.
+#[derive(Debug, Clone, Copy)]
+struct StoredTable {
+    place: Place,
     base: u64,
-    segment: u32,
-    first_word: u32,
     chunks: u32,
+    rules: u32,
 }
 
 /// The maps, and what is in them.
 #[derive(Debug)]
 pub struct UnwindStore {
-    outer: OwnedFd,
-    mappings: MappedArray<MappingRecord>,
-    processes: MappedArray<ProcessRecord>,
-    segments: Vec<(OwnedFd, MappedArray<u64>)>,
+    memory: TableMemory,
+    lists: MappingLists,
     files: HashMap<FileId, Stored>,
-    /// What was published last, by process slot.
-    published: HashMap<u32, Vec<MappingRecord>>,
-    next_mapping: u32,
-    generation: u32,
+    /// Files that each process slot maps.
+    mapped: HashMap<u32, HashSet<FileId>>,
 }
 
 impl UnwindStore {
     /// With nothing stored.
     #[must_use]
-    pub fn new(outer: OwnedFd, mappings: MappedArray<MappingRecord>, processes: MappedArray<ProcessRecord>) -> Self {
-        let (segments, files, published) = Default::default();
-        Self { outer, mappings, processes, segments, files, published, next_mapping: 0, generation: 0 }
+    pub fn new(memory: TableMemory, lists: MappingLists) -> Self {
+        Self { memory, lists, files: HashMap::new(), mapped: HashMap::new() }
     }
 
     /// Whether a file's table is stored, or is known not to exist.
@@ -86,171 +92,91 @@ impl UnwindStore {
     /// Bytes of all maps that this process sees as memory.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
-        self.bytes() + self.mappings.bytes() + self.processes.bytes()
+        self.bytes() + self.lists.mapped_bytes()
     }
 
-    /// Bytes of kernel memory in segments.
+    /// Bytes of kernel memory that tables take.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|(_, memory)| memory.bytes()).sum()
+        self.memory.bytes()
     }
 
     /// Stores tables; those of files that are known already are passed over.
     ///
     /// # Errors
-    /// When the kernel makes no map: the files then count as without unwind information.
+    /// When the kernel makes no map, or tables take too much memory: files whose table found no room count as without
+    /// unwind information.
     pub fn add(&mut self, tables: Vec<FileTable>) -> io::Result<()> {
         let fresh: Vec<FileTable> = tables.into_iter().filter(|table| !self.knows(table.file)).collect();
-        let words: usize = fresh.iter().filter_map(|file| file.table.as_ref()).map(|table| table.words.len()).sum();
-        let segment = if words == 0 { Ok(NO_TABLE) } else { self.add_segment(words) };
-        let mut next = 0;
+        let words: Vec<&[u64]> = fresh.iter().filter_map(|file| Some(file.table.as_ref()?.words.as_slice())).collect();
+        let (places, result) = self.memory.place(&words);
+        let mut places = places.into_iter();
         for file in fresh {
-            let stored = match (&segment, &file.table) {
-                (Ok(segment), Some(table)) => {
-                    let first_word = next;
-                    next += self.copy(*segment, first_word, &table.words);
-                    Stored {
-                        segments: file.segments,
-                        base: table.base,
-                        segment: *segment,
-                        first_word,
-                        chunks: table.chunks,
-                    }
-                }
-                _ => Stored { segments: file.segments, base: 0, segment: NO_TABLE, first_word: 0, chunks: 0 },
-            };
-            self.files.insert(file.file, stored);
+            let table = file.table.and_then(|table| {
+                let place = places.next().flatten()?;
+                Some(StoredTable { place, base: table.base, chunks: table.chunks, rules: table.rules })
+            });
+            self.files.insert(file.file, Stored { segments: file.segments, table, published: false });
         }
-        if let Ok(segment) = segment
-            && let Some((map, _)) = self.segments.get(segment as usize)
-        {
-            syscall::set_inner_map(self.outer.as_fd(), segment, map.as_fd())?;
-        }
-        segment.map(drop)
+        result
     }
 
-    fn add_segment(&mut self, words: usize) -> io::Result<u32> {
-        let index = u32::try_from(self.segments.len()).map_err(io::Error::other)?;
-        if index >= SEGMENTS {
-            return Err(io::Error::other("no room for more unwind tables"));
-        }
-        let entries = u32::try_from(words).map_err(io::Error::other)?;
-        let map = syscall::create_segment(8, entries)?;
-        let memory = MappedArray::new(&map, entries)?;
-        self.segments.push((map, memory));
-        Ok(index)
-    }
-
-    /// Copies a table and returns its length.
-    fn copy(&self, segment: u32, first_word: u32, words: &[u64]) -> u32 {
-        let memory = &self.segments[segment as usize].1;
-        for (index, word) in (first_word..).zip(words) {
-            memory.store(index, 0, *word);
-        }
-        u32::try_from(words.len()).unwrap_or(0)
-    }
-
-    /// Makes these the mappings of a process slot. Mappings must not overlap; they are sorted here.
-    pub fn publish(&mut self, slot: u32, mut mappings: Vec<CodeMapping>) {
+    /// Makes these the mappings of a process slot, which must not overlap, and drops tables that nobody maps any more.
+    /// Returns whether the walker knows other mappings, or other tables, than before.
+    pub fn publish(&mut self, slot: u32, mut mappings: Vec<CodeMapping>) -> bool {
         mappings.sort_unstable_by_key(|mapping| mapping.start);
-        // A list may still be read while the next one is written, so it must not fill more than half.
-        if mappings.len() > MAPPINGS as usize / 2 {
-            log::warn!("{} executable mappings: only {} are known to the stack walker", mappings.len(), MAPPINGS / 2);
-            mappings.truncate(MAPPINGS as usize / 2);
-        }
         // A file whose table is not there yet is left out: stacks that meet it are followed once it is.
         let is_known = |mapping: &&CodeMapping| mapping.file.is_none_or(|file| self.knows(file));
-        let records: Vec<MappingRecord> =
-            mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
-        let count = u32::try_from(records.len()).unwrap_or(0);
-        if self.next_mapping + count > MAPPINGS {
-            self.next_mapping = 0;
-        }
-        let first = self.next_mapping;
-        self.next_mapping += count;
-        for (index, record) in (first..).zip(&records) {
-            self.write(index, record);
-        }
-        self.published.insert(slot, records);
-        self.generation += 1;
-        // The number and its neighbour, the process id, share a word.
-        let word = offset_of!(ProcessRecord, tgid);
-        let tgid = self.processes.load(slot, word) & 0xffff_ffff;
-        self.processes.store(slot, word, u64::from(self.generation) << 32 | tgid);
-        self.processes.store(slot, offset_of!(ProcessRecord, mapping_list), mapping_list(first, count));
+        let records = mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
+        let changed = self.lists.publish(slot, records);
+        self.mapped.insert(slot, mappings.iter().filter_map(|mapping| mapping.file).collect());
+        self.drop_unmapped();
+        changed
+    }
+
+    /// Forgets a process slot, and drops tables that nobody maps any more.
+    pub fn remove(&mut self, slot: u32) {
+        self.lists.remove(slot);
+        self.mapped.remove(&slot);
+        self.drop_unmapped();
     }
 
     /// The rule for a code address of a process slot, as the BPF programs would find it now.
     #[must_use]
-    pub fn rule_at(&self, slot: u32, address: u64) -> FoundRule {
-        let records = self.published.get(&slot).map_or(&[][..], Vec::as_slice);
-        let after = records.partition_point(|record| record.start <= address);
-        let Some(record) = after.checked_sub(1).map(|index| &records[index]).filter(|record| address < record.end)
-        else {
-            return FoundRule::Unknown;
-        };
+    pub fn rule_at(&self, slot: u32, address: u64) -> u64 {
+        let Some(record) = self.lists.find(slot, address) else { return rule::ended(end::NO_MAPPING) };
         if record.segment == NO_TABLE {
-            return FoundRule::FramePointer;
+            return kind::CHAIN;
         }
-        self.row_at(record, address.wrapping_sub(record.base)).map_or(FoundRule::Unknown, FoundRule::Table)
+        let word = |index: u64| self.memory.word(record.segment, u64::from(record.first_word) + index);
+        rule_at(word, record.chunks, record.rules, address.wrapping_sub(record.base))
     }
 
-    fn row_at(&self, record: &MappingRecord, offset: u64) -> Option<u32> {
-        let memory = &self.segments.get(record.segment as usize)?.1;
-        let word = |index: u64| {
-            let index = u32::try_from(index).ok()?;
-            ((index as usize) < memory.entries()).then(|| memory.load(index, 0))
-        };
-        let chunk = offset >> CHUNK_BITS;
-        if chunk >= u64::from(record.chunks) {
-            return None;
-        }
-        let first_word = u64::from(record.first_word);
-        let index = word(first_word + chunk)?;
-        let first_row = first_word + u64::from(record.chunks) + (index & 0xffff_ffff);
-        let mut found = word(first_row)?;
-        for row in first_row + 1..=first_row + (index >> 32) {
-            let next = word(row)?;
-            if next >> 32 > offset {
-                break;
+    fn drop_unmapped(&mut self) {
+        let Self { memory, files, mapped, .. } = self;
+        files.retain(|file, stored| {
+            let is_mapped = mapped.values().any(|files| files.contains(file));
+            stored.published |= is_mapped;
+            let stays = is_mapped || !stored.published;
+            if let Some(table) = stored.table.filter(|_| !stays) {
+                memory.give_back(table.place);
             }
-            found = next;
-        }
-        u32::try_from(found & 0xffff_ffff).ok()
+            stays
+        });
     }
 
     fn record(&self, mapping: &CodeMapping) -> MappingRecord {
-        let stored = mapping.file.and_then(|file| self.files.get(&file)).filter(|stored| stored.segment != NO_TABLE);
-        let placed = stored.and_then(|stored| {
-            let address = address_of(&stored.segments, mapping.file_offset)?;
-            let base = mapping.start.wrapping_sub(address.wrapping_sub(stored.base));
-            Some((stored, base))
-        });
         let (start, end) = (mapping.start, mapping.end);
+        let placed = mapping.file.and_then(|file| self.files.get(&file)).and_then(|stored| {
+            let table = stored.table?;
+            let address = address_of(&stored.segments, mapping.file_offset)?;
+            Some((table, start.wrapping_sub(address.wrapping_sub(table.base))))
+        });
         match placed {
-            Some((stored, base)) => MappingRecord {
-                start,
-                end,
-                base,
-                segment: stored.segment,
-                first_word: stored.first_word,
-                chunks: stored.chunks,
-                padding: 0,
-            },
+            Some((StoredTable { place, chunks, rules, .. }, base)) => {
+                MappingRecord { start, end, base, segment: place.segment, first_word: place.first_word, chunks, rules }
+            }
             None => MappingRecord { start, end, segment: NO_TABLE, ..MappingRecord::default() },
-        }
-    }
-
-    fn write(&self, index: u32, record: &MappingRecord) {
-        let pair = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        for (offset, value) in [
-            (offset_of!(MappingRecord, start), record.start),
-            (offset_of!(MappingRecord, end), record.end),
-            (offset_of!(MappingRecord, base), record.base),
-            (offset_of!(MappingRecord, segment), pair(record.segment, record.first_word)),
-            (offset_of!(MappingRecord, chunks), pair(record.chunks, record.padding)),
-        ] {
-            self.mappings.store(index, offset, value);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The keys of the live view: one table that drives them, the help page and the footer.
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 
-use super::action::{Action, Move};
-use crate::profile::SortBy;
+use super::{
+    action::{Action, Move, Turn},
+    columns::{COLUMNS, Order},
+};
 
 /// A key with the modifiers that matter.
 type Key = (KeyCode, KeyModifiers);
@@ -21,6 +23,15 @@ pub struct Binding {
     pub help: &'static str,
     /// A word for the footer, when it is worth its place there.
     pub hint: Option<&'static str>,
+}
+
+/// Whether keys are commands or text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input {
+    /// Commands.
+    Commands,
+    /// A filter is typed.
+    Text,
 }
 
 const fn key(code: KeyCode) -> Key {
@@ -43,48 +54,97 @@ const fn hinted(binding: Binding, hint: &'static str) -> Binding {
     Binding { hint: Some(hint), ..binding }
 }
 
-/// Every key, in the order of the help page.
+/// Every key, in the order of the help page. (A digit sorts by the column that has it in the table of columns.)
 #[rustfmt::skip]
 pub const BINDINGS: &[Binding] = &[
     hinted(bind(&[char_key('q'), ctrl('c')], "q Ctrl-C", Action::Quit, "detach and quit"), "quit"),
-    hinted(bind(&[char_key('s'), char_key('>')], "s >", Action::SortNext, "sort by the next number"), "sort"),
-    bind(&[char_key('S'), char_key('<')], "S <", Action::SortPrevious, "sort by the previous number"),
-    bind(&[char_key('1')], "1", Action::Sort(SortBy::LiveBytes), "sort by live bytes"),
-    bind(&[char_key('2')], "2", Action::Sort(SortBy::LiveBlocks), "sort by live blocks"),
-    bind(&[char_key('3')], "3", Action::Sort(SortBy::AllocatedBytes), "sort by allocated bytes"),
-    bind(&[char_key('4')], "4", Action::Sort(SortBy::AllocatedBlocks), "sort by allocated blocks"),
-    bind(&[char_key('5')], "5", Action::Sort(SortBy::FreedBytes), "sort by freed bytes"),
-    hinted(bind(&[char_key('p'), char_key(' ')], "p Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
-    bind(&[key(KeyCode::Up), char_key('k')], "↑ k", Action::Select(Move::Up), "select the call site above"),
-    bind(&[key(KeyCode::Down), char_key('j')], "↓ j", Action::Select(Move::Down), "select the call site below"),
+    hinted(bind(&[char_key('?'), key(KeyCode::F(1))], "? F1", Action::ToggleHelp, "show or hide this help"), "help"),
+    hinted(bind(&[key(KeyCode::Enter)], "Enter", Action::Open, "look closer: detail, unfold, zoom in"), "open"),
+    bind(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", Action::Back, "back: zoom out, leave a view, drop the filter"),
+    bind(&[key(KeyCode::Up), char_key('k')], "↑ k", Action::Select(Move::Up), "one up"),
+    bind(&[key(KeyCode::Down), char_key('j')], "↓ j", Action::Select(Move::Down), "one down"),
     bind(&[key(KeyCode::PageUp), ctrl('b')], "PgUp", Action::Select(Move::PageUp), "a screen up"),
     bind(&[key(KeyCode::PageDown), ctrl('f')], "PgDn", Action::Select(Move::PageDown), "a screen down"),
-    bind(&[key(KeyCode::Home), char_key('g')], "Home g", Action::Select(Move::First), "to the first, and stay there"),
-    bind(&[key(KeyCode::End), char_key('G')], "End G", Action::Select(Move::Last), "to the last"),
+    bind(&[key(KeyCode::Home)], "Home", Action::Select(Move::First), "to the first, and stay there"),
+    bind(&[key(KeyCode::End)], "End", Action::Select(Move::Last), "to the last"),
+    bind(&[key(KeyCode::Right), char_key('l')], "→ l", Action::Right, "unfold; in the flame view to the right"),
+    bind(&[key(KeyCode::Left), char_key('h')], "← h", Action::Left, "fold; in the flame view to the left"),
+    bind(&[key(KeyCode::Tab)], "Tab", Action::Pane(Turn::Forward), "detail: next of callers, stack, sizes, source"),
+    bind(&[key(KeyCode::BackTab)], "Shift-Tab", Action::Pane(Turn::Backward), "detail: the one before"),
+    hinted(bind(&[char_key('>')], ">", Action::SortNext(Turn::Forward), "sort by the next column"), "sort"),
+    bind(&[char_key('<')], "<", Action::SortNext(Turn::Backward), "sort by the previous column"),
+    bind(&[char_key('r')], "r", Action::Reverse, "turn the order around"),
+    hinted(bind(&[char_key('g')], "g", Action::Group(Turn::Forward), "group by line, function, file, module, thread, …"), "group"),
+    bind(&[ctrl('g')], "Ctrl-G", Action::Group(Turn::Backward), "the grouping before"),
+    bind(&[char_key('t')], "t", Action::ToggleThreads, "split threads, or merge them"),
+    hinted(bind(&[char_key('/')], "/", Action::Filter, "filter by a part of the name; Esc drops it"), "filter"),
+    hinted(bind(&[char_key(' ')], "Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
+    hinted(bind(&[char_key('s')], "s", Action::Snapshot, "write a snapshot"), "snapshot"),
+    bind(&[char_key('c')], "c", Action::Clear, "forget what was recorded"),
+    bind(&[char_key('p')], "p", Action::ResetPeak, "make what is live the peak"),
+    hinted(bind(&[char_key('m')], "m", Action::Mark, "mark: ΔMark counts from here, a generation begins"), "mark"),
+    bind(&[char_key('G')], "G", Action::ToggleGenerations, "generations: what has grown between two marks"),
+    bind(&[char_key(']')], "]", Action::From(Turn::Forward), "generations: compare from a later mark"),
+    bind(&[char_key('[')], "[", Action::From(Turn::Backward), "generations: compare from an earlier mark"),
+    bind(&[char_key('}')], "}", Action::To(Turn::Forward), "generations: compare to a later mark"),
+    bind(&[char_key('{')], "{", Action::To(Turn::Backward), "generations: compare to an earlier mark"),
+    hinted(bind(&[char_key('f')], "f", Action::ToggleFlame, "flame view of all stacks"), "flame"),
+    bind(&[char_key('v')], "v", Action::ToggleMeasure, "flame view: live bytes, or bytes allocated a second"),
+    bind(&[char_key('e')], "e", Action::Export, "write what is shown to files"),
     bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "suspend; tracing goes on"),
     bind(&[ctrl('l')], "Ctrl-L", Action::Redraw, "draw the screen anew"),
-    hinted(bind(&[char_key('?'), char_key('h')], "? h", Action::ToggleHelp, "show or hide this help"), "help"),
-    bind(&[key(KeyCode::Esc)], "Esc", Action::CloseHelp, "hide this help"),
+];
+
+/// Keys while a filter is typed; characters are its text.
+const TYPING: &[(Key, Action)] = &[
+    (key(KeyCode::Enter), Action::EndFilter),
+    (key(KeyCode::Esc), Action::Back),
+    (key(KeyCode::Backspace), Action::Erase),
+    (ctrl('h'), Action::Erase),
+    (ctrl('u'), Action::EraseAll),
+    (ctrl('c'), Action::Quit),
+    (ctrl('z'), Action::Suspend),
+    (key(KeyCode::Up), Action::Select(Move::Up)),
+    (key(KeyCode::Down), Action::Select(Move::Down)),
 ];
 
 /// What a key does, if anything.
 #[must_use]
-pub fn action_for(event: KeyEvent) -> Option<Action> {
+pub fn action_for(event: KeyEvent, input: Input) -> Option<Action> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
     // Shift is part of a character already; some terminals report it as well.
-    let modifiers = event.modifiers - KeyModifiers::SHIFT;
-    let found = BINDINGS.iter().find(|binding| binding.keys.contains(&(event.code, modifiers)));
-    found.map(|binding| binding.action)
+    let pressed = (event.code, event.modifiers - KeyModifiers::SHIFT);
+    match (input, pressed) {
+        (Input::Text, (KeyCode::Char(character), KeyModifiers::NONE)) => Some(Action::Type(character)),
+        (Input::Text, pressed) => TYPING.iter().find(|(key, _)| *key == pressed).map(|(_, action)| *action),
+        (Input::Commands, (KeyCode::Char(digit), KeyModifiers::NONE)) if digit.is_ascii_digit() => {
+            COLUMNS.iter().position(|column| column.key == digit).map(|index| Action::Sort(Order::Column(index)))
+        }
+        (Input::Commands, pressed) => {
+            BINDINGS.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+        }
+    }
 }
 
-/// What an event of the terminal does, if anything: keys, and changes of its size.
+/// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
 #[must_use]
-pub fn action_for_event(event: &Event) -> Option<Action> {
+pub fn action_for_event(event: &Event, input: Input) -> Option<Action> {
     match event {
-        Event::Key(key) => action_for(*key),
+        Event::Key(key) => action_for(*key, input),
+        Event::Mouse(mouse) => action_for_mouse(*mouse),
         Event::Resize(width, height) => Some(Action::Resize { width: *width, height: *height }),
+        _ => None,
+    }
+}
+
+fn action_for_mouse(mouse: MouseEvent) -> Option<Action> {
+    match mouse.kind {
+        MouseEventKind::Down(MouseButton::Left) => Some(Action::Click { column: mouse.column, line: mouse.row }),
+        MouseEventKind::Down(MouseButton::Right) => Some(Action::Back),
+        MouseEventKind::ScrollUp => Some(Action::Select(Move::WheelUp)),
+        MouseEventKind::ScrollDown => Some(Action::Select(Move::WheelDown)),
         _ => None,
     }
 }
@@ -95,7 +155,8 @@ mod tests {
 
     use super::*;
 
-    /// Every key of the table does what its line says, with shift reported and without; no key stands twice.
+    /// Every key of the table does what its line says, with shift reported and without; no key stands twice, and none is
+    /// a digit, as those sort.
     #[test]
     fn every_key_does_what_its_line_says() {
         let mut seen = HashSet::new();
@@ -103,32 +164,57 @@ mod tests {
             for (code, modifiers) in binding.keys {
                 assert!(seen.insert((*code, *modifiers)), "{} is bound twice", binding.shown);
                 for shift in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
-                    assert_eq!(action_for(KeyEvent::new(*code, *modifiers | shift)), Some(binding.action));
+                    let event = KeyEvent::new(*code, *modifiers | shift);
+                    assert_eq!(action_for(event, Input::Commands), Some(binding.action));
                 }
             }
+        }
+    }
+
+    /// Every column has a digit that sorts by it.
+    #[test]
+    fn every_column_has_a_key() {
+        for (index, column) in COLUMNS.iter().enumerate() {
+            let event = KeyEvent::new(KeyCode::Char(column.key), KeyModifiers::NONE);
+            assert_eq!(action_for(event, Input::Commands), Some(Action::Sort(Order::Column(index))));
+        }
+    }
+
+    /// While a filter is typed, characters are text, and the keys that end it do so.
+    #[test]
+    fn characters_are_text_while_a_filter_is_typed() {
+        for character in ['q', '/', '1', 'é', ' '] {
+            let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
+            assert_eq!(action_for(event, Input::Text), Some(Action::Type(character)));
+        }
+        for ((code, modifiers), action) in TYPING {
+            assert_eq!(action_for(KeyEvent::new(*code, *modifiers), Input::Text), Some(*action));
         }
     }
 
     /// Keys that are not bound, keys with other modifiers and the release of a key do nothing.
     #[test]
     fn other_keys_do_nothing() {
-        assert_eq!(action_for(KeyEvent::new(KeyCode::F(5), KeyModifiers::NONE)), None);
-        assert_eq!(action_for(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT)), None);
+        assert_eq!(action_for(KeyEvent::new(KeyCode::F(5), KeyModifiers::NONE), Input::Commands), None);
+        assert_eq!(action_for(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT), Input::Commands), None);
         let release = KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(action_for(release), None);
+        assert_eq!(action_for(release, Input::Commands), None);
     }
 
-    /// Every order has a digit.
+    /// A new size of the terminal and the mouse are actions too; moving the mouse is none.
     #[test]
-    fn every_order_has_a_key() {
-        for order in SortBy::all() {
-            assert!(BINDINGS.iter().any(|binding| binding.action == Action::Sort(order)), "{}", order.label());
+    fn resize_and_mouse_are_actions() {
+        let action = |event| action_for_event(&event, Input::Commands);
+        assert_eq!(action(Event::Resize(40, 10)), Some(Action::Resize { width: 40, height: 10 }));
+        let mouse = |kind| Event::Mouse(MouseEvent { kind, column: 3, row: 4, modifiers: KeyModifiers::NONE });
+        for (kind, expected) in [
+            (MouseEventKind::Down(MouseButton::Left), Some(Action::Click { column: 3, line: 4 })),
+            (MouseEventKind::Down(MouseButton::Right), Some(Action::Back)),
+            (MouseEventKind::ScrollDown, Some(Action::Select(Move::WheelDown))),
+            (MouseEventKind::ScrollUp, Some(Action::Select(Move::WheelUp))),
+            (MouseEventKind::Moved, None),
+        ] {
+            assert_eq!(action(mouse(kind)), expected);
         }
-    }
-
-    /// A new size of the terminal is an action too.
-    #[test]
-    fn resize_is_an_action() {
-        assert_eq!(action_for_event(&Event::Resize(40, 10)), Some(Action::Resize { width: 40, height: 10 }));
     }
 }

@@ -6,11 +6,22 @@
 
 mod action;
 mod app;
+#[cfg(test)]
+mod app_tests;
+mod columns;
+mod detail;
+mod export;
+mod flame;
+mod history;
 pub mod keys;
+mod marks;
+mod table;
 pub mod terminal;
 mod theme;
 pub mod view;
 
-pub use action::{Action, Request};
+pub use action::{Action, Move, Request, Turn, Wish};
 pub use app::{App, Reading};
+pub use columns::Order;
+pub use detail::SourceText;
 pub use theme::Theme;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "setting a signal action")]
 
 use std::{
+    fmt,
     io::{self, Stdout},
     panic,
     sync::{
@@ -12,6 +13,7 @@ use std::{
 };
 
 use crossterm::{
+    Command,
     cursor::Show,
     execute,
     terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
@@ -134,17 +136,34 @@ impl Drop for TerminalGuard {
     }
 }
 
+/// Whether the terminal tells of the mouse's buttons and wheel. Not crossterm's own command: that one makes the terminal
+/// tell of every movement too, which a slow link has no room for.
+enum Clicks {
+    Told,
+    Untold,
+}
+
+impl Command for Clicks {
+    fn write_ansi(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        // 1000: buttons and wheel; 1006: places beyond column 223 as well.
+        out.write_str(match self {
+            Self::Told => "\x1b[?1000h\x1b[?1006h",
+            Self::Untold => "\x1b[?1006l\x1b[?1000l",
+        })
+    }
+}
+
 /// Everything is undone again when a later step fails.
 fn take() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::Release);
-    execute!(io::stdout(), EnterAlternateScreen).inspect_err(|_| restore())
+    execute!(io::stdout(), EnterAlternateScreen, Clicks::Told).inspect_err(|_| restore())
 }
 
 /// Best effort: on the way out there is nobody left to tell.
 fn restore() {
     if TAKEN.swap(false, Ordering::AcqRel) {
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
+        let _ = execute!(io::stdout(), Clicks::Untold, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
 }

@@ -22,6 +22,8 @@ pub struct Theme {
     pub dim: Style,
     /// The frame that names the selected site.
     pub site: Style,
+    /// Parts of the flame view, by turns.
+    pub flame: [Style; 2],
 }
 
 impl Theme {
@@ -46,6 +48,7 @@ impl Theme {
             state: plain.add_modifier(Modifier::REVERSED),
             dim: plain.add_modifier(Modifier::DIM),
             site: plain.add_modifier(Modifier::BOLD),
+            flame: [plain.add_modifier(Modifier::REVERSED), plain],
         }
     }
 
@@ -58,6 +61,7 @@ impl Theme {
             sorted: base.sorted.fg(Color::Green),
             alarm: base.alarm.fg(Color::Red),
             state: base.state.fg(Color::Yellow),
+            flame: [Style::new().fg(Color::Black).bg(Color::Yellow), Style::new().fg(Color::Black).bg(Color::Green)],
             ..base
         }
     }

@@ -13,8 +13,11 @@ const INSTRUCTION: Register = gimli::X86_64::RA;
 pub(super) enum Recognised {
     /// Stack pointer + 8, and 8 more from this byte of a stub of 16 bytes. Linkers write it for their PLT.
     Plt(u8),
-    /// The address stored at the frame pointer plus this offset. GCC writes it for functions that align their stack.
-    Stored(i64),
+    /// The address stored at the frame pointer plus an offset, plus what is added. GCC writes it for functions that
+    /// align their stack.
+    AtFrame { offset: i64, add: u64 },
+    /// The address stored at the stack pointer plus an offset, plus what is added. OpenSSL's assembly has it.
+    AtStack { offset: i64, add: u64 },
 }
 
 /// The longest expression known here, in operations.
@@ -24,13 +27,18 @@ type Operations<'a> = [Option<Operation<Slice<'a>>>; LONGEST];
 
 /// The meaning of an expression for the caller's frame, if it is a known one.
 pub(super) fn recognise(expression: Expression<Slice<'_>>, encoding: Encoding) -> Option<Recognised> {
-    use Operation::{And, Deref, Ge, Plus, RegisterOffset, Shl, UnsignedConstant};
+    use Operation::{And, Deref, Ge, Plus, PlusConstant, RegisterOffset, Shl, UnsignedConstant};
     let mut operations = Operations::default();
     match parse(&mut operations, expression, encoding)? {
         [
-            Some(RegisterOffset { register: FRAME, offset, .. }),
+            Some(RegisterOffset { register, offset, .. }),
             Some(Deref { base_type: gimli::UnitOffset(0), size: 8, space: false }),
-        ] => Some(Recognised::Stored(*offset)),
+            rest @ ..,
+        ] => match rest {
+            [] => at(*register, *offset, 0),
+            [Some(PlusConstant { value })] => at(*register, *offset, *value),
+            _ => None,
+        },
         [
             Some(RegisterOffset { register: STACK, offset: 8, .. }),
             Some(RegisterOffset { register: INSTRUCTION, offset: 0, .. }),
@@ -42,6 +50,15 @@ pub(super) fn recognise(expression: Expression<Slice<'_>>, encoding: Encoding) -
             Some(Shl),
             Some(Plus),
         ] => u8::try_from(*value).ok().filter(|byte| *byte < 16).map(Recognised::Plt),
+        _ => None,
+    }
+}
+
+/// An address stored at a register plus an offset.
+fn at(register: Register, offset: i64, add: u64) -> Option<Recognised> {
+    match register {
+        FRAME => Some(Recognised::AtFrame { offset, add }),
+        STACK => Some(Recognised::AtStack { offset, add }),
         _ => None,
     }
 }

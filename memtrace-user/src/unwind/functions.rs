@@ -9,21 +9,18 @@ use gimli::{
 };
 
 use super::Summary;
+use super::budget::{Budget, count_copies};
+use super::dictionary::Dictionary;
 use super::entries::{Entries, Entry};
 use super::error::UnwindProblem;
 use super::image::{Image, Machine};
 use super::rules::{Rules, Slice, UNSUPPORTED};
 use super::sections::{Cfi, CfiKind, CfiSection};
 
-/// Functions in one file. libLLVM (200 MB) has 130,000.
-const MAX_FUNCTIONS: usize = 1 << 21;
-/// Rows in one file before they are merged. libLLVM has 1.2 million.
-const MAX_ROWS: usize = 1 << 23;
-/// Bytes of a CIE. Its instructions are carried out once for every function, so its length bounds the time that a made-up
-/// file can take. Compilers write 16 to 32.
+/// Bytes of a CIE. Compilers write 16 to 32.
 const MAX_COMMON_LENGTH: usize = 128;
 
-/// A row: the offset of its first byte of code and a packed rule.
+/// A row: the offset of its first byte of code and the number of its rule in the [`Dictionary`].
 pub(super) type Row = (u32, u32);
 
 /// A function's code, as offsets from the table's base, and which rows are its.
@@ -38,6 +35,7 @@ pub(super) struct Function {
 pub(super) struct Functions {
     pub(super) list: Vec<Function>,
     pub(super) rows: Vec<Row>,
+    pub(super) rules: Dictionary,
     pub(super) summary: Summary,
 }
 
@@ -60,6 +58,9 @@ struct Reader {
     base: u64,
     code: Vec<Range<u64>>,
     context: UnwindContext<usize, Room>,
+    budget: Budget,
+    /// Instructions in a CIE that copy rows, by the CIE's offset.
+    copies: HashMap<usize, u64>,
     found: Functions,
 }
 
@@ -67,8 +68,15 @@ impl Functions {
     /// Reads the functions of `cfi`. One that is malformed or lies outside the file's code is left out and counted.
     pub(super) fn of(image: &Image<'_>, base: u64, cfi: &Cfi<'_>) -> Result<Self, UnwindProblem> {
         let found = Self::default();
-        let mut reader =
-            Reader { machine: image.machine, base, code: image.code(), context: UnwindContext::new_in(), found };
+        let mut reader = Reader {
+            machine: image.machine,
+            base,
+            code: image.code(),
+            context: UnwindContext::new_in(),
+            budget: Budget::default(),
+            copies: HashMap::new(),
+            found,
+        };
         let vendor = match image.machine {
             Machine::X86_64 => Vendor::Default,
             Machine::Aarch64 => Vendor::AArch64,
@@ -99,8 +107,14 @@ impl Reader {
         section: &'a CfiSection<'_>,
         bases: &BaseAddresses,
     ) -> Result<(), UnwindProblem> {
+        self.budget.section(&section.bytes)?;
         let entries = || Entries::new(&section.bytes, section.kind);
         let common = common_entries(entries(), frames, bases);
+        self.copies = common
+            .iter()
+            .map(|(at, entry)| (*at, count_copies(section.bytes.get(*at..at + entry.entry_len()).unwrap_or_default())))
+            .filter(|(_, copies)| *copies > 0)
+            .collect();
         // Neighbours mostly share their CIE.
         let mut latest = None;
         for entry in entries() {
@@ -139,7 +153,9 @@ impl Reader {
             self.found.summary.outside += u32::from(length != 0);
             return Ok(());
         };
-        bounded("functions", self.found.list.len(), MAX_FUNCTIONS)?;
+        let common = function.cie();
+        let copies = self.copies.get(&common.offset()).copied().unwrap_or(0);
+        self.budget.function(common.entry_len(), copies)?;
         let first = self.found.rows.len();
         self.rows(function, &code, frames, bases)?;
         let rows = narrow(first)..narrow(self.found.rows.len());
@@ -171,7 +187,7 @@ impl Reader {
     ) -> Result<(), UnwindProblem> {
         let encoding = function.cie().encoding();
         let rules = Rules { machine: self.machine, section: frames, encoding, signal: function.is_signal_trampoline() };
-        let rows = &mut self.found.rows;
+        let Functions { rows, rules: dictionary, summary, .. } = &mut self.found;
         let first = rows.len();
         let start = function.initial_address();
         // Where the code begins that no row has been seen for.
@@ -189,14 +205,14 @@ impl Reader {
                     (row.start_address(), rules.of(row), false)
                 }
                 Err(_) => {
-                    self.found.summary.malformed += 1;
+                    summary.malformed += 1;
                     (reached, UNSUPPORTED, true)
                 }
             };
+            self.budget.row()?;
             let offset = at.checked_sub(start).and_then(|at| code.start.checked_add(u32::try_from(at).ok()?));
             let Some(offset) = offset.filter(|offset| *offset < code.end) else { return Ok(()) };
-            bounded("rows", rows.len(), MAX_ROWS)?;
-            push(rows, first, (offset, rule));
+            push(rows, first, (offset, dictionary.number(rule)));
             if is_last {
                 return Ok(());
             }
@@ -228,14 +244,7 @@ fn common_entries<'a, S: UnwindSection<Slice<'a>>>(
         .collect()
 }
 
-fn bounded(part: &'static str, count: usize, limit: usize) -> Result<(), UnwindProblem> {
-    if count < limit {
-        return Ok(());
-    }
-    Err(UnwindProblem::TooLarge { part, size: count as u64 + 1, limit: limit as u64 })
-}
-
-/// A number of rows; bounded by [`MAX_ROWS`].
+/// A number of rows; there are fewer than 2^32, see [`Budget`].
 fn narrow(rows: usize) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
 }

@@ -2,12 +2,14 @@
 //!
 //! An ELF file (`image`) has sections of call frame information (`sections`), which are runs of entries
 //! (`entries`); each function's entry gives rows (`functions`), each row a packed rule (`rules`,
-//! `expressions`); all rows together become the words of a table (`pack`). The layout is
-//! [`memtrace_common::unwind`]'s.
+//! `expressions`), which a table has once (`dictionary`); all rows together become the words of a table (`pack`). The
+//! layout is [`memtrace_common::unwind`]'s.
 //!
 //! Files come from processes that are traced, so nothing in them is trusted: sizes and counts are bounded, what is
-//! malformed is left out and counted, and code without a row is [`NONE`](memtrace_common::unwind::kind::NONE).
+//! malformed is left out and counted, what takes too long is given up (`budget`), and code without a row is [`NONE`](memtrace_common::unwind::kind::NONE).
 
+mod budget;
+mod dictionary;
 mod entries;
 pub mod error;
 mod expressions;
@@ -16,23 +18,27 @@ mod image;
 mod pack;
 mod rules;
 mod sections;
+mod signal_return;
 
 use std::fs::File;
 
-use memtrace_common::unwind::{kind, rule};
 use object::LittleEndian as LE;
 
 pub use error::{UnwindError, UnwindProblem};
 use functions::Functions;
 use image::{Bytes, Image};
+use pack::Known;
+pub use pack::rule_at;
 
 /// Where the caller's frame is, for each piece of code of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnwindTable {
-    /// Index words, then rows: the layout of [`memtrace_common::unwind`].
+    /// Index, rows and rules: the layout of [`memtrace_common::unwind`].
     pub words: Vec<u64>,
-    /// Number of index words.
+    /// Number of chunks of code.
     pub chunks: u32,
+    /// Word at which the rules begin.
+    pub rules: u32,
     /// The file's lowest mapped address (`PT_LOAD`), before relocation: offset 0 of the table.
     pub base: u64,
     /// What the table is made of.
@@ -77,8 +83,9 @@ impl UnwindTable {
 
     /// The packed rule for the code at an offset from [`base`](Self::base), as the stack walker finds it.
     #[must_use]
-    pub fn rule_at(&self, offset: u32) -> u32 {
-        pack::rule_at(&self.words, self.chunks, offset)
+    pub fn rule_at(&self, offset: u32) -> u64 {
+        let word = |index: u64| self.words.get(usize::try_from(index).ok()?).copied();
+        rule_at(word, self.chunks, self.rules, u64::from(offset))
     }
 }
 
@@ -91,21 +98,35 @@ fn table(image: &Image<'_>) -> Result<Option<UnwindTable>, UnwindProblem> {
         found.summary.malformed += damage.malformed;
         found.summary.outside += damage.outside;
     }
-    if found.list.is_empty() {
+    let known = known(image, base);
+    if found.list.is_empty() && known.signal_returns.is_empty() {
         return Ok(None);
     }
-    let entry = image.header.e_entry.get(LE);
-    let entry = Some(entry).filter(|entry| image.code().iter().any(|range| range.contains(entry)));
-    let entry = entry.and_then(|entry| u32::try_from(entry.checked_sub(base)?).ok());
-    let rows = pack::merge(&mut found, entry);
-    let (words, chunks) = pack::pack(&rows)?;
-    let unsupported = rows.iter().filter(|row| rule::kind(row.1) == kind::UNSUPPORTED).count();
+    let rows = pack::merge(&mut found, &known);
+    let (words, chunks, rules) = pack::pack(&rows, found.rules.rules())?;
+    let unsupported = rows.iter().filter(|row| row.1 == dictionary::UNSUPPORTED).count();
     let summary = Summary {
         rows: u32::try_from(rows.len()).unwrap_or(u32::MAX),
         unsupported: u32::try_from(unsupported).unwrap_or(u32::MAX),
         ..found.summary
     };
-    Ok(Some(UnwindTable { words, chunks, base, summary }))
+    Ok(Some(UnwindTable { words, chunks, rules, base, summary }))
+}
+
+/// What is known of a file's code beside its unwind information.
+fn known(image: &Image<'_>, base: u64) -> Known {
+    let offset = |address: u64| u32::try_from(address.checked_sub(base)?).ok();
+    let code = image.code();
+    let entry = image.header.e_entry.get(LE);
+    let entry = Some(entry).filter(|entry| code.iter().any(|range| range.contains(entry)));
+    let returns = signal_return::find(image).unwrap_or_default();
+    let signal_returns =
+        returns.iter().filter_map(|range| Some((offset(range.end)?, u32::try_from(range.end - range.start).ok()?)));
+    Known {
+        entry: entry.and_then(offset),
+        signal_returns: signal_returns.collect(),
+        end: code.last().and_then(|range| offset(range.end)).unwrap_or(0),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One row of call frame information as a packed rule, per machine.
 
-use gimli::{CfaRule, EndianSlice, LittleEndian, Register, RegisterRule, UnwindSection, UnwindTableRow};
-use memtrace_common::unwind::{kind, rule};
+use gimli::{CfaRule, EndianSlice, LittleEndian, RegisterRule, UnwindSection, UnwindTableRow};
+use memtrace_common::unwind::{kind, return_address, rule};
 
 use super::expressions::{self, Recognised};
 use super::functions::Room;
@@ -10,7 +10,7 @@ use super::image::Machine;
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// A rule that has no form in the table.
-pub(super) const UNSUPPORTED: u32 = kind::UNSUPPORTED;
+pub(super) const UNSUPPORTED: u64 = kind::UNSUPPORTED;
 
 /// Makes rules of the rows of one function.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) struct Rules<'a, S> {
 
 impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
     /// The packed rule of a row.
-    pub(super) fn of(&self, row: &UnwindTableRow<usize, Room>) -> u32 {
+    pub(super) fn of(&self, row: &UnwindTableRow<usize, Room>) -> u64 {
         match self.machine {
             Machine::X86_64 => self.x86_64(row),
             Machine::Aarch64 => self.aarch64(row),
@@ -33,9 +33,7 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
         .unwrap_or(UNSUPPORTED)
     }
 
-    fn x86_64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u32> {
-        const FRAME: Register = gimli::X86_64::RBP;
-        const STACK: Register = gimli::X86_64::RSP;
+    fn x86_64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u64> {
         match row.register(gimli::X86_64::RA) {
             Some(RegisterRule::Undefined) => return Some(kind::OUTERMOST),
             // libc's `__restore_rt` says by expressions where the kernel put each register.
@@ -43,34 +41,36 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
             Some(RegisterRule::Offset(-8)) => {}
             _ => return None,
         }
-        let frame = row.register(FRAME);
+        let frame = row.register(gimli::X86_64::RBP);
         match row.cfa() {
-            CfaRule::RegisterAndOffset { register: STACK, offset } => {
-                rule::pack(kind::STACK_POINTER, *offset, saved(frame.as_ref())?)
+            CfaRule::RegisterAndOffset { register: gimli::X86_64::RSP, offset } => {
+                rule::pack(kind::STACK_POINTER, *offset, saved(frame.as_ref())?, 0)
             }
-            CfaRule::RegisterAndOffset { register: FRAME, offset } => {
-                rule::pack(kind::FRAME_POINTER, *offset, saved(frame.as_ref())?)
+            CfaRule::RegisterAndOffset { register: gimli::X86_64::RBP, offset } => {
+                rule::pack(kind::FRAME_POINTER, *offset, saved(frame.as_ref())?, 0)
             }
             CfaRule::RegisterAndOffset { .. } => None,
             CfaRule::Expression(expression) => {
                 let expression = expression.get(self.section).ok()?;
-                match expressions::recognise(expression, self.encoding)? {
-                    // The offset is a number of bytes into a stub, not a multiple of 8 as all others are.
-                    Recognised::Plt(byte) if saved(frame.as_ref()) == Some(0) => {
-                        rule::pack(kind::PLT, i64::from(byte) * 8, 0)
-                    }
-                    Recognised::Stored(offset) if self.at_frame_pointer(frame.as_ref()) => {
-                        rule::pack(kind::STORED, offset, 0)
-                    }
-                    _ => None,
-                }
+                self.expression(&expressions::recognise(expression, self.encoding)?, frame.as_ref())
             }
         }
     }
 
-    fn aarch64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u32> {
-        const FRAME: Register = gimli::AArch64::X29;
-        const STACK: Register = gimli::AArch64::SP;
+    /// The rule for a caller's frame that an expression finds.
+    fn expression(&self, found: &Recognised, frame: Option<&RegisterRule<usize>>) -> Option<u64> {
+        match *found {
+            Recognised::Plt(byte) if saved(frame) == Some(0) => rule::pack(kind::PLT, 0, 0, u64::from(byte)),
+            Recognised::AtFrame { offset, add: 0 } if self.at_frame_pointer(frame) => {
+                rule::pack(kind::STORED, offset, 0, 0)
+            }
+            Recognised::AtFrame { offset, add } => rule::pack(kind::FRAME_INDIRECT, offset, saved(frame)?, add),
+            Recognised::AtStack { offset, add } => rule::pack(kind::STACK_INDIRECT, offset, saved(frame)?, add),
+            Recognised::Plt(_) => None,
+        }
+    }
+
+    fn aarch64(&self, row: &UnwindTableRow<usize, Room>) -> Option<u64> {
         let back = row.register(gimli::AArch64::X30);
         if back == Some(RegisterRule::Undefined) {
             return Some(kind::OUTERMOST);
@@ -78,14 +78,20 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
         if self.signal {
             return Some(kind::SIGNAL);
         }
-        let (frame, back) = (saved(row.register(FRAME).as_ref())?, saved(back.as_ref())?);
-        if frame >= 1 << 7 || back >= 1 << 6 {
-            return None;
-        }
-        let saved = frame | back << 7;
+        let (frame, back) = (saved(row.register(gimli::AArch64::X29).as_ref())?, saved(back.as_ref())?);
+        let extra = match back {
+            // A frame record: the return address is the word above the frame pointer.
+            1.. if back + 1 == frame => return_address::BESIDE_FRAME_POINTER,
+            0..return_address::BESIDE_FRAME_POINTER => back,
+            _ => return None,
+        };
         match row.cfa() {
-            CfaRule::RegisterAndOffset { register: STACK, offset } => rule::pack(kind::STACK_POINTER, *offset, saved),
-            CfaRule::RegisterAndOffset { register: FRAME, offset } => rule::pack(kind::FRAME_POINTER, *offset, saved),
+            CfaRule::RegisterAndOffset { register: gimli::AArch64::SP, offset } => {
+                rule::pack(kind::STACK_POINTER, *offset, frame, extra)
+            }
+            CfaRule::RegisterAndOffset { register: gimli::AArch64::X29, offset } => {
+                rule::pack(kind::FRAME_POINTER, *offset, frame, extra)
+            }
             _ => None,
         }
     }
@@ -98,11 +104,11 @@ impl<'a, S: UnwindSection<Slice<'a>>> Rules<'_, S> {
 }
 
 /// n of "saved at the caller's frame - 8n", 0 for a register that the function leaves alone.
-fn saved(register: Option<&RegisterRule<usize>>) -> Option<u32> {
+fn saved(register: Option<&RegisterRule<usize>>) -> Option<u64> {
     match register {
         // A compiler says "undefined" of a register whose old value nobody needs: whatever is in it does as well.
         None | Some(RegisterRule::SameValue | RegisterRule::Undefined) => Some(0),
-        Some(RegisterRule::Offset(offset)) if *offset < 0 && offset % 8 == 0 => u32::try_from(-(offset / 8)).ok(),
+        Some(RegisterRule::Offset(offset)) if *offset < 0 && offset % 8 == 0 => u64::try_from(-(offset / 8)).ok(),
         Some(_) => None,
     }
 }

@@ -12,7 +12,7 @@ use super::image::Image;
 /// Bytes of the names of sections; executables have some hundreds.
 const MAX_SECTION_NAMES: u64 = 1 << 20;
 /// Bytes of call frame information in one file. libLLVM (200 MB) has 6.5 MB, a browser about 15.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 20 << 20;
 /// Bytes of `.eh_frame_hdr` before its table: four, a pointer and a count.
 const MAX_EH_FRAME_HDR: u64 = 20;
 /// `SHT_X86_64_UNWIND`, which some linkers give `.eh_frame` instead of `SHT_PROGBITS`.

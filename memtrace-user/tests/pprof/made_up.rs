@@ -58,6 +58,7 @@ pub fn snapshot(factor: u64) -> Snapshot {
             allocated_bytes: allocated * factor * size,
             freed_blocks: freed * factor,
             freed_bytes: freed * factor * size,
+            short_lived_blocks: 0,
         },
     });
     let taken_at = UNIX_EPOCH + Duration::from_secs(1_790_000_000);

@@ -251,6 +251,25 @@ fn a_forked_child_is_another_process() {
     expect("forked", &Numbers { allocated: (1, 100), freed: (1, 100), peak: 100, failed: 0, unknown_frees: 0 });
 }
 
+/// Of blocks whose lifetimes the program has measured, those count as short-lived whose lifetime is short beyond doubt,
+/// and none whose lifetime is long beyond doubt.
+#[test]
+fn short_lived_blocks_are_those_with_short_lives() {
+    let program = program("accounting");
+    let directory = tempfile::tempdir().expect("a directory");
+    let told = directory.path().join("told");
+    let words = [program.to_str().expect("UTF-8"), "lifetimes", told.to_str().expect("UTF-8")];
+    let outcome = finished(run_traced(&words, &options()));
+    let told = std::fs::read_to_string(told).expect("the program has told");
+    let numbers: Vec<u64> = told.split_whitespace().map(|word| word.parse().expect("a number")).collect();
+    let [blocks, surely_short, surely_long] = numbers[..] else { panic!("{told}") };
+    let stats = outcome.stats_by("live_for");
+    println!("{told}{stats:?}");
+    assert_eq!((stats.allocated_blocks, stats.freed_blocks), (blocks, blocks));
+    assert!(surely_short > 0 && surely_long > 0, "{told}");
+    assert!((surely_short..=blocks - surely_long).contains(&stats.short_lived_blocks), "{told}{stats:?}");
+}
+
 /// A preloaded library that wraps the allocator: each block counts once, under the program's call, and the library's
 /// own count of what passed through it is the same.
 #[test]

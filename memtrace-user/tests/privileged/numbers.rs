@@ -53,8 +53,13 @@ impl Outcome {
 
     /// What was allocated by a function itself.
     pub fn usage_by(&self, function: &str) -> Use {
+        self.stats_by(function).into()
+    }
+
+    /// The same with all counters.
+    pub fn stats_by(&self, function: &str) -> AllocStats {
         let calls = |sample: &&StackSample| self.functions(sample).first().is_some_and(|name| name == function);
-        self.profile.samples.iter().filter(calls).map(|sample| sample.stats).sum::<AllocStats>().into()
+        self.profile.samples.iter().filter(calls).map(|sample| sample.stats).sum()
     }
 
     /// Names of a stack's functions, innermost first; `?` for one without a name.
@@ -94,7 +99,7 @@ pub fn run_attached(words: &[&str], options: &TracerOptions) -> Outcome {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break last.expect("a last reading"),
                 Update::Exec => go_on(&mut running.0),
-                Update::Symbols(_) => {}
+                _ => {}
             }
         }
     });

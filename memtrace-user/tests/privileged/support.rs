@@ -16,7 +16,16 @@ use memtrace::{
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
+    TracerOptions {
+        max_frames: 127,
+        min_size: 0,
+        unwind: UnwindMode::Auto,
+        per_thread: false,
+        from_start: false,
+        without_multi: false,
+        without_return_probes: false,
+        functions: Arc::default(),
+    }
 }
 
 /// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
@@ -26,10 +35,19 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The same with more flags, as another file.
 pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
+    let is_cpp = source_of(name).extension().is_some_and(|extension| extension == "cc");
+    compiled(if is_cpp { "c++" } else { "cc" }, name, output, flags)
+}
+
+fn source_of(name: &str) -> PathBuf {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
-    let languages = [("cc", base.with_extension("c")), ("c++", base.with_extension("cc"))];
-    let source = languages.into_iter().find(|(_, source)| source.exists());
-    let (compiler, source) = source.unwrap_or_else(|| panic!("no {}.c", base.display()));
+    let sources = [base.with_extension("c"), base.with_extension("cc")];
+    sources.into_iter().find(|source| source.exists()).unwrap_or_else(|| panic!("no {}.c", base.display()))
+}
+
+/// The same by a compiler of one's choice.
+pub fn compiled(compiler: &str, name: &str, output: &str, flags: &[&str]) -> PathBuf {
+    let source = source_of(name);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
     // Written under a name of its own and renamed: tests that use one program run side by side.
     let unique = file.with_extension(format!("{:?}", std::thread::current().id()).replace(['(', ')'], ""));
@@ -39,7 +57,7 @@ pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
         .arg(&source)
         .args(flags)
         .status()
-        .expect("the compiler runs");
+        .unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(status.success(), "{} does not compile", source.display());
     std::fs::rename(&unique, &file).expect("the program can be renamed");
     file
@@ -82,7 +100,7 @@ pub fn run_traced(words: &[&str], options: &TracerOptions) -> Outcome {
             match session.next(&std::collections::BTreeSet::new()).await.expect("events arrive") {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break,
-                Update::Symbols(_) | Update::Exec => {}
+                _ => {}
             }
         }
         let (profile, symbols) = last.expect("a last reading");

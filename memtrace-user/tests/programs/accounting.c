@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #pragma GCC diagnostic ignored "-Walloc-size-larger-than="
@@ -303,6 +304,42 @@ static void forked(void) {
   free(block);
 }
 
+static long coarse_ticks(void) {
+  struct timespec now, length;
+  CHECK(!clock_gettime(CLOCK_MONOTONIC_COARSE, &now) && !clock_getres(CLOCK_MONOTONIC_COARSE, &length));
+  return (now.tv_sec * 1000000000 + now.tv_nsec) / length.tv_nsec;
+}
+
+static long short_ticks(void) {
+  struct timespec length;
+  CHECK(!clock_getres(CLOCK_MONOTONIC_COARSE, &length));
+  return 10000000 / length.tv_nsec;
+}
+
+static struct { long blocks, surely_short, surely_long; } lives;
+
+// One block that lives for so many ticks and more, if the machine is busy.
+static void live_for(long ticks) {
+  long before = coarse_ticks();
+  void *block = malloc(10);
+  long begin = coarse_ticks(), end;
+  do end = coarse_ticks(); while (end - begin < ticks);
+  free(block);
+  long after = coarse_ticks();
+  lives.blocks++;
+  lives.surely_short += after - before <= short_ticks();
+  lives.surely_long += end - begin > short_ticks();
+}
+
+// Blocks whose lifetimes are known, and one that realloc ends. What is sure of them goes to the file of the argument.
+static void lifetimes(void) {
+  for (int i = 0; i < 100; i++) live_for(0);
+  for (int i = 0; i < 8; i++)
+    for (long ticks = 0; ticks < 8; ticks++) live_for(ticks);
+  FILE *out = fopen(arguments[2], "w");
+  CHECK(out && fprintf(out, "%ld %ld %ld\n", lives.blocks, lives.surely_short, lives.surely_long) > 0 && !fclose(out));
+}
+
 static const struct {
   const char *name;
   void (*run)(void);
@@ -328,6 +365,7 @@ static const struct {
     {"interrupted_on_other_stack", interrupted_on_other_stack},
     {"freed_in_vfork", freed_in_vfork},
     {"forked", forked},
+    {"lifetimes", lifetimes},
 };
 
 int main(int count, char **words) {

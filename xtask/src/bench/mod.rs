@@ -9,8 +9,11 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod stacks;
 mod stats;
 mod table;
+mod view;
+mod workloads;
 
 use std::env;
 use std::os::unix::process::CommandExt;
@@ -57,6 +60,10 @@ enum Section {
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
     Memory,
+    /// The live view of 50,000 call sites: a reading, and the slowest key
+    View,
+    /// Real programs without frame pointers: stacks that are whole, and what a frame costs
+    Stacks,
 }
 
 /// What every section needs.
@@ -104,6 +111,8 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Pairs => pairs::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
+            Section::View => view::run()?,
+            Section::Stacks => stacks::run(&bench)?,
         }
         println!();
     }
@@ -116,6 +125,7 @@ fn build() -> Result<()> {
     setup::ensure()?;
     let mut cargo = workspace::cargo("build");
     process::run(cargo.args(["--quiet", "--release", "--package", "memtrace", "--bin", "memtrace"]))?;
+    view::build()?;
     program::build()
 }
 

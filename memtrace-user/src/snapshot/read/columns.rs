@@ -115,7 +115,7 @@ impl Columns {
         };
         let (allocated_blocks, freed_blocks) = pair(self.allocated_blocks, self.live_blocks)?;
         let (allocated_bytes, freed_bytes) = pair(self.allocated_bytes, self.live_bytes)?;
-        Ok(AllocStats { allocated_blocks, allocated_bytes, freed_blocks, freed_bytes })
+        Ok(AllocStats { allocated_blocks, allocated_bytes, freed_blocks, freed_bytes, short_lived_blocks: 0 })
     }
 
     /// What the sample types do not tell.

@@ -73,7 +73,16 @@ fn more_freed_than_allocated_is_all_freed() {
     let mut scene = fixture::Scene::default();
     scene.sample(&["a@app"], 3, 10, 4);
     let stats = through_a_file(&scene.snapshot()).total();
-    assert_eq!(stats, AllocStats { allocated_blocks: 3, allocated_bytes: 30, freed_blocks: 3, freed_bytes: 30 });
+    assert_eq!(
+        stats,
+        AllocStats {
+            allocated_blocks: 3,
+            allocated_bytes: 30,
+            freed_blocks: 3,
+            freed_bytes: 30,
+            short_lived_blocks: 0
+        }
+    );
 }
 
 proptest! {
@@ -157,6 +166,7 @@ fn samples(sites: usize, processes: usize, threads: usize) -> impl Strategy<Valu
         allocated_bytes: bytes,
         freed_blocks: blocks / 100 * freed,
         freed_bytes: bytes / 100 * freed,
+        short_lived_blocks: 0,
     });
     let index = |count: usize| 0..u32::try_from(count).unwrap();
     (vec(0..sites, 0..5), index(3), index(processes), option::of(index(threads)), stats).prop_map(
@@ -184,7 +194,7 @@ fn processes() -> impl Strategy<Value = TracedProcess> {
     let totals = option::of(vec(numbers(), 10)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
     (info, option::of(1..i64::MAX.unsigned_abs()), totals).prop_map(
         |((pid, command, exited, rss_bytes, allocators), started, totals)| TracedProcess {
-            info: ProcessInfo { pid, command, exited, rss_bytes, allocators },
+            info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes: Vec::new() },
             started_at: started.map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos)),
             totals,
         },
@@ -200,6 +210,7 @@ fn totals(numbers: &[u64]) -> ProcessTotals {
             allocated_bytes: numbers[3],
             freed_blocks: numbers[4],
             freed_bytes: numbers[5],
+            short_lived_blocks: 0,
         },
         failed_calls: numbers[6],
         unknown_frees: numbers[7],

@@ -6,15 +6,18 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::super::App;
+use super::{super::App, sparkline::sparkline};
 use crate::{
-    profile::Profile,
-    report::{elide, escape::escape, units},
+    profile::{Profile, SortBy},
+    report::{elide, escape::escape, groups_text::signed, units},
     tui::Theme,
 };
 
 /// Screens lower than this get only the lines that must not be missed.
 const LOWEST_WITH_ALL: u16 = 16;
+
+/// Narrower screens leave the process's age out.
+const WIDTH_WITH_AGE: usize = 70;
 
 pub(super) fn height(screen: Rect, app: &App) -> u16 {
     u16::try_from(lines(screen, app).len()).unwrap_or(u16::MAX).min(screen.height)
@@ -29,16 +32,35 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
 fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     let width = usize::from(screen.width);
     let Some(shown) = &app.shown else { return vec![Line::raw("memtrace: waiting for the first reading")] };
-    let (profile, theme) = (&*shown.reading.profile, &app.theme);
+    let (profile, theme) = (&*shown.profile, &app.theme);
     let mut lines = vec![process(profile, app, width)];
-    let all = [memory(profile), flow(profile), trust(profile)];
-    let count = if screen.height < LOWEST_WITH_ALL { 1 } else { all.len() };
-    lines.extend(all.iter().take(count).map(|items| items_line(items, width, theme)));
+    lines.push(items_line(&memory(profile), width, theme));
     let has_losses = profile.losses.total() > 0;
-    if has_losses || screen.height >= LOWEST_WITH_ALL {
-        lines.push(losses(profile, width, theme));
+    if screen.height < LOWEST_WITH_ALL {
+        lines.extend(has_losses.then(|| losses(profile, width, theme)));
+        return lines;
     }
+    lines.push(items_line(&flow(profile), width, theme));
+    lines.push(session(app, width));
+    lines.push(items_line(&trust(profile), width, theme));
+    lines.extend(has_losses.then(|| losses(profile, width, theme)));
+    // A third of the screen at most: the table is what one came for.
+    let room = usize::from(screen.height / 3).saturating_sub(lines.len());
+    let notes = profile.process.notes.iter().flat_map(|note| elide::wrap(&escape(note), width));
+    lines.extend(notes.take(room).map(|text| Line::styled(text, theme.alarm)));
     lines
+}
+
+/// Live bytes from the beginning of the session to now.
+fn session<'a>(app: &App, width: usize) -> Line<'a> {
+    let values = app.history.values();
+    let most = format!(" most {}", units::bytes(values.iter().copied().max().unwrap_or(0)));
+    let room = width.saturating_sub(5 + elide::width(&most));
+    Line::from(vec![
+        Span::styled("Live ", app.theme.label),
+        Span::raw(sparkline(values, room)),
+        Span::styled(most, app.theme.dim),
+    ])
 }
 
 /// `memtrace  4711 command   [paused]   1 min 05 s`; the command gives way to what stands right of it.
@@ -50,7 +72,11 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
     if profile.process.exited {
         right.extend([Span::styled(" PROCESS HAS ENDED ", app.theme.state), Span::raw(" ")]);
     }
-    right.push(Span::raw(units::duration(profile.elapsed)));
+    let age = profile.started_at.and_then(|start| profile.taken_at.duration_since(start).ok());
+    let age = age.filter(|_| !profile.process.exited && width >= WIDTH_WITH_AGE);
+    right.extend(age.map(|age| Span::styled(format!("runs for {}, ", units::duration(age)), app.theme.dim)));
+    let traced = if age.is_some() { "traced for " } else { "" };
+    right.push(Span::raw(format!("{traced}{}", units::duration(profile.elapsed))));
     let taken = right.iter().map(Span::width).sum::<usize>() + 1;
     let name = format!("{} {}", profile.process.pid, escape(&profile.process.command));
     let room = width.saturating_sub(taken);
@@ -70,14 +96,13 @@ fn memory(profile: &Profile) -> Vec<Item> {
         ("Peak", units::bytes(totals.peak_bytes)),
         ("Blocks", units::count(totals.stats.live_blocks())),
     ];
-    items.extend(profile.process.rss_bytes.map(|rss| ("RSS", units::bytes(rss))));
+    // What the process has beyond the blocks that are known: code, stacks, blocks from before, the allocator's reserve.
+    items.extend(profile.process.rss_bytes.map(|rss| {
+        let beyond = i128::from(rss) - i128::from(totals.current_bytes);
+        ("RSS", format!("{} ({})", units::bytes(rss), signed(SortBy::LiveBytes, beyond)))
+    }));
     if totals.failed_calls > 0 {
         items.push(("Failed", units::count(totals.failed_calls)));
-    }
-    // The allocator's name without its path: `glibc (/usr/lib/libc.so.6)`.
-    let names: Vec<_> = profile.process.allocators.iter().filter_map(|name| name.split(" (").next()).collect();
-    if !names.is_empty() {
-        items.push(("Traced", escape(&names.join(", ")).into_owned()));
     }
     items
 }
@@ -101,18 +126,26 @@ fn trust(profile: &Profile) -> Vec<Item> {
     if profile.totals.stats.allocated_blocks > 0 {
         items.push(("Stacks", format!("{} whole", units::percent(coverage.whole))));
     }
+    if profile.losses.total() == 0 {
+        items.push(("Losses", "none".into()));
+    }
+    let of_core = overhead.core_share.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
+    items.push(("Overhead", format!("{of_core}{}", units::bytes(overhead.own_memory_bytes))));
+    // The allocator's name without its path: `glibc (/usr/lib/libc.so.6)`.
+    let names: Vec<_> = profile.process.allocators.iter().filter_map(|name| name.split(" (").next()).collect();
+    if !names.is_empty() {
+        items.push(("Traced", escape(&names.join(", ")).into_owned()));
+    }
     for (label, share) in [("cut", coverage.truncated), ("incomplete", coverage.incomplete)] {
         if share > 0.0 {
             items.push((label, units::percent(share)));
         }
     }
-    let of_core = overhead.core_share.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
-    items.push(("Overhead", format!("{of_core}{}", units::bytes(overhead.own_memory_bytes))));
     items
 }
 
 /// As many whole items as fit: a number that is cut reads as another number.
-fn items_line<'a>(items: &[Item], width: usize, theme: &Theme) -> Line<'a> {
+pub(super) fn items_line<'a>(items: &[Item], width: usize, theme: &Theme) -> Line<'a> {
     let mut line = Line::default();
     for (label, value) in items {
         let gap = if line.spans.is_empty() { "" } else { "  " };

@@ -1,4 +1,4 @@
-//! The keys, from the table that drives them.
+//! The keys, from the table that drives them, and what the columns mean.
 
 use ratatui::{
     Frame,
@@ -7,26 +7,46 @@ use ratatui::{
     widgets::{Block, Clear, Paragraph},
 };
 
-use super::super::{App, keys::BINDINGS};
+use super::super::{App, columns::COLUMNS, keys::BINDINGS};
 
 /// Columns of the keys.
 const KEYS: usize = 9;
 
-pub(super) fn render(frame: &mut Frame, app: &App) {
-    let lines: Vec<Line> = BINDINGS
-        .iter()
-        .map(|binding| {
-            Line::from(vec![
-                Span::styled(format!(" {:KEYS$}", binding.shown), app.theme.title),
-                Span::raw(format!(" {} ", binding.help)),
-            ])
+/// How many lines there are.
+pub(in crate::tui) fn lines() -> usize {
+    all().count()
+}
+
+/// A key or column, and what it does or means; a heading has no text.
+fn all() -> impl Iterator<Item = (String, &'static str)> {
+    let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
+    let columns = COLUMNS.iter().map(|column| (format!("{} {}", column.key, column.title), column.meaning));
+    let notes = [
+        ("Sum".to_owned(), "part of the total down to this row"),
+        ("Mouse".to_owned(), "a row selects, again opens; a title sorts; right goes back"),
+        ("K M G".to_owned(), "powers of 1024"),
+        ("10 ms".to_owned(), "by the kernel's clock: give or take a tick of it"),
+    ];
+    keys.chain(columns).chain(notes)
+}
+
+pub(super) fn render(frame: &mut Frame, app: &App, first: usize) {
+    let lines: Vec<Line> = all()
+        .map(|(key, text)| {
+            Line::from(vec![Span::styled(format!(" {key:KEYS$}"), app.theme.title), Span::raw(format!(" {text} "))])
         })
         .collect();
     let area = centred(frame.area(), &lines);
     let room = usize::from(area.height.saturating_sub(2));
-    let title = if room < lines.len() { format!(" Keys: {room} of {} ", lines.len()) } else { " Keys ".into() };
+    let first = first.min(lines.len().saturating_sub(room));
+    let title = if room < lines.len() {
+        format!(" Keys: {}–{} of {}, ↑ ↓ ", first + 1, first + room, lines.len())
+    } else {
+        " Keys ".into()
+    };
     frame.render_widget(Clear, area);
-    frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(title)), area);
+    let shown: Vec<Line> = lines.into_iter().skip(first).collect();
+    frame.render_widget(Paragraph::new(shown).block(Block::bordered().title(title)), area);
 }
 
 /// A box around the lines in the middle of the screen, or the screen when that is smaller.

@@ -1,4 +1,4 @@
-//! The ranked call sites. Only the rows on the screen are made, however many sites there are.
+//! The ranked groups. Only the rows on the screen are made, however many there are.
 
 use ratatui::{
     Frame,
@@ -8,81 +8,152 @@ use ratatui::{
 
 use super::{super::app::visible_from, layout::Areas};
 use crate::{
-    profile::{Site, SortBy},
-    report::{elide, frames::SiteName, units},
-    tui::{App, app::Shown},
+    profile::{GroupBy, LiveGroup},
+    report::{
+        elide,
+        escape::escape,
+        frames::SiteName,
+        group_label::{Paths, label},
+        units,
+    },
+    tui::{
+        App,
+        columns::{COLUMNS, Column, Order, RowNumbers, WIDE},
+    },
 };
 
-/// One column of numbers.
-struct Column {
-    title: &'static str,
-    width: usize,
-    /// Columns that the screen must have for it.
-    from_width: usize,
-    /// It holds the number of this order, and is shown on any screen when sorted by it.
-    order: Option<SortBy>,
-    cell: fn(&Site) -> String,
-}
+/// Columns of the running share.
+const SUM: usize = 6;
 
-/// One line a column, from left to right; the site's name takes what is left.
-#[rustfmt::skip]
-const COLUMNS: &[Column] = &[
-    Column { title: "Live", width: 10, from_width: 0, order: Some(SortBy::LiveBytes), cell: |site| units::bytes(site.stats.live_bytes()) },
-    Column { title: "Blocks", width: 10, from_width: 60, order: Some(SortBy::LiveBlocks), cell: |site| units::count(site.stats.live_blocks()) },
-    Column { title: "Average", width: 9, from_width: 75, order: None, cell: |site| units::bytes(site.stats.average_bytes()) },
-    Column { title: "Allocated", width: 10, from_width: 100, order: Some(SortBy::AllocatedBytes), cell: |site| units::bytes(site.stats.allocated_bytes) },
-    Column { title: "Allocs", width: 11, from_width: 120, order: Some(SortBy::AllocatedBlocks), cell: |site| units::count(site.stats.allocated_blocks) },
-    Column { title: "Freed", width: 10, from_width: 140, order: Some(SortBy::FreedBytes), cell: |site| units::bytes(site.stats.freed_bytes) },
-    Column { title: "Share", width: 6, from_width: 35, order: None, cell: |site| units::percent(site.share) },
-    Column { title: "Sum", width: 6, from_width: 70, order: None, cell: |site| units::percent(site.running_share) },
-];
+/// The screen must have so many columns for the running share.
+const SUM_FROM: usize = 70;
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
-    let columns = columns_for(usize::from(area.width), app.sort);
+    let layout = Columns::of(usize::from(area.width), app.table.sort);
     let mut rows = area.rows();
     if let Some(row) = rows.next() {
-        frame.render_widget(titles(&columns, app), row);
+        frame.render_widget(titles(&layout, app), row);
     }
-    let Some(shown) = &app.shown else { return };
-    let sites = &shown.ranking.sites;
+    let order = app.table.order();
     let capacity = Areas::of(frame.area(), app).rows();
-    let first = visible_from(app.offset, app.selected, sites.len(), capacity);
-    for (row, (index, site)) in rows.zip(sites.iter().enumerate().skip(first)) {
-        let line = site_line(site, shown, &columns, usize::from(area.width), index == app.selected);
+    let first = visible_from(app.cursor.first, app.cursor.at, order.len(), capacity);
+    for (row, (index, group)) in rows.zip(order.iter().enumerate().skip(first)) {
+        let line = line(*group, index, &layout, app, usize::from(area.width));
         frame.render_widget(line, row);
-        if index == app.selected {
+        if index == app.cursor.at {
             frame.buffer_mut().set_style(row, app.theme.selected);
         }
     }
-    if sites.is_empty() && area.height > 1 {
+    if order.is_empty() && app.shown.is_some() && area.height > 1 {
         let row = Rect { y: area.y + 1, height: 1, ..area };
-        frame.render_widget(Line::styled("  nothing allocated since tracing began", app.theme.dim), row);
+        frame.render_widget(Line::styled(elide::end(&nothing(app), usize::from(area.width)), app.theme.dim), row);
     }
 }
 
-fn columns_for(width: usize, sort: SortBy) -> Vec<&'static Column> {
-    COLUMNS.iter().filter(|column| width >= column.from_width || column.order == Some(sort)).collect()
+fn nothing(app: &App) -> String {
+    if app.table.filter().is_empty() {
+        return "  nothing allocated since tracing began".into();
+    }
+    let (by, count) = (app.table.by(), app.table.count_all());
+    format!(
+        "  none of {} {} has `{}` in its name",
+        units::count(count as u64),
+        by.noun(count),
+        escape(app.table.filter())
+    )
+}
+
+/// The columns that there is room for.
+pub(super) struct Columns {
+    pub(super) shown: Vec<(usize, &'static Column, usize)>,
+    pub(super) sum: bool,
+    wide: bool,
+}
+
+impl Columns {
+    pub(super) fn of(width: usize, sort: Order) -> Self {
+        let wide = width >= WIDE;
+        let is_shown = |(index, column): &(usize, &Column)| width >= column.from_width || sort == Order::Column(*index);
+        let size = |column: &Column| if wide { column.widths.1 } else { column.widths.0 };
+        let shown = COLUMNS.iter().enumerate().filter(is_shown).map(|(index, column)| (index, column, size(column)));
+        Self { shown: shown.collect(), sum: width >= SUM_FROM, wide }
+    }
+
+    /// A number in its column; a count that is too long is said in thousands.
+    fn cell(&self, column: &Column, width: usize, row: &RowNumbers) -> String {
+        let text = (column.cell)(row);
+        let text = if self.wide { text } else { units::tight(&text) };
+        if elide::width(&text) <= width { text } else { scaled((column.value)(row)) }
+    }
+}
+
+/// `12.3M` for 12,345,678: thousands, not powers of 1024, as it is a count.
+fn scaled(value: f64) -> String {
+    let units = ["", "k", "M", "G", "T", "P", "E"];
+    let mut rest = value;
+    let mut unit = 0;
+    while rest.abs() >= 999.5 && unit + 1 < units.len() {
+        rest /= 1000.0;
+        unit += 1;
+    }
+    format!("{rest:.1}{}", units[unit])
 }
 
 /// The sorted column carries a mark, and so does the selected row: neither is told by its style alone.
-fn titles<'a>(columns: &[&Column], app: &App) -> Line<'a> {
+fn titles<'a>(columns: &Columns, app: &App) -> Line<'a> {
+    let mark = if app.table.reversed { "▲" } else { "▼" };
     let mut spans = vec![Span::raw(" ")];
-    for column in columns {
-        let is_sorted = column.order == Some(app.sort);
-        let title = if is_sorted { format!("▼{}", column.title) } else { column.title.into() };
+    for (index, column, width) in &columns.shown {
+        let is_sorted = app.table.sort == Order::Column(*index);
+        let title = if is_sorted { format!("{mark}{}", column.title) } else { column.title.into() };
         let style = if is_sorted { app.theme.sorted } else { app.theme.title };
-        spans.push(Span::raw(" ".repeat(column.width.saturating_sub(elide::width(&title)))));
+        spans.push(Span::raw(" ".repeat(width.saturating_sub(elide::width(&title)))));
         spans.extend([Span::styled(title, style), Span::raw(" ")]);
     }
-    spans.push(Span::styled(" Call site", app.theme.title));
+    if columns.sum {
+        spans.push(Span::styled(format!("{:>SUM$} ", "Sum"), app.theme.title));
+    }
+    let by_name = app.table.sort == Order::Name;
+    let title = format!(" {}{}", if by_name { mark } else { "" }, app.table.by().title());
+    spans.push(Span::styled(title, if by_name { app.theme.sorted } else { app.theme.title }));
+    if !app.table.filter().is_empty() {
+        let (found, all) = (app.table.order().len() as u64, app.table.count_all() as u64);
+        let text = format!(" /{} ({} of {})", escape(app.table.filter()), units::count(found), units::count(all));
+        spans.push(Span::styled(text, app.theme.state));
+    }
     Line::from(spans)
 }
 
-fn site_line<'a>(site: &Site, shown: &Shown, columns: &[&Column], width: usize, selected: bool) -> Line<'a> {
-    let cells = columns.iter().map(|column| format!("{:>1$} ", (column.cell)(site), column.width));
-    let mark = if selected { ">" } else { " " };
-    let numbers = format!("{mark}{} ", cells.collect::<String>());
-    let name = SiteName::of(site.location, &shown.ranking, &shown.reading.symbols, &shown.reading.profile.modules);
+fn line<'a>(group: u32, place: usize, columns: &Columns, app: &App, width: usize) -> Line<'a> {
+    let row = app.table.row(group);
+    let cell =
+        |(_, column, width): &(usize, &Column, usize)| format!("{:>1$} ", columns.cell(column, *width, row), width);
+    let mark = if place == app.cursor.at { ">" } else { " " };
+    let mut numbers = format!("{mark}{}", columns.shown.iter().map(cell).collect::<String>());
+    if columns.sum {
+        numbers.push_str(&format!("{:>SUM$} ", units::percent(app.table.running(place))));
+    }
+    numbers.push(' ');
     let room = width.saturating_sub(elide::width(&numbers));
-    Line::raw(format!("{numbers}{}", name.fit(room)))
+    Line::raw(format!("{numbers}{}", name(app.table.group(group), app.table.by()).fit(room)))
+}
+
+/// How a group is called; its thread, where threads are split, stands before it.
+pub(in crate::tui) fn name(group: &LiveGroup, by: GroupBy) -> SiteName {
+    let name = label(&group.name, by, Paths::Short);
+    match &group.thread {
+        None => name,
+        Some((thread, tid)) => SiteName { function: format!("{} ({tid}): {}", escape(thread), name.function), ..name },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scaled;
+
+    /// Long counts are said in thousands.
+    #[test]
+    fn long_counts_are_scaled() {
+        assert_eq!([scaled(12_345_678.0), scaled(999_999.0), scaled(-1500.0)], ["12.3M", "1.0M", "-1.5k"]);
+    }
 }

@@ -1,10 +1,13 @@
 //! Broken and hostile unwind information: no panic, bounded work, and a table that is in order.
 
+use std::time::Duration;
+
 use memtrace_common::unwind::{CHUNK_BITS, kind, rule};
+use nix::time::{ClockId, clock_gettime};
 use object::{Object, ObjectSection};
 use proptest::prelude::*;
 
-use super::made_up::{BASE, COMMON, File, section};
+use super::made_up::{BASE, COMMON, File, row_offsets, section};
 use crate::unwind::UnwindTable;
 
 /// The start of this program's `.eh_frame`, in a small file at the address where it belongs.
@@ -22,17 +25,15 @@ fn real() -> File {
 
 /// Whether rows and index agree with each other; every rule is found by the search.
 fn is_in_order(table: &UnwindTable) -> Result<(), TestCaseError> {
-    let rows = &table.words[table.chunks as usize..];
-    prop_assert!(rows.windows(2).all(|pair| pair[0] >> 32 < pair[1] >> 32), "sorted, each place once");
+    let rows = row_offsets(table);
+    prop_assert!(rows.windows(2).all(|pair| pair[0] < pair[1]), "sorted, each place once");
     prop_assert_eq!(rows.len(), table.summary.rows as usize);
-    for (number, row) in rows.iter().enumerate() {
-        let (offset, found) = ((row >> 32) as u32, (row & 0xffff_ffff) as u32);
-        prop_assert_eq!(table.rule_at(offset), found);
-        if let Some(next) = rows.get(number + 1) {
-            prop_assert_eq!(table.rule_at((next >> 32) as u32 - 1), found, "up to the next row");
-        }
+    prop_assert_eq!(rows.first(), Some(&0));
+    for pair in rows.windows(2) {
+        prop_assert_eq!(table.rule_at(pair[0]), table.rule_at(pair[1] - 1), "up to the next row");
+        prop_assert!(rule::kind(table.rule_at(pair[0])) <= kind::CHAIN);
     }
-    let last = (rows.last().expect("at least one") >> 32) as u32;
+    let last = *rows.last().expect("at least one");
     prop_assert_eq!(table.chunks, (last >> CHUNK_BITS) + 1);
     prop_assert_eq!(rule::kind(table.rule_at(u32::MAX)), kind::NONE);
     Ok(())
@@ -125,4 +126,105 @@ fn rows_beyond_the_end_are_dropped() {
     assert_eq!(table.summary.rows, 1 + 16 + 1);
     assert_eq!(rule::kind(table.rule_at(0x1010)), kind::NONE);
     assert_eq!(table.base, BASE);
+}
+
+/// CPU time that the table of an invented file takes, and whether it has one.
+fn cost(file: &File) -> (Duration, bool) {
+    let image = file.bytes();
+    let now = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock"));
+    let start = now();
+    let table = UnwindTable::of_image(&image);
+    (now().saturating_sub(start), table.is_ok())
+}
+
+/// The largest section that is read, of functions of `length` bytes whose instructions are `code` again and again, on a
+/// CIE with `common`.
+fn invented(common: &[u8], code: &[u8], length: usize) -> File {
+    let common = [COMMON, common].concat();
+    let instructions: Vec<u8> = code.iter().copied().cycle().take(length).collect();
+    let one = section(&common, &[(0x1000, 1 << 20, &instructions)]);
+    let head = section(&common, &[]).len();
+    let mut bytes = one[..head].to_vec();
+    while bytes.len() + one.len() - head < 20 << 20 {
+        // Each function's entry points back to the CIE at the section's start.
+        let mut next = one[head..].to_vec();
+        let back = u32::try_from(bytes.len() + 4).expect("small");
+        next[4..8].copy_from_slice(&back.to_le_bytes());
+        bytes.extend_from_slice(&next);
+    }
+    File { code: BASE..BASE + (1 << 32), ..File::new(bytes) }
+}
+
+/// The costliest files that one could think of take no more time than a few of the largest libraries: states saved and
+/// restored, many registers, nothing but rows, tiny functions on a long CIE.
+#[test]
+fn invented_files_take_bounded_time() {
+    let copies: &[u8] = &[0x0a, 0x0b];
+    let registers: Vec<u8> = (0..60_u8).flat_map(|register| [0x80 | register, 1]).collect();
+    let rows: &[u8] = &[0x41, 0x0e, 8, 0x41, 0x0e, 16];
+    let cases: [(&str, &[u8], &[u8], usize); 6] = [
+        ("states", &[], copies, 4000),
+        ("registers", &[], &registers, 4000),
+        ("rows", &[], rows, 4000),
+        ("advances", &[], &[0x41], 4000),
+        ("common states", &copies.repeat(50), &[], 0),
+        ("common registers", &registers[..100], &[], 0),
+    ];
+    for (name, common, code, length) in cases {
+        let (time, has_table) = cost(&invented(common, code, length));
+        println!("{name}: {time:?}, has a table: {has_table}");
+        // A quarter of a second with full optimisation; the machine may be slow.
+        assert!(time < Duration::from_secs(2), "{name}: {time:?}");
+    }
+}
+
+/// Where the fuzzer's inputs are.
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/eh_frame");
+
+/// Every input that the fuzzer starts from, and what it has found, gives a table in order, or none.
+#[test]
+fn corpus_is_harmless() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(CORPUS).expect("the corpus") {
+        let image = std::fs::read(entry.expect("readable").path()).expect("readable");
+        check(&image).expect("a table in order");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} inputs");
+}
+
+/// Writes inputs for the fuzzer to start from: one thing each that files have.
+#[test]
+#[ignore = "writes into the source tree"]
+fn write_corpus() {
+    let framed: &[u8] = &[0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6];
+    let plt: &[u8] = &[0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, 0x22];
+    let stored: &[u8] = &[0x0f, 3, 0x76, 0x78, 0x06, 0x10, 6, 2, 0x76, 0];
+    let indirect: &[u8] = &[0x0f, 6, 0x77, 0x98, 0x01, 0x06, 0x23, 8, 0x86, 2];
+    let states: &[u8] = &[0x0a, 0x41, 0x0e, 32, 0x0b, 0x0a, 0x0b];
+    let file = |functions: &[(u64, u64, &[u8])]| File::new(section(COMMON, functions));
+    let mut truncated = real();
+    truncated.section.0.truncate(1500);
+    let mut sample = real();
+    sample.section.0.truncate(4096);
+    let mut aarch64 = file(&[(0x1000, 0x40, &[0x41, 0x2d, 0x41, 0x0e, 32, 0x9d, 4, 0x9e, 3])]);
+    aarch64.machine = 183;
+    let files = [
+        ("real", sample),
+        ("truncated", truncated),
+        ("framed", file(&[(0x1000, 0x100, framed)])),
+        ("plt", file(&[(0x1000, 0x100, plt)])),
+        ("stored", file(&[(0x1000, 0x100, stored), (0x2000, 0x100, indirect)])),
+        ("states", file(&[(0x1000, 0x100, states)])),
+        ("overlapping", file(&[(0x1000, 0x1000, framed), (0x1100, 0x80, &[]), (0x1100, 0x70, &[])])),
+        ("far", file(&[(0x1000, 0x100, &[]), (u64::MAX - BASE, 0x100, &[]), (0xffff_0000, u64::MAX, &[])])),
+        ("no-headers", File { name: None, ..file(&[(0x1000, 0x100, framed)]) }),
+        ("debug-frame", File { name: Some(b".debug_frame"), ..file(&[(0x1000, 0x100, framed)]) }),
+        ("aarch64", aarch64),
+        ("empty", File::new(Vec::new())),
+    ];
+    std::fs::create_dir_all(CORPUS).expect("a directory");
+    for (name, file) in files {
+        std::fs::write(std::path::Path::new(CORPUS).join(name), file.bytes()).expect("written");
+    }
 }

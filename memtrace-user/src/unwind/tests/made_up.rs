@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memtrace_common::unwind::{kind, rule};
+use memtrace_common::unwind::{CHUNK_BITS, index_words, kind, return_address, row, rule};
 
 use crate::unwind::{UnwindProblem, UnwindTable};
 
@@ -11,7 +11,7 @@ pub(super) const BASE: u64 = 0x40_0000;
 /// Place of the unwind section in the file.
 const SECTION: usize = 0x400;
 /// Length of the code, from [`BASE`] on.
-const CODE: u64 = 0x10_0000;
+const CODE: u64 = 0x1_0000;
 
 const X86_64: u16 = 62;
 const AARCH64: u16 = 183;
@@ -100,17 +100,27 @@ const SIGNAL_COMMON: &[u8] = b"\0\0\0\0\x01zRS\0\x01\x78\x10\x01\x04\x0c\x07\x08
 /// CIE of aarch64: frame at sp.
 const AARCH64_COMMON: &[u8] = b"\0\0\0\0\x01zR\0\x04\x78\x1e\x01\x04\x0c\x1f\x00";
 
+/// Offsets of a table's rows.
+pub(super) fn row_offsets(table: &UnwindTable) -> Vec<u32> {
+    let value = |number: u64| (table.words[(number / 2) as usize] >> (number % 2 * 32)) & 0xffff_ffff;
+    let first = index_words(u64::from(table.chunks)) * 2;
+    let in_chunk = |chunk: u64| value(chunk)..value(chunk + 1);
+    let place = |chunk: u64, number: u64| (chunk << CHUNK_BITS) + row::place(value(first + number));
+    let all = (0..u64::from(table.chunks)).flat_map(|chunk| in_chunk(chunk).map(move |number| (chunk, number)));
+    all.map(|(chunk, number)| u32::try_from(place(chunk, number)).expect("32 bits")).collect()
+}
+
 fn x86_64(functions: &[(u64, u64, &[u8])]) -> UnwindTable {
     File::new(section(COMMON, functions)).table()
 }
 
 /// Kind, offset, saved.
-fn parts(table: &UnwindTable, offset: u32) -> (u32, i64, u32) {
+fn parts(table: &UnwindTable, offset: u32) -> (u64, i64, u64) {
     let found = table.rule_at(offset);
     (rule::kind(found), rule::offset(found), rule::saved(found))
 }
 
-const AT_ENTRY: (u32, i64, u32) = (kind::STACK_POINTER, 8, 0);
+const AT_ENTRY: (u64, i64, u64) = (kind::STACK_POINTER, 8, 0);
 /// `push %rbp; mov %rsp,%rbp` as call frame instructions.
 const FRAMED: &[u8] = &[0x41, 0x0e, 16, 0x86, 2, 0x43, 0x0d, 6];
 
@@ -130,14 +140,13 @@ fn rows_of_a_function() {
     assert_eq!((table.summary.fdes, table.summary.rows), (1, 5));
 }
 
-/// Padding between functions gets no row, a wider gap does; equal rules of neighbours are one row.
+/// Any gap between functions belongs to none of them; equal rules of neighbours are one row.
 #[test]
 fn gaps_and_neighbours() {
     let table = x86_64(&[(0x100, 0x10, &[]), (0x110, 0x10, &[]), (0x130, 0x10, &[]), (0x160, 0x10, &[])]);
-    assert_eq!(parts(&table, 0x125), AT_ENTRY, "padding");
+    assert_eq!(parts(&table, 0x125).0, kind::NONE, "padding");
     assert_eq!(parts(&table, 0x150).0, kind::NONE);
-    let rows: Vec<u64> = table.words[table.chunks as usize..].iter().map(|row| row >> 32).collect();
-    assert_eq!(rows, [0, 0x100, 0x140, 0x160, 0x170]);
+    assert_eq!(row_offsets(&table), [0, 0x100, 0x120, 0x130, 0x140, 0x160, 0x170]);
 }
 
 /// Of functions that overlap, the one with the greatest start counts, whatever their order; after its end nobody does.
@@ -160,7 +169,8 @@ fn overlapping_functions() {
 fn plt_expression() {
     let plt = |last: u8| [0x0f, 11, 0x77, 8, 0x80, 0, 0x3f, 0x1a, 0x3b, 0x2a, 0x33, 0x24, last];
     let table = x86_64(&[(0x1000, 0x100, &plt(0x22)), (0x2000, 0x100, &plt(0x1c))]);
-    assert_eq!(parts(&table, 0x1050), (kind::PLT, 11 * 8, 0));
+    assert_eq!(parts(&table, 0x1050), (kind::PLT, 0, 0));
+    assert_eq!(rule::extra(table.rule_at(0x1050)), 11);
     assert_eq!(parts(&table, 0x2050).0, kind::UNSUPPORTED);
     assert_eq!(table.summary.unsupported, 1);
 }
@@ -174,6 +184,46 @@ fn stored_frame_address() {
     let table = x86_64(&[(0x1000, 0x100, stored), (0x2000, 0x100, elsewhere)]);
     assert_eq!(parts(&table, 0x1050), (kind::STORED, -8, 0));
     assert_eq!(parts(&table, 0x2050).0, kind::UNSUPPORTED);
+}
+
+/// OpenSSL's assembly stores the caller's stack pointer at the stack pointer plus an offset; other registers, and words
+/// of other sizes, have no form.
+#[test]
+fn stored_stack_pointer() {
+    let stored: &[u8] = &[0x0f, 6, 0x77, 0x98, 0x01, 0x06, 0x23, 8, 0x86, 2];
+    let by_r9: &[u8] = &[0x0f, 5, 0x79, 0x10, 0x06, 0x23, 8];
+    let by_frame: &[u8] = &[0x0f, 6, 0x76, 0xd8, 0x00, 0x06, 0x23, 8, 0x86, 2];
+    let table = x86_64(&[(0x1000, 0x100, stored), (0x2000, 0x100, by_r9), (0x3000, 0x100, by_frame)]);
+    assert_eq!(parts(&table, 0x1050), (kind::STACK_INDIRECT, 152, 2));
+    assert_eq!(rule::extra(table.rule_at(0x1050)), 8);
+    assert_eq!(parts(&table, 0x2050).0, kind::UNSUPPORTED);
+    assert_eq!(parts(&table, 0x3050), (kind::FRAME_INDIRECT, 88, 2));
+}
+
+/// A long stretch of code that no function describes is followed by frame pointer, a short one is not.
+#[test]
+fn long_stretches_are_followed_by_frame_pointer() {
+    let functions: &[(u64, u64, &[u8])] = &[(0x100, 0x100, &[]), (0x1_0100, 0x100, &[]), (0x3_0000, 0x100, &[])];
+    let table = File { code: BASE..BASE + 0x10_0000, ..File::new(section(COMMON, functions)) }.table();
+    let kinds = [0x50, 0x200, 0x1_0000, 0x1_0200, 0x2_ffff, 0x3_0100, 0xf_ffff].map(|at| parts(&table, at).0);
+    let (none, chain) = (kind::NONE, kind::CHAIN);
+    assert_eq!(kinds, [none, none, none, chain, chain, chain, chain]);
+}
+
+/// The return from a signal handler is known by its bytes where nothing describes it, from one byte before it on.
+#[test]
+fn signal_return_by_its_bytes() {
+    let file = File::new(section(COMMON, &[(0x200, 0x40, &[])]));
+    let mut image = file.bytes();
+    let at = image.len() + 16;
+    image.resize(at, 0x90);
+    image.extend_from_slice(&[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]);
+    let length = image.len() as u64;
+    image[64 + 32..64 + 40].copy_from_slice(&length.to_le_bytes());
+    let table = UnwindTable::of_image(&image).expect("ELF").expect("has a table");
+    let at = u32::try_from(at).expect("small");
+    let kinds = [at - 2, at - 1, at, at + 8, at + 9].map(|at| parts(&table, at).0);
+    assert_eq!(kinds, [kind::NONE, kind::SIGNAL, kind::SIGNAL, kind::SIGNAL, kind::NONE]);
 }
 
 /// A signal handler's return that describes the kernel's frame by expressions is a signal frame.
@@ -192,6 +242,15 @@ fn return_address() {
     assert_eq!(parts(&table, 0x1008), (kind::OUTERMOST, 0, 0));
     assert_eq!(parts(&table, 0x2008).0, kind::UNSUPPORTED);
     assert_eq!(parts(&table, 0x3008).0, kind::UNSUPPORTED, "a frame that begins at r10");
+}
+
+/// A function without a caller counts from one byte before it, as its first byte may be what is returned to.
+#[test]
+fn first_byte_of_an_outermost_function() {
+    let table = x86_64(&[(0x1000, 0x10, &[]), (0x1020, 0x10, &[0x07, 16]), (0x1030, 0x10, &[])]);
+    let kinds = [0x100f, 0x101e, 0x101f, 0x102f, 0x1030].map(|at| parts(&table, at).0);
+    let (known, outermost) = (kind::STACK_POINTER, kind::OUTERMOST);
+    assert_eq!(kinds, [known, kind::NONE, outermost, outermost, known]);
 }
 
 /// The entry point is the outermost frame where nothing describes it, and only there.
@@ -213,14 +272,20 @@ fn entry_point() {
 fn aarch64_rows() {
     // paciasp; stp x29,x30,[sp,#-32]!; mov x29,sp
     let framed: &[u8] = &[0x41, 0x2d, 0x41, 0x0e, 32, 0x9d, 4, 0x9e, 3, 0x41, 0x0d, 29];
-    let far: &[u8] = &[0x0e, 32, 0x9d, 4, 0x9e, 0x40];
-    let mut file = File::new(section(AARCH64_COMMON, &[(0x1000, 0x40, framed), (0x2000, 0x40, far)]));
+    let alone: &[u8] = &[0x0e, 32, 0x9d, 4, 0x9e, 2];
+    let far: &[u8] = &[0x0e, 32, 0x9e, 0xff, 1];
+    let mut file =
+        File::new(section(AARCH64_COMMON, &[(0x1000, 0x40, framed), (0x2000, 0x40, alone), (0x3000, 0x40, far)]));
     file.machine = AARCH64;
     let table = file.table();
-    assert_eq!(parts(&table, 0x1004), (kind::STACK_POINTER, 0, 0), "a leaf's return address is in x30");
-    assert_eq!(parts(&table, 0x1008), (kind::STACK_POINTER, 32, 4 | 3 << 7));
-    assert_eq!(parts(&table, 0x100c), (kind::FRAME_POINTER, 32, 4 | 3 << 7));
-    assert_eq!(parts(&table, 0x2000).0, kind::UNSUPPORTED, "saved too far for its six bits");
+    let back = |offset: u32| rule::extra(table.rule_at(offset));
+    assert_eq!(parts(&table, 0x1004), (kind::STACK_POINTER, 0, 0));
+    assert_eq!(back(0x1004), return_address::IN_REGISTER, "a leaf's return address is in x30");
+    assert_eq!(parts(&table, 0x1008), (kind::STACK_POINTER, 32, 4));
+    assert_eq!(parts(&table, 0x100c), (kind::FRAME_POINTER, 32, 4));
+    assert_eq!([0x1008, 0x100c].map(back), [return_address::BESIDE_FRAME_POINTER; 2]);
+    assert_eq!((parts(&table, 0x2000), back(0x2000)), ((kind::STACK_POINTER, 32, 4), 2));
+    assert_eq!(parts(&table, 0x3000).0, kind::UNSUPPORTED, "saved alone, too far for its eight bits");
     assert_eq!(table.summary.malformed, 0);
 }
 
@@ -258,7 +323,7 @@ fn functions_elsewhere() {
     assert_eq!((table.summary.fdes, table.summary.outside), (1, 3));
     let wide = File { code: BASE..BASE + (8 << 32), ..File::new(section(COMMON, &functions[..3])) };
     let far = File { code: BASE..BASE + (8 << 32), ..File::new(section(COMMON, &[near, (0xffff_0000, 0x100, &[])])) };
-    let error = UnwindTable::of_image(&far.bytes()).expect_err("an index of 128 MiB");
+    let error = UnwindTable::of_image(&far.bytes()).expect_err("an index of 64 MiB");
     assert!(matches!(error.problem(), UnwindProblem::TooLarge { .. }), "{error}");
     assert_eq!((wide.table().summary.fdes, wide.table().summary.outside), (2, 1));
 }

@@ -1,0 +1,250 @@
+//! What the live view costs: `cargo xtask bench view`, or `cargo bench --package memtrace --bench view`.
+//!
+//! A made-up program of 50,000 call sites, 5,000 of which change from reading to reading, is shown on a screen of 120 by
+//! 40. Times are CPU times, so other work on the machine matters little. What the session itself spends on a reading is
+//! not part of it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use memtrace::{
+    profile::{
+        AllocStats, CallStack, Domain, Frame, Location, Modules, ProcessIndex, Profile, SiteNamer, SortBy, SourceLine,
+        StackEnd, StackSample, SymbolTable,
+    },
+    tui::{App, Reading, Theme, keys, view},
+};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    time::TimeValLike as _,
+};
+use ratatui::{Terminal, backend::TestBackend};
+
+/// Call sites, and those of them that change from one reading to the next.
+const SITES: usize = 50_000;
+const CHANGING: usize = 5_000;
+
+/// Frames between site and thread start, out of so many that stacks share.
+const DEPTH: usize = 19;
+const CALLERS: usize = 2_000;
+
+/// Readings of which the mean is taken.
+const READINGS: usize = 20;
+
+const SIZE: (u16, u16) = (120, 40);
+
+/// Views, and the keys that lead to them from the table.
+const VIEWS: [(&str, &[KeyCode]); 5] = [
+    ("table", &[]),
+    ("table by module", &[KeyCode::Char('g'), KeyCode::Char('g'), KeyCode::Char('g')]),
+    ("detail", &[KeyCode::Enter]),
+    ("flame view", &[KeyCode::Char('f')]),
+    ("generations", &[KeyCode::Char('m'), KeyCode::Char('m'), KeyCode::Char('G')]),
+];
+
+fn main() {
+    println!("{SITES} call sites, {CHANGING} change from reading to reading; CPU time on a screen of {SIZE:?}\n");
+    println!("{:18} {:>14} {:>12} {:>12}  slowest key", "view", "first reading", "a reading", "at 1 Hz");
+    let mut slowest = Slowest::default();
+    for (name, way) in VIEWS {
+        let mut scene = Scene::new();
+        let mut screen = Screen::new();
+        let first = timed(|| screen.read(scene.reading()));
+        for code in way {
+            slowest.take(name, *code, timed(|| screen.press(*code)));
+        }
+        let readings: Vec<Reading> = (0..READINGS).map(|_| scene.reading()).collect();
+        let all = timed(|| readings.into_iter().for_each(|reading| screen.read(reading)));
+        let mean = all / u32::try_from(READINGS).expect("few");
+        let of_view = keys_of(&mut screen, name);
+        let share = mean.as_secs_f64() * 100.0;
+        println!("{name:18} {:>11.1} ms {:>9.1} ms {share:>10.1} %  {of_view}", millis(first), millis(mean));
+        slowest = slowest.max(of_view);
+    }
+    println!("\nslowest key of all: {slowest}");
+}
+
+/// The time of the slowest key, and which it was.
+#[derive(Default, Clone)]
+struct Slowest {
+    time: Duration,
+    key: String,
+}
+
+impl Slowest {
+    fn take(&mut self, view: &str, code: KeyCode, time: Duration) {
+        if time > self.time {
+            *self = Self { time, key: format!("{code} in {view}") };
+        }
+    }
+
+    fn max(self, other: Self) -> Self {
+        if other.time > self.time { other } else { self }
+    }
+}
+
+impl fmt::Display for Slowest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:.1} ms ({})", millis(self.time), self.key)
+    }
+}
+
+/// Every key that stays in the view, each pressed on a screen that shows a reading.
+fn keys_of(screen: &mut Screen, view: &str) -> Slowest {
+    use KeyCode::{BackTab, Char, Down, End, Enter, Home, Left, PageDown, PageUp, Right, Tab, Up};
+    let moves = [Down, Up, PageDown, PageUp, End, Home, Right, Left, Enter, Tab, BackTab];
+    let orders = "1234567890>r<";
+    let groups = "ggggggg";
+    let filter = "/site49";
+    let characters = [orders, groups, "vvmm[]{} ", filter].concat();
+    let all = moves.into_iter().chain(characters.chars().map(Char)).chain([KeyCode::Backspace, KeyCode::Esc]);
+    let mut slowest = Slowest::default();
+    for code in all {
+        slowest.take(view, code, timed(|| screen.press(code)));
+    }
+    slowest
+}
+
+struct Screen {
+    app: App,
+    terminal: Terminal<TestBackend>,
+}
+
+impl Screen {
+    fn new() -> Self {
+        let app = App::new(SortBy::LiveBytes.into(), SiteNamer::default(), Theme::colour(), SIZE);
+        Self { app, terminal: Terminal::new(TestBackend::new(SIZE.0, SIZE.1)).expect("a screen in memory") }
+    }
+
+    fn read(&mut self, reading: Reading) {
+        self.app.update(reading);
+        self.draw();
+    }
+
+    fn press(&mut self, code: KeyCode) {
+        let event = KeyEvent::new(code, KeyModifiers::NONE);
+        if let Some(action) = keys::action_for(event, self.app.input()) {
+            self.app.apply(action);
+        }
+        self.draw();
+    }
+
+    /// As the loop around the view does it.
+    fn draw(&mut self) {
+        self.terminal.draw(|frame| view::render(frame, &self.app)).expect("memory takes every drawing");
+        std::hint::black_box((self.app.wanted_locations(), self.app.wanted_blocks()));
+    }
+}
+
+/// A program in the making, with readings that have the stacks of one another.
+struct Scene {
+    samples: Vec<StackSample>,
+    symbols: Arc<SymbolTable>,
+    modules: Modules,
+    readings: usize,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut modules = Modules::default();
+        let libc = modules.add("/usr/lib/x86_64-linux-gnu/libc.so.6");
+        let app = modules.add("/usr/bin/app");
+        let mut symbols = SymbolTable::default();
+        let mut location = |module, offset: u64, function: String, line: u32| {
+            let source = SourceLine { file: format!("/src/app/part{}/mod.rs", line % 400).into(), line };
+            let frame = Frame { function: Some(function.into()), source: Some(source), inlined: false };
+            let at = Location { module, offset };
+            symbols.insert(at, [frame].into());
+            at
+        };
+        let strdup = location(libc, 64, "strdup".into(), 40);
+        let alloc = location(app, 64, "alloc::raw_vec::RawVec<T,A>::grow_one".into(), 77);
+        let caller =
+            |index: u32| (0x10_0000 + u64::from(index) * 40, format!("app::tree{}::Node<K,V>::walk", index / 3));
+        let callers: Vec<Location> = (0..u32::try_from(CALLERS).expect("few"))
+            .map(|index| {
+                let (offset, name) = caller(index);
+                location(app, offset, name, index)
+            })
+            .collect();
+        let samples = (0..u32::try_from(SITES).expect("few"))
+            .map(|index| {
+                let name = format!("app::site{index}::Cache<K,V>::insert_many");
+                let site = location(app, 0x40_0000 + u64::from(index) * 32, name, index);
+                let number = index as usize;
+                let outer = (0..DEPTH).map(|depth| callers[(number / (1 << depth.min(14)) + depth * 97) % CALLERS]);
+                let inner = [if number.is_multiple_of(3) { strdup } else { alloc }, alloc, site];
+                sample(inner.into_iter().chain(outer).collect(), u64::from(index) * 7919 % 1_000 + 1)
+            })
+            .collect();
+        Self { samples, symbols: Arc::new(symbols), modules, readings: 0 }
+    }
+
+    /// The next reading, a second after the last.
+    fn reading(&mut self) -> Reading {
+        self.readings += 1;
+        for index in 0..CHANGING {
+            let place = (index * 10 + self.readings) % SITES;
+            let stats = &mut self.samples[place].stats;
+            stats.allocated_blocks += 30;
+            stats.allocated_bytes += 30 * 48;
+            stats.freed_blocks += 29;
+            stats.freed_bytes += 29 * 48;
+            stats.short_lived_blocks += 20;
+        }
+        let total: AllocStats = self.samples.iter().map(|sample| sample.stats).sum();
+        let profile = Profile {
+            taken_at: std::time::UNIX_EPOCH,
+            elapsed: Duration::from_secs(self.readings as u64),
+            started_at: None,
+            process: memtrace::profile::ProcessInfo::default(),
+            totals: memtrace::profile::ProcessTotals {
+                current_bytes: total.live_bytes(),
+                stats: total,
+                ..Default::default()
+            },
+            rates: memtrace::profile::AllocRates::default(),
+            samples: self.samples.clone(),
+            stack_ids: (1..).take(self.samples.len()).collect(),
+            threads: Vec::new(),
+            modules: self.modules.clone(),
+            losses: memtrace::profile::Losses::default(),
+            overhead: memtrace::profile::Overhead::default(),
+            unfollowed: memtrace::profile::UnfollowedBytes::default(),
+        };
+        Reading { profile: Arc::new(profile), symbols: Arc::clone(&self.symbols) }
+    }
+}
+
+fn sample(stack: CallStack, allocated: u64) -> StackSample {
+    StackSample {
+        stack,
+        end: StackEnd::Whole,
+        domain: Domain::Malloc,
+        process: ProcessIndex(0),
+        thread: None,
+        stats: AllocStats {
+            allocated_blocks: allocated,
+            allocated_bytes: allocated * 48,
+            freed_blocks: allocated / 2,
+            freed_bytes: allocated / 2 * 48,
+            short_lived_blocks: allocated / 4,
+        },
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// CPU time of some work on this thread.
+fn timed(work: impl FnOnce()) -> Duration {
+    let now = || {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts the time of a thread");
+        let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+        Duration::from_micros(micros.unsigned_abs())
+    };
+    let start = now();
+    work();
+    now().saturating_sub(start)
+}

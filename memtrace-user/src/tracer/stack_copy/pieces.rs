@@ -1,0 +1,127 @@
+//! Puts the pieces of copied stacks together, as the BPF programs send them one after the other.
+
+use std::collections::BTreeMap;
+
+use memtrace_common::copy::{CopyHeader, STACK_BYTES};
+
+use super::StackCopy;
+
+/// Bytes of stacks that wait to be followed; what comes beyond is marked incomplete.
+const MAX_BYTES: usize = 64 << 20;
+/// Bytes of stacks that are kept for another attempt.
+const MAX_WAITING: usize = 16 << 20;
+/// Attempts to follow a stack: a table in the making is there at the next or the one after.
+const MAX_ATTEMPTS: u8 = 8;
+
+/// Stacks by their site, each as far as it has come.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    stacks: BTreeMap<u32, Waiting>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    stack: StackCopy,
+    attempts: u8,
+}
+
+impl Pieces {
+    /// Takes in a record of the ring buffer. One that is no piece, or whose predecessor was lost, is passed over.
+    pub fn add(&mut self, record: &[u8]) {
+        let Some((header, bytes)) = parse(record) else { return };
+        if self.bytes + bytes.len() > MAX_BYTES {
+            return;
+        }
+        self.bytes += bytes.len();
+        if header.offset == 0 {
+            let stack = StackCopy { header, bytes: bytes.to_vec() };
+            self.stacks.insert(header.site, Waiting { stack, attempts: 0 });
+            return;
+        }
+        let Some(Waiting { stack, .. }) = self.stacks.get_mut(&header.site) else { return };
+        if header.offset == stack.bytes.len() as u64 {
+            stack.bytes.extend_from_slice(bytes);
+        }
+    }
+
+    /// Follows all stacks as far as they have come; `follow` says whether another attempt may lead further. Of some, more
+    /// pieces may come as well.
+    pub fn follow(&mut self, mut follow: impl FnMut(&StackCopy) -> bool) {
+        let full = STACK_BYTES as usize;
+        let mut kept = 0;
+        self.stacks.retain(|_, Waiting { stack, attempts }| {
+            let again = follow(stack) && *attempts < MAX_ATTEMPTS;
+            let length = stack.bytes.len();
+            let has_more = length > 0 && length.is_multiple_of(full) && *attempts == 0;
+            *attempts += 1;
+            kept += length;
+            (again || has_more) && kept <= MAX_WAITING
+        });
+        self.bytes = self.stacks.values().map(|waiting| waiting.stack.bytes.len()).sum();
+    }
+}
+
+/// Header and bytes of a record.
+fn parse(record: &[u8]) -> Option<(CopyHeader, &[u8])> {
+    let (head, bytes) = record.split_at_checked(size_of::<CopyHeader>())?;
+    let word = |at: usize| head.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_ne_bytes);
+    let ids = word(0)?;
+    let header = CopyHeader {
+        site: u32::try_from(ids & 0xffff_ffff).ok()?,
+        slot: u32::try_from(ids >> 32).ok()?,
+        instruction: word(8)?,
+        stack: word(16)?,
+        frame: word(24)?,
+        offset: word(32)?,
+    };
+    Some((header, bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(site: u64, offset: u64, length: usize) -> Vec<u8> {
+        let head: Vec<u8> = [site, 0x1000, 0x7000, 0x7008, offset].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        [head, vec![7; length]].concat()
+    }
+
+    /// Pieces of stacks that arrive mixed are put together; what follows a lost piece is left out.
+    #[test]
+    fn pieces_are_put_together() {
+        let full = STACK_BYTES as usize;
+        let mut pieces = Pieces::default();
+        for (site, offset, length) in [(1, 0, full), (2, 0, full), (1, 8192, 100), (2, 16384, 100), (3, 8192, 100)] {
+            pieces.add(&record(site, offset, length));
+        }
+        let lengths = |pieces: &mut Pieces| {
+            let mut lengths = Vec::new();
+            pieces.follow(|stack| {
+                lengths.push((stack.header.site, stack.bytes.len()));
+                false
+            });
+            lengths
+        };
+        assert_eq!(lengths(&mut pieces), [(1, full + 100), (2, full)]);
+        pieces.add(&record(2, 8192, 10));
+        assert_eq!(lengths(&mut pieces), [(2, full + 10)], "more of a stack that was followed before");
+        pieces.add(&record(1, 0, full)[..20]);
+        assert!(lengths(&mut pieces).is_empty(), "too short for a header");
+    }
+
+    /// A stack that another attempt may lead further is kept for some attempts, and not for ever.
+    #[test]
+    fn attempts_are_limited() {
+        let mut pieces = Pieces::default();
+        pieces.add(&record(1, 0, 100));
+        let mut attempts = 0;
+        for _ in 0..20 {
+            pieces.follow(|_| {
+                attempts += 1;
+                true
+            });
+        }
+        assert_eq!(attempts, MAX_ATTEMPTS + 1);
+    }
+}

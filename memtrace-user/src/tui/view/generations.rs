@@ -1,0 +1,110 @@
+//! What has grown between two marks.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{layout::Areas, table::name};
+use crate::{
+    profile::SortBy,
+    report::{elide, groups_text::signed, units},
+    tui::{
+        App,
+        app::visible_from,
+        marks::{GroupGrowth, Growth},
+    },
+};
+
+/// Narrower screens have growth in bytes and names alone.
+const NARROW: usize = 60;
+
+/// Lines above the rows: what is compared, and the newest generations.
+pub(super) fn head_height(body: Rect, app: &App) -> u16 {
+    let generations = u16::try_from(app.table.marks.now()).unwrap_or(u16::MAX);
+    1 + generations.min(body.height / 3)
+}
+
+pub(super) fn render(frame: &mut Frame, areas: &Areas, app: &App) {
+    let head = Rect { height: areas.body.height - areas.list.height, ..areas.body };
+    for (row, line) in head.rows().zip(head_lines(app, usize::from(head.height), usize::from(head.width))) {
+        frame.render_widget(line, row);
+    }
+    let mut rows = areas.list.rows();
+    if let Some(row) = rows.next() {
+        let title = app.table.by().title();
+        let titles = if usize::from(row.width) < NARROW {
+            format!(" {:>11} {:>9}  {title}", "Growth", "")
+        } else {
+            format!(" {:>11} {:>10} {:>10} {:>11} {:>9}  {title}", "Growth", "Blocks", "Surviving", "Live now", "")
+        };
+        frame.render_widget(Line::styled(elide::end(&titles, usize::from(row.width)), app.theme.title), row);
+    }
+    let (cursor, all) = (app.growth_cursor, &app.table.growth);
+    let first = visible_from(cursor.first, cursor.at, all.len(), areas.rows());
+    for (row, (index, growth)) in rows.zip(all.iter().enumerate().skip(first)) {
+        frame.render_widget(line(growth, index == cursor.at, app, usize::from(row.width)), row);
+        if index == cursor.at {
+            frame.buffer_mut().set_style(row, app.theme.selected);
+        }
+    }
+    if all.is_empty() && areas.list.height > 1 {
+        let row = Rect { y: areas.list.y + 1, height: 1, ..areas.list };
+        frame.render_widget(Line::styled("  nothing has changed", app.theme.dim), row);
+    }
+}
+
+fn head_lines<'a>(app: &App, height: usize, width: usize) -> Vec<Line<'a>> {
+    let marks = &app.table.marks;
+    let (from, to) = marks.compared();
+    let to = if to == 0 { marks.now() } else { to };
+    let compared = format!("Growth from {} to {}", point(app, from), point(app, to));
+    let keys = "  m marks, [ ] and { } choose";
+    let mut lines = vec![Line::from(vec![
+        Span::styled(elide::end(&compared, width), app.theme.title),
+        Span::styled(if elide::width(&compared) + keys.len() <= width { keys } else { "" }, app.theme.dim),
+    ])];
+    let all = marks.generations(&app.table.amounts());
+    let skipped = all.len().saturating_sub(height.saturating_sub(1));
+    for (index, growth) in all.iter().enumerate().skip(skipped) {
+        let inside = if (from..to).contains(&index) { "│" } else { " " };
+        let text = format!("{inside} {} to {}: {}", point(app, index), point(app, index + 1), said(growth));
+        lines.push(Line::raw(elide::end(&text, width)));
+    }
+    lines
+}
+
+fn point(app: &App, index: usize) -> String {
+    match index.checked_sub(1) {
+        None => "the beginning".into(),
+        Some(index) => match app.table.marks.all().get(index) {
+            Some(mark) => format!("mark {} ({})", mark.number, units::duration(mark.at)),
+            None => "now".into(),
+        },
+    }
+}
+
+fn bytes(growth: &Growth) -> String {
+    signed(SortBy::LiveBytes, growth.bytes.into())
+}
+
+fn blocks(growth: &Growth) -> String {
+    signed(SortBy::LiveBlocks, growth.blocks.into())
+}
+
+fn said(growth: &Growth) -> String {
+    format!("{} in {} blocks", bytes(growth), blocks(growth))
+}
+
+fn line<'a>(row: &GroupGrowth, selected: bool, app: &App, width: usize) -> Line<'a> {
+    let live = units::bytes(app.table.row(row.group).stats.live_bytes());
+    let growing = if row.growing { "▲ growing" } else { "" };
+    let mark = if selected { ">" } else { " " };
+    let surviving = app.survivors.get(row.group as usize).map_or_else(|| "…".into(), |blocks| units::count(*blocks));
+    let (bytes, blocks) = (bytes(&row.growth), blocks(&row.growth));
+    let numbers = format!("{mark}{bytes:>11} {blocks:>10} {surviving:>10} {live:>11} {growing:>9}  ");
+    let numbers = if width < NARROW { format!("{mark}{bytes:>11} {growing:>9}  ") } else { numbers };
+    let room = width.saturating_sub(elide::width(&numbers));
+    Line::raw(format!("{numbers}{}", name(app.table.group(row.group), app.table.by()).fit(room)))
+}
