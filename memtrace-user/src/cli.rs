@@ -1,22 +1,17 @@
 //! The command line: clap types, no behaviour.
 
+mod export;
 mod report;
 mod taking;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{
-    Args, Parser, Subcommand,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, Parser, Subcommand};
 
+pub use self::export::ExportArgs;
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
 pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
-use crate::{
-    allocators::UserFunction,
-    export::{Exporter, FORMATS},
-    profile::SortBy,
-};
+use crate::{allocators::UserFunction, profile::SortBy};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
 #[derive(Debug, Parser)]
@@ -26,10 +21,11 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Log what memtrace does to standard error; to a file while the live table is up. Twice for more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    // Otherwise their place in each command's help would depend on how many commands there are.
+    #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Where to log, instead.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, display_order = 901, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 }
 
@@ -84,36 +80,6 @@ pub struct FloorArgs {
     /// The process.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,
-}
-
-/// Arguments of `export`.
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// The snapshot; `-` is standard input.
-    pub file: PathBuf,
-    /// What to write.
-    #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
-    pub format: &'static dyn Exporter,
-    /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
-    #[arg(long, value_enum, value_name = "VALUE")]
-    pub value: Option<SortArg>,
-    /// An earlier snapshot to show the difference from, as folded or svg.
-    #[arg(long, value_name = "FILE")]
-    pub base: Option<PathBuf>,
-    /// Tell the lines of a function apart.
-    #[arg(long)]
-    pub lines: bool,
-    /// Where to write [default: standard output]. A file is replaced once all of it is written.
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-/// Reads a format by its name; the help lists all with their purpose.
-fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
-    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
-    PossibleValuesParser::new(names).map(|name| {
-        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
-    })
 }
 
 /// Arguments of `attach`.

@@ -30,6 +30,7 @@ fn refusal(arguments: &[&str]) -> String {
 fn help_is_as_committed() {
     assert_snapshot!("help", help(&["--help"]));
     assert_snapshot!("help_attach", help(&["attach", "--help"]));
+    assert_snapshot!("help_export", help(&["export", "--help"]));
     assert_snapshot!("help_run", help(&["run", "--help"]));
     assert_snapshot!("help_snapshot", help(&["snapshot", "--help"]));
     assert_snapshot!("help_ctl", help(&["ctl", "--help"]));

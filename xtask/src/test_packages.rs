@@ -29,6 +29,7 @@ const REQUIREMENTS: &[Requirement] = &[
     ("redis-server", &["redis-server"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
+    ("chromium", &["chromium"]),
     ("go", &["golang-go"]),
     // Allocators are libraries: a header that comes with them stands for each.
     ("/usr/include/jemalloc/jemalloc.h", &["libjemalloc2", "libjemalloc-dev"]),

@@ -35,7 +35,10 @@ pub fn describe(error: &anyhow::Error) -> Description {
 
 fn code(error: &anyhow::Error) -> u8 {
     let of_command = error.downcast_ref::<LaunchError>().map(LaunchError::exit_code);
-    of_command.or_else(|| error.downcast_ref::<GroupError>().map(GroupError::exit_code)).unwrap_or(1)
+    of_command
+        .or_else(|| error.downcast_ref::<GroupError>().map(GroupError::exit_code))
+        .or_else(|| error.downcast_ref::<ExportError>().map(ExportError::exit_code))
+        .unwrap_or(1)
 }
 
 /// The error and its causes, each once: many errors say their cause themselves.
@@ -68,7 +71,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     let text = error
         .downcast_ref::<TracerError>()
         .and_then(TracerError::hint)
-        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
         .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
         .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint))
         .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))

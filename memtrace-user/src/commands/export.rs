@@ -27,11 +27,17 @@ pub fn execute(arguments: &ExportArgs) -> anyhow::Result<ExitCode> {
     let snapshot = snapshot::read_file(&arguments.file)?;
     let base = arguments.base.as_deref().map(snapshot::read_file).transpose()?;
     let value = arguments.value.map_or(snapshot.about.default_sort, SortBy::from);
-    let export = Export { snapshot: &snapshot, base: base.as_ref(), value, lines: arguments.lines };
+    let export = Export {
+        snapshot: &snapshot,
+        base: base.as_ref(),
+        value,
+        lines: arguments.lines,
+        per_thread: arguments.per_thread,
+    };
     let write = |out: &mut dyn Write| export::write(arguments.format, &export, out);
     match &arguments.output {
-        Some(path) => save(path, write)?,
-        None => finish(print(write))?,
+        Some(path) if path != Path::new("-") => save(path, write)?,
+        _ => finish(print(write))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -27,6 +27,12 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// Exit status of memtrace: 2 when what is asked makes no sense, else 1.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        if matches!(self, Self::NoComparison { .. }) { 2 } else { 1 }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -1,8 +1,8 @@
-//! A profile for the Firefox Profiler: bytes as native allocations, blocks as samples, with a memory track a process.
+//! A profile for the Firefox Profiler: a weighted sample a stack, bytes as native allocations too, and a memory track.
 //!
-//! A snapshot knows sums, not single blocks: a stack is one allocation of all its bytes. What was freed is given back
-//! at once, so that "Retained Allocations" shows what lives. The memory track is the straight line between the two
-//! points that are known: nothing when tracing began, and what lives at the reading.
+//! A snapshot knows sums, not single blocks: a stack is one sample at the time of the reading, and one allocation of all
+//! its bytes. What was freed is given back at once, so that "Retained Allocations" shows what lives. The memory track is
+//! the straight line between the two points that are known: nothing when tracing began, and what lives at the reading.
 
 use std::{
     collections::HashMap,
@@ -12,7 +12,7 @@ use std::{
 
 use fxprof_processed_profile::{
     CategoryHandle, CpuDelta, Frame, FrameFlags, FrameHandle, FrameInfo, Profile, ReferenceTimestamp, SamplingInterval,
-    StackHandle, ThreadHandle, Timestamp,
+    StackHandle, ThreadHandle, Timestamp, WeightType,
 };
 
 use super::{
@@ -34,13 +34,17 @@ impl Exporter for Firefox {
     }
 
     fn purpose(&self) -> &'static str {
-        "for the Firefox Profiler: bytes as allocations, blocks as samples"
+        "for the Firefox Profiler: call tree, allocations and a memory track"
     }
 
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-        let groups = groups::groups(export.snapshot, true);
+        let groups = groups::groups(export.snapshot, export.per_thread);
         check(&groups, export.value)?;
         let mut builder = Builder::new(export);
+        // A process without a stack is shown as well, and a profile without a process is none to the viewer.
+        for index in (0..).map(ProcessIndex).take(export.snapshot.processes.len().max(1)) {
+            builder.process(index);
+        }
         for group in &groups {
             builder.add(group);
         }
@@ -50,13 +54,12 @@ impl Exporter for Firefox {
     }
 }
 
-/// Refuses what 64 bits of bytes, or a reasonable number of samples of 2^31 blocks each, do not hold.
+/// Refuses what takes too many samples: a weight has 31 bits.
 fn check(groups: &[Group<'_>], value: SortBy) -> Result<(), ExportError> {
-    /// More blocks than any process allocates in a year.
-    const MOST_BLOCKS: u128 = 10_000_000_000_000;
+    /// 2 PiB: a gigabyte allocated every second for three weeks.
+    const MOST: u128 = 1 << 51;
     let sum: u128 = groups.iter().map(|group| u128::from(value.value(&group.stats))).sum();
-    let most = if value.is_bytes() { i64::MAX.unsigned_abs().into() } else { MOST_BLOCKS };
-    if sum > most { Err(ExportError::TooLarge { format: "firefox", value: value.label() }) } else { Ok(()) }
+    if sum > MOST { Err(ExportError::TooLarge { format: "firefox", value: value.label() }) } else { Ok(()) }
 }
 
 struct Builder<'a> {
@@ -87,7 +90,7 @@ impl<'a> Builder<'a> {
         let begin = begin.and_then(|time: SystemTime| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         let title = caption::title(snapshot, export.value);
         let begin = ReferenceTimestamp::from_duration_since_unix_epoch(begin);
-        let mut profile = Profile::new(&title, begin, SamplingInterval::from(elapsed));
+        let mut profile = Profile::new(&title, begin, SamplingInterval::from_millis(1));
         // Names come with the profile: nothing is to be looked up at a symbol server.
         profile.set_symbolicated(true);
         profile.set_os_name("Linux");
@@ -110,10 +113,9 @@ impl<'a> Builder<'a> {
         if let Some(process) = self.threads.get_mut(&group.key.process) {
             process.live += group.stats;
         }
+        self.sample(process.thread, stack, self.value.value(&group.stats));
         if self.value.is_bytes() {
             self.allocate(process.thread, stack, &group.stats);
-        } else {
-            self.sample(process.thread, stack, &group.stats);
         }
     }
 
@@ -127,6 +129,11 @@ impl<'a> Builder<'a> {
         let handle = self.profile.add_process(&caption::process(self.snapshot, index), pid, start);
         let thread = self.profile.add_thread(handle, pid, start, true);
         self.profile.set_thread_name(thread, &caption::command(self.snapshot, index));
+        if self.value.is_bytes() {
+            self.profile.set_thread_samples_weight_type(thread, WeightType::Bytes);
+        }
+        // The viewer takes the times of samples for the time that the profile spans, and needs one.
+        self.profile.add_sample(thread, start, None, CpuDelta::ZERO, 0);
         let process = Process { handle, thread, live: AllocStats::default() };
         self.threads.insert(index, process);
         process
@@ -194,9 +201,9 @@ impl<'a> Builder<'a> {
         Some((address, size))
     }
 
-    /// Blocks are samples. A weight has 32 bits, so a great number takes several samples of one stack.
-    fn sample(&mut self, thread: ThreadHandle, stack: Option<StackHandle>, stats: &AllocStats) {
-        let mut left = self.value.value(stats);
+    /// A weight has 31 bits, so a great number takes several samples of one stack.
+    fn sample(&mut self, thread: ThreadHandle, stack: Option<StackHandle>, number: u64) {
+        let mut left = number;
         while left > 0 {
             let weight = i32::try_from(left).unwrap_or(i32::MAX);
             self.profile.add_sample(thread, self.end, stack, CpuDelta::ZERO, weight);

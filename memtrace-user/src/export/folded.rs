@@ -9,7 +9,6 @@ use std::{
 
 use super::{
     Export, ExportError, Exporter,
-    frames::Naming,
     tree::{Stack, StackTree},
 };
 use crate::report::escape::escape;
@@ -32,7 +31,7 @@ impl Exporter for Folded {
     }
 
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-        let tree = StackTree::new(export.snapshot, export.base, Naming { lines: export.lines, places: false });
+        let tree = StackTree::new(export, false);
         let labels: Vec<String> = tree.frames.iter().map(|frame| label(&frame.name)).collect();
         for stack in &tree.stacks {
             let (before, after) = (export.value.value(&stack.before), export.value.value(&stack.stats));

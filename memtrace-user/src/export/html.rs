@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Export, ExportError, Exporter, caption,
-    frames::{ExportFrame, Naming},
+    frames::ExportFrame,
     safe_json,
     tree::{Stack, StackTree},
 };
@@ -40,7 +40,7 @@ impl Exporter for Html {
     }
 
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-        let tree = StackTree::new(export.snapshot, None, Naming { lines: export.lines, places: true });
+        let tree = StackTree::new(export, true);
         let mut rest = PAGE;
         while let Some((before, name, after)) = split_hole(rest) {
             out.write_all(before.as_bytes())?;

@@ -156,9 +156,16 @@ struct ModuleEntry<'a> {
 
 impl<'a> ModuleEntry<'a> {
     fn of(module: &'a Module) -> Self {
-        let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { path: &module.path, build_id: module.build_id.as_deref().map(hex) }
+        Self { path: &module.path, build_id: module.build_id.as_deref().map(hexadecimal) }
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
 }
 
 /// Every location and every stack once, in the order of the samples.

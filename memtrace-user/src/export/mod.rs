@@ -38,13 +38,15 @@ pub struct Export<'a> {
     pub value: SortBy,
     /// Whether the lines of a function are told apart.
     pub lines: bool,
+    /// Whether threads have a root frame each, where the snapshot tells them apart; else they are put together.
+    pub per_thread: bool,
 }
 
 impl<'a> Export<'a> {
     /// All of a snapshot, by live bytes, a frame a function.
     #[must_use]
     pub fn of(snapshot: &'a Snapshot) -> Self {
-        Self { snapshot, base: None, value: SortBy::LiveBytes, lines: false }
+        Self { snapshot, base: None, value: SortBy::LiveBytes, lines: false, per_thread: false }
     }
 }
 

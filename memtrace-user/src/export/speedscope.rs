@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     Export, ExportError, Exporter, caption,
-    frames::{ExportFrame, Naming},
+    frames::ExportFrame,
     safe_json,
     tree::{Stack, StackTree},
 };
@@ -28,7 +28,7 @@ impl Exporter for Speedscope {
     }
 
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-        let tree = StackTree::new(export.snapshot, None, Naming { lines: export.lines, places: true });
+        let tree = StackTree::new(export, true);
         let stacks: Vec<Stack> =
             tree.stacks.iter().filter(|stack| export.value.value(&stack.stats) > 0).copied().collect();
         let title = caption::title(export.snapshot, export.value);

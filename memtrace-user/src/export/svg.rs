@@ -10,7 +10,7 @@ use inferno::flamegraph::{
     color::{BackgroundColor, BasicPalette},
 };
 
-use super::{Export, ExportError, Exporter, caption, folded, frames::Naming, tree::StackTree};
+use super::{Export, ExportError, Exporter, caption, folded, tree::StackTree};
 use crate::report::escape::escape;
 
 /// The narrowest frame that is drawn, in percent of the width: a quarter of a pixel. Keeps the file small.
@@ -36,7 +36,7 @@ impl Exporter for Svg {
     }
 
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
-        let tree = StackTree::new(export.snapshot, export.base, Naming { lines: export.lines, places: false });
+        let tree = StackTree::new(export, false);
         let total = total(&tree, export)?;
         if total.after == 0 {
             return Ok(write_empty(&heading(export), out)?);
@@ -84,7 +84,7 @@ fn options(export: &Export<'_>, total: &Total) -> Options<'static> {
     options.colors = Palette::Basic(BasicPalette::Mem);
     options.bgcolors = export.base.is_some().then_some(BackgroundColor::Grey);
     options.title = heading(export);
-    options.subtitle = Some(escape(&facts.join("   ")).into_owned());
+    options.subtitle = Some(escape(&facts.join("; ")).into_owned());
     options.count_name = if export.value.is_bytes() { "bytes" } else { "blocks" }.into();
     options.min_width = MIN_WIDTH;
     options.deterministic = true;

@@ -1,13 +1,13 @@
 //! All call stacks of a snapshot, or of two, as one tree.
 
-use std::collections::HashMap;
+use std::ops::Range;
 
 use super::{
-    caption,
+    Export, caption,
     frames::{ExportFrame, FrameId, FrameTable, Namer, Naming},
     groups::{self, Group},
 };
-use crate::profile::{AllocStats, Lack, SiteNamer, SiteReader, Snapshot, StackEnd, StackSample};
+use crate::profile::{AllocStats, Lack, ProcessIndex, SiteNamer, SiteReader, Snapshot, StackEnd, StackSample};
 
 /// What stands for the frames of a stack that has none.
 pub(super) const NO_STACK: &str = "[no stack]";
@@ -46,18 +46,19 @@ pub(super) struct Stack {
 }
 
 impl StackTree {
-    /// The tree of a snapshot, compared with `base` if there is one.
+    /// The tree of a snapshot, compared with its base if there is one. `places` is that of [`Naming`].
     ///
-    /// Several processes, domains or threads have a root frame each, and so have stacks that were not followed to
-    /// their end.
-    pub(super) fn new(snapshot: &Snapshot, base: Option<&Snapshot>, naming: Naming) -> Self {
+    /// Several processes and domains have a root frame each, threads when they are told apart, and so have stacks that
+    /// were not followed to their end.
+    pub(super) fn new(export: &Export<'_>, places: bool) -> Self {
+        let naming = Naming { lines: export.lines, places };
         let mut builder = Builder::default();
-        let mut roots = Roots::of(snapshot);
-        if let Some(base) = base {
-            roots = roots.compared(Roots::of(base));
+        let mut roots = Roots::of(export.snapshot, export.per_thread);
+        if let Some(base) = export.base {
+            roots = roots.compared(Roots::of(base, false));
             builder.add(base, naming, roots, |stack, stats| stack.before += stats);
         }
-        builder.add(snapshot, naming, roots, |stack, stats| stack.stats += stats);
+        builder.add(export.snapshot, naming, roots, |stack, stats| stack.stats += stats);
         builder.finish()
     }
 
@@ -91,27 +92,25 @@ impl StackTree {
 /// Which root frames there are.
 #[derive(Debug, Clone, Copy)]
 struct Roots {
-    processes: bool,
+    /// What a process is called, where there are several.
+    process: Option<fn(&Snapshot, ProcessIndex) -> String>,
     domains: bool,
     threads: bool,
     ends: bool,
-    /// Process ids are part of the name.
-    pids: bool,
 }
 
 impl Roots {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, threads: bool) -> Self {
         let differ = |of: fn(&StackSample) -> u64| {
             let mut keys = snapshot.samples.iter().map(of);
             let first = keys.next();
             keys.any(|key| Some(key) != first)
         };
         Self {
-            processes: differ(|sample| u64::from(sample.process.0)),
+            process: differ(|sample| sample.process.0.into()).then_some(caption::process),
             domains: differ(|sample| sample.domain as u64),
-            threads: true,
+            threads,
             ends: !snapshot.about.lacks.contains(&Lack::StackEnds),
-            pids: true,
         }
     }
 
@@ -119,149 +118,143 @@ impl Roots {
     /// told apart.
     fn compared(self, base: Self) -> Self {
         Self {
-            processes: self.processes || base.processes,
+            process: self.process.or(base.process).and(Some(caption::command)),
             domains: self.domains || base.domains,
             threads: false,
             ends: self.ends && base.ends,
-            pids: false,
         }
     }
 }
 
-/// A tree in the making: nodes in the order in which they are met.
+/// A tree in the making: paths of frames, all in one list.
 #[derive(Debug, Default)]
 struct Builder {
     table: FrameTable,
-    /// Frame and parent; node 0 is the root.
-    nodes: Vec<(FrameId, u32)>,
-    children: HashMap<(u32, FrameId), u32>,
-    stacks: Vec<Stack>,
-    stack_of: HashMap<u32, usize>,
+    frames: Vec<FrameId>,
+    paths: Vec<Path>,
+}
+
+/// A stack and its frames, outermost first.
+#[derive(Debug)]
+struct Path {
+    frames: Range<usize>,
+    stack: Stack,
 }
 
 impl Builder {
     fn add(&mut self, snapshot: &Snapshot, naming: Naming, roots: Roots, add: impl Fn(&mut Stack, AllocStats)) {
-        if self.nodes.is_empty() {
-            self.nodes.push((0, 0));
-        }
         let mut namer = Namer::new(snapshot, naming);
         let site_namer = SiteNamer::default();
-        let mut sites = Sites {
-            snapshot,
-            reader: site_namer.reader(&snapshot.symbols, &snapshot.modules),
-            site_namer: &site_namer,
-        };
+        let reader = site_namer.reader(&snapshot.symbols, &snapshot.modules);
+        let mut sites = Sites { snapshot, reader, site_namer: &site_namer };
         for group in groups::groups(snapshot, roots.threads) {
             if group.stats == AllocStats::default() {
                 continue;
             }
-            let mut node = self.root(snapshot, &group, roots);
-            if group.key.stack.is_empty() {
-                let frame = self.table.add_named(NO_STACK);
-                node = self.child(node, frame);
-            }
+            let start = self.frames.len();
+            self.push_roots(snapshot, &group, roots);
             for location in group.key.stack.iter().rev() {
-                for frame in &*namer.location(*location, &mut self.table) {
-                    node = self.child(node, *frame);
-                }
+                self.frames.extend_from_slice(&namer.location(*location, &mut self.table));
             }
-            let index = *self.stack_of.entry(node).or_insert(self.stacks.len());
-            if index == self.stacks.len() {
-                let site = sites.frame(&group, &namer, &mut self.table);
-                self.stacks.push(Stack { node, site, before: AllocStats::default(), stats: AllocStats::default() });
-            }
-            add(&mut self.stacks[index], group.stats);
+            let site = sites.frame(&group, &namer, &mut self.table);
+            let mut stack = Stack { node: 0, site, before: AllocStats::default(), stats: AllocStats::default() };
+            add(&mut stack, group.stats);
+            self.paths.push(Path { frames: start..self.frames.len(), stack });
         }
     }
 
-    /// The node that a group's own frames hang below.
-    fn root(&mut self, snapshot: &Snapshot, group: &Group<'_>, roots: Roots) -> u32 {
+    /// The frames that a group's own ones hang below.
+    fn push_roots(&mut self, snapshot: &Snapshot, group: &Group<'_>, roots: Roots) {
         let key = group.key;
-        let mut node = 0;
-        if roots.processes {
-            let name = if roots.pids { caption::process } else { caption::command };
-            let frame = self.table.add_named(&name(snapshot, key.process));
-            node = self.child(node, frame);
+        let mut push = |name: &str| self.frames.push(self.table.add_named(name));
+        if let Some(name) = roots.process {
+            push(&name(snapshot, key.process));
         }
         if roots.domains {
-            let frame = self.table.add_named(&format!("[{}]", key.domain.name()));
-            node = self.child(node, frame);
+            push(&format!("[{}]", key.domain.name()));
         }
         if let Some(thread) = key.thread {
-            let frame = self.table.add_named(&caption::thread(snapshot, thread));
-            node = self.child(node, frame);
+            push(&caption::thread(snapshot, thread));
         }
-        if roots.ends && !key.stack.is_empty() && key.end != StackEnd::Whole {
-            let frame = self.table.add_named(caption::end(key.end));
-            node = self.child(node, frame);
+        if key.stack.is_empty() {
+            push(NO_STACK);
+        } else if roots.ends && key.end != StackEnd::Whole {
+            push(caption::end(key.end));
         }
-        node
     }
 
-    fn child(&mut self, parent: u32, frame: FrameId) -> u32 {
-        let nodes = &mut self.nodes;
-        *self.children.entry((parent, frame)).or_insert_with(|| {
-            nodes.push((frame, parent));
-            u32::try_from(nodes.len() - 1).expect("fewer than 2^32 nodes fit in memory")
-        })
-    }
-
-    /// Puts nodes and stacks in their order.
-    fn finish(self) -> StackTree {
-        let Self { table, nodes, children, mut stacks, .. } = self;
-        drop(children);
-        let frames = table.into_frames();
-        let order = depth_first(&nodes, &ranks(&frames));
-        let mut new_index = vec![0_u32; nodes.len()];
-        for (new, old) in (0..).zip(&order) {
-            new_index[*old as usize] = new;
+    /// Sorts the paths by the names of their frames: then they are the tree, depth first.
+    fn finish(mut self) -> StackTree {
+        let frames = self.table.into_frames();
+        let order = order(&frames);
+        let mut ranks = vec![0; frames.len()];
+        for (rank, id) in (0..).zip(&order) {
+            ranks[*id as usize] = rank;
         }
-        let renumbered = |old: &u32| {
-            let (frame, parent) = nodes[*old as usize];
-            Node { frame, parent: new_index[parent as usize], size: 1 }
-        };
-        let mut ordered: Vec<Node> = order.iter().map(renumbered).collect();
-        for index in (1..ordered.len()).rev() {
-            let Node { parent, size, .. } = ordered[index];
-            ordered[parent as usize].size += size;
+        for frame in &mut self.frames {
+            *frame = ranks[*frame as usize];
         }
-        for stack in &mut stacks {
-            stack.node = new_index[stack.node as usize];
+        let ranked = &self.frames;
+        self.paths.sort_by(|a, b| ranked[a.frames.clone()].cmp(&ranked[b.frames.clone()]));
+        let mut growth = Growth::new();
+        for path in self.paths {
+            growth.add(&ranked[path.frames], path.stack, &order);
         }
-        stacks.sort_unstable_by_key(|stack| stack.node);
-        StackTree { frames, nodes: ordered, stacks }
+        growth.leave(0);
+        StackTree { frames, nodes: growth.nodes, stacks: growth.stacks }
     }
 }
 
-/// The place of each frame among all frames by name.
-fn ranks(frames: &[ExportFrame]) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..).take(frames.len()).collect();
+/// The frames by name.
+fn order(frames: &[ExportFrame]) -> Vec<FrameId> {
+    let mut order: Vec<FrameId> = (0..).take(frames.len()).collect();
     order.sort_unstable_by_key(|id| &frames[*id as usize]);
-    let mut ranks = vec![0; frames.len()];
-    for (rank, id) in (0..).zip(order) {
-        ranks[id as usize] = rank;
-    }
-    ranks
+    order
 }
 
-/// The nodes, parents before children, children by the rank of their frames.
-fn depth_first(nodes: &[(FrameId, u32)], ranks: &[u32]) -> Vec<u32> {
-    // Sorted by parent, the children of a node lie together. The root, node 0, is no child.
-    let mut by_parent: Vec<u32> = (1..).take(nodes.len().saturating_sub(1)).collect();
-    by_parent.sort_unstable_by_key(|node| {
-        let (frame, parent) = nodes[*node as usize];
-        (parent, std::cmp::Reverse(ranks[frame as usize]))
-    });
-    let parent_of = |node: u32| nodes[node as usize].1;
-    let mut order = Vec::with_capacity(nodes.len());
-    let mut waiting: Vec<u32> = (0..).take(nodes.len().min(1)).collect();
-    while let Some(node) = waiting.pop() {
-        order.push(node);
-        let first = by_parent.partition_point(|child| parent_of(*child) < node);
-        // The last to be pushed is the first to be visited, so the order of ranks is reversed above.
-        waiting.extend(by_parent[first..].iter().take_while(|child| parent_of(**child) == node));
+/// Nodes and stacks, while paths are added in their order.
+#[derive(Debug)]
+struct Growth {
+    nodes: Vec<Node>,
+    stacks: Vec<Stack>,
+    /// Rank and node of each frame of the last path.
+    open: Vec<(u32, u32)>,
+}
+
+impl Growth {
+    fn new() -> Self {
+        Self { nodes: vec![Node { frame: 0, parent: 0, size: 1 }], stacks: Vec::new(), open: Vec::new() }
     }
-    order
+
+    fn add(&mut self, ranks: &[u32], stack: Stack, order: &[FrameId]) {
+        let shared = self.open.iter().zip(ranks).take_while(|((open, _), rank)| open == *rank).count();
+        self.leave(shared);
+        for rank in &ranks[shared..] {
+            let node = u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes fit in memory");
+            self.nodes.push(Node { frame: order[*rank as usize], parent: self.innermost(), size: 1 });
+            self.open.push((*rank, node));
+        }
+        let node = self.innermost();
+        match self.stacks.last_mut().filter(|last| last.node == node) {
+            Some(last) => {
+                last.before += stack.before;
+                last.stats += stack.stats;
+            }
+            None => self.stacks.push(Stack { node, ..stack }),
+        }
+    }
+
+    /// Ends the nodes of the last path below a depth, which knows their sizes.
+    fn leave(&mut self, depth: usize) {
+        for (_, node) in self.open.drain(depth..).rev() {
+            let Node { parent, size, .. } = self.nodes[node as usize];
+            self.nodes[parent as usize].size += size;
+        }
+    }
+
+    fn innermost(&self) -> u32 {
+        self.open.last().map_or(0, |(_, node)| *node)
+    }
 }
 
 /// Finds the frames that name call sites.
@@ -283,9 +276,7 @@ impl Sites<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{ProcessIndex, ThreadIndex, TracedProcess, TracedThread, fixture::Scene};
-
-    const NAMES: Naming = Naming { lines: false, places: false };
+    use crate::profile::{ThreadIndex, TracedProcess, TracedThread, fixture::Scene};
 
     /// The tree as indented text, a node a line with what lies below it.
     fn drawn(tree: &StackTree) -> Vec<String> {
@@ -306,7 +297,7 @@ mod tests {
         scene.sample(&["c@app", "a@app", "main@app"], 1, 5, 0);
         scene.sample(&["a@app", "main@app"], 1, 3, 0);
         scene.sample(&["b@app", "main@app"], 1, 1, 0);
-        let tree = StackTree::new(&scene.snapshot(), None, NAMES);
+        let tree = StackTree::new(&Export::of(&scene.snapshot()), false);
         assert_eq!(drawn(&tree), ["main 19", " a 8", "  c 5", " b 11"]);
         assert_eq!(tree.nodes.iter().map(|node| node.size).collect::<Vec<_>>(), [5, 4, 2, 1, 1]);
         assert_eq!(tree.stacks.iter().map(|stack| stack.node).collect::<Vec<_>>(), [2, 3, 4]);
@@ -325,7 +316,7 @@ mod tests {
         snapshot.processes[0].info.command = "app x".into();
         snapshot.processes.push(TracedProcess::default());
         snapshot.threads.push(TracedThread { tid: 9, name: "worker".into() });
-        let tree = StackTree::new(&snapshot, None, NAMES);
+        let tree = StackTree::new(&Export { per_thread: true, ..Export::of(&snapshot) }, false);
         let expected = [
             "7 app x 13",
             " [cut at the frame limit] 4",
@@ -350,7 +341,7 @@ mod tests {
             scene.snapshot()
         };
         let (before, after) = (snapshot(1, "main@app", 5), snapshot(2, "f@app", 7));
-        let tree = StackTree::new(&after, Some(&before), NAMES);
+        let tree = StackTree::new(&Export { base: Some(&before), per_thread: true, ..Export::of(&after) }, false);
         assert_eq!(drawn(&tree), ["main 7", " f 7"]);
         assert_eq!(tree.stacks.iter().map(|stack| stack.before.live_bytes()).collect::<Vec<_>>(), [5]);
     }

@@ -105,6 +105,12 @@ function draw() {
   }
 }
 
+// As high as the deepest stack, up to what the style allows at first; it can be dragged to any height.
+function fitHeight() {
+  const rows = nodes.depth.reduce((most, depth) => Math.max(most, depth), 0) + 1;
+  flame.scroll.style.height = `min(${rows * flame.row + 4}px, 60vh)`;
+}
+
 function scheduleDraw() {
   if (flame.scheduled) return;
   flame.scheduled = true;
@@ -172,5 +178,6 @@ flame.canvas.addEventListener("mousemove", (event) => point(nodeAt(event)));
 flame.canvas.addEventListener("click", (event) => zoom(nodeAt(event)));
 flame.canvas.addEventListener("keydown", flameKey);
 flame.scroll.addEventListener("scroll", scheduleDraw);
+fitHeight();
 new ResizeObserver(scheduleDraw).observe(flame.scroll);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", scheduleDraw);

@@ -57,15 +57,24 @@ fn speedscope(file: &Value) -> u64 {
     sum
 }
 
-/// Blocks are weights of samples, bytes those of allocations; freed bytes are given back.
+/// The weights of the samples; those of allocations are the same for bytes, and freed bytes are given back.
 fn firefox(file: &Value, value: SortBy) -> u64 {
-    let weights = |thread: &Value| -> Vec<i64> {
-        let table = if value.is_bytes() { &thread["nativeAllocations"] } else { &thread["samples"] };
-        table["weight"].as_array().map_or_else(Vec::new, |list| list.iter().map(|w| w.as_i64().unwrap()).collect())
+    let threads = file["threads"].as_array().unwrap();
+    let weights = |table: &'static str| -> Vec<i64> {
+        let lists = threads.iter().filter_map(|thread| thread[table]["weight"].as_array());
+        lists.flatten().map(|weight| weight.as_i64().unwrap()).collect()
     };
-    let all = file["threads"].as_array().unwrap().iter().flat_map(weights);
-    let wanted = all.filter(|weight| (value == SortBy::FreedBytes) == (*weight < 0));
-    wanted.map(i64::unsigned_abs).sum()
+    let sum: i64 = weights("samples").into_iter().sum();
+    let allocations = weights("nativeAllocations");
+    let allocated: i64 = allocations.iter().filter(|size| **size > 0).sum();
+    let retained: i64 = allocations.iter().sum();
+    match value {
+        SortBy::LiveBytes => assert_eq!((allocated, retained), (sum, sum)),
+        SortBy::AllocatedBytes => assert_eq!(allocated, sum),
+        SortBy::FreedBytes => assert_eq!((allocated, retained), (sum, 0)),
+        SortBy::LiveBlocks | SortBy::AllocatedBlocks => assert_eq!(allocations, [0; 0]),
+    }
+    sum.try_into().unwrap()
 }
 
 fn csv(text: &str, value: SortBy) -> u64 {

@@ -49,8 +49,9 @@ fn check_thread(file: &Value, thread: &Value, value: SortBy) {
     for (index, prefix) in shared["stackTable"]["prefix"].as_array().unwrap().iter().enumerate() {
         assert!(prefix.as_u64().is_none_or(|prefix| prefix < index as u64));
     }
-    let samples = if value.is_bytes() { &thread["nativeAllocations"] } else { &thread["samples"] };
-    if samples.is_object() {
+    assert_eq!(thread["nativeAllocations"].is_object(), value.is_bytes());
+    assert_eq!(thread["samples"]["weightType"], if value.is_bytes() { "bytes" } else { "samples" });
+    for samples in ["samples", "nativeAllocations"].map(|name| &thread[name]).into_iter().filter(|t| t.is_object()) {
         length(samples);
         below(&samples["stack"], stacks);
     }

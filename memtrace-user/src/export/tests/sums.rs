@@ -8,7 +8,7 @@ use crate::profile::{ProcessIndex, Snapshot, SortBy, ThreadIndex, fixture::Scene
 fn check(snapshot: &Snapshot, value: SortBy, lines: bool) {
     let total = value.value(&snapshot.total());
     for format in FORMATS {
-        let export = Export { value, lines, ..Export::of(snapshot) };
+        let export = Export { value, lines, per_thread: lines, ..Export::of(snapshot) };
         let output = text(format, &export);
         if format.name() == "svg" && total == 0 {
             assert!(output.contains(": none</text>"));
@@ -98,10 +98,6 @@ proptest! {
             sample.process = ProcessIndex(process);
             sample.thread = (first == 3).then_some(ThreadIndex(process));
         }
-        check(&scene.snapshot(), SortBy::all().nth(value).unwrap(), first_is_even(value));
+        check(&scene.snapshot(), SortBy::all().nth(value).unwrap(), value.is_multiple_of(2));
     }
-}
-
-fn first_is_even(number: usize) -> bool {
-    number.is_multiple_of(2)
 }

@@ -1,0 +1,44 @@
+//! Arguments of `export`.
+
+use std::path::PathBuf;
+
+use clap::{
+    Args,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+
+use super::SortArg;
+use crate::export::{Exporter, FORMATS};
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The snapshot; `-` is standard input.
+    pub file: PathBuf,
+    /// What to write.
+    #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
+    pub format: &'static dyn Exporter,
+    /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
+    #[arg(long, value_enum, value_name = "VALUE")]
+    pub value: Option<SortArg>,
+    /// An earlier snapshot to show the difference from, as folded or svg.
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
+    /// Tell the lines of a function apart.
+    #[arg(long)]
+    pub lines: bool,
+    /// Give each thread a root frame, where the snapshot tells threads apart; json always has them.
+    #[arg(long)]
+    pub per_thread: bool,
+    /// Where to write [default: standard output, as `-`]. A file is replaced once all of it is written.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Reads a format by its name; the help lists all with their purpose.
+fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
+    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
+    PossibleValuesParser::new(names).map(|name| {
+        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
+    })
+}

@@ -1,0 +1,6 @@
+//! Exported pictures and pages in a browser: headless Chromium opens them, and real clicks and keys drive them.
+
+mod devtools;
+mod page;
+mod picture;
+mod scene;
