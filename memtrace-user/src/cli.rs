@@ -1,10 +1,21 @@
 //! The command line: clap types, no behaviour.
 
+mod report;
+mod symbolize;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
-use crate::profile::SortBy;
+pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+pub use self::symbolize::SymbolizeArgs;
+use crate::{
+    export::{Exporter, FORMATS},
+    profile::SortBy,
+};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
 #[derive(Debug, Parser)]
@@ -34,6 +45,24 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Rank what is in snapshot files.
+    ///
+    /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
+    /// holds how many bytes in how many blocks.
+    Report(ReportArgs),
+    /// Compare two snapshot files.
+    ///
+    /// Lists what has changed, the greatest change first. Code is matched by module, function and line, never by
+    /// address, so the files may be of two runs, of two builds, or of two machines.
+    Diff(DiffArgs),
+    /// Write a snapshot in the format of another tool: flame graph, page, viewer, spreadsheet, script.
+    /// Reads any heap profile in pprof's format, memtrace's own or another program's.
+    Export(ExportArgs),
+    /// Name the code in a snapshot that was taken without symbols.
+    ///
+    /// Looks up functions, lines and inlined functions in the programs and libraries on this machine, and in their debug
+    /// files. A file is used only if it has the build id that the snapshot states.
+    Symbolize(SymbolizeArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
@@ -46,6 +75,36 @@ pub struct FloorArgs {
     /// The process.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The snapshot; `-` is standard input.
+    pub file: PathBuf,
+    /// What to write.
+    #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
+    pub format: &'static dyn Exporter,
+    /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
+    #[arg(long, value_enum, value_name = "VALUE")]
+    pub value: Option<SortArg>,
+    /// An earlier snapshot to show the difference from, as folded or svg.
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
+    /// Tell the lines of a function apart.
+    #[arg(long)]
+    pub lines: bool,
+    /// Where to write [default: standard output]. A file is replaced once all of it is written.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Reads a format by its name; the help lists all with their purpose.
+fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
+    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
+    PossibleValuesParser::new(names).map(|name| {
+        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
+    })
 }
 
 /// Arguments of `attach`.

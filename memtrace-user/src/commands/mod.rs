@@ -1,13 +1,18 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod diff;
 mod errors;
+mod export;
 mod floor;
+mod groups;
 mod live;
 mod logging;
 mod plain;
+mod report;
 mod run;
 mod signals;
+mod symbolize;
 
 use std::process::ExitCode;
 
@@ -32,6 +37,10 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            Command::Diff(arguments) => diff::execute(&arguments),
+            Command::Export(arguments) => export::execute(&arguments),
+            Command::Symbolize(arguments) => symbolize::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

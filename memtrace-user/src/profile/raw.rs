@@ -149,17 +149,26 @@ impl AllocRates {
 impl Profile {
     /// How much of what was allocated has a whole stack.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.samples)
+    }
+}
+
+impl Coverage {
+    /// Of these samples.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+    pub fn of(samples: &[StackSample]) -> Self {
         let bytes = |end: StackEnd| -> u64 {
-            self.samples.iter().filter(|s| s.end == end).map(|s| s.stats.allocated_bytes).sum()
+            let of_end = samples.iter().filter(|sample| sample.end == end);
+            of_end.fold(0, |sum, sample| sum.saturating_add(sample.stats.allocated_bytes))
         };
         let parts = [StackEnd::Whole, StackEnd::Truncated, StackEnd::Incomplete].map(bytes);
-        let total: u64 = parts.iter().sum();
+        let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part));
         if total == 0 {
-            return Coverage { whole: 1.0, ..Coverage::default() };
+            return Self { whole: 1.0, ..Self::default() };
         }
         let [whole, truncated, incomplete] = parts.map(|part| part as f64 / total as f64);
-        Coverage { whole, truncated, incomplete }
+        Self { whole, truncated, incomplete }
     }
 }

@@ -38,7 +38,7 @@ use self::{
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
+    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, SymbolTable, mark_whole_stacks},
     tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -225,7 +225,7 @@ impl Session {
         self.names.find_names(locations, &self.locator).await;
         let mut profile = self.unnamed.take()?;
         let symbols = self.names.table();
-        mark_whole_stacks(&mut profile, &symbols);
+        mark_whole_stacks(&mut profile.samples, &symbols);
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }
 
@@ -358,16 +358,5 @@ impl Session {
         self.stage = Stage::Ending;
         // What was mapped until the end.
         self.take_mappings();
-    }
-}
-
-/// A walk that came to where a thread starts is whole, however it ended.
-fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
-    for sample in &mut profile.samples {
-        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
-        let function = outermost.and_then(|frame| frame.function.as_deref());
-        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
-            sample.end = StackEnd::Whole;
-        }
     }
 }

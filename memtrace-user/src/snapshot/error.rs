@@ -4,6 +4,8 @@ use std::{io, path::Path};
 
 use thiserror::Error;
 
+use crate::whole_file::WholeFileError;
+
 /// A file that cannot be read or written.
 #[derive(Debug, Error)]
 #[error("{name}: {problem}")]
@@ -72,6 +74,16 @@ pub enum SnapshotProblem {
     /// A later memtrace wrote it.
     #[error("is of format {0}, which a later memtrace wrote; this one reads up to format 1")]
     Newer(u64),
+}
+
+impl From<WholeFileError<io::Error>> for SnapshotProblem {
+    fn from(error: WholeFileError<io::Error>) -> Self {
+        match error {
+            WholeFileError::NoDirectory => Self::NoDirectory,
+            WholeFileError::Directory => Self::Directory,
+            WholeFileError::Write(error) | WholeFileError::Content(error) => Self::Write(error),
+        }
+    }
 }
 
 impl SnapshotProblem {

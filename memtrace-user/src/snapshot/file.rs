@@ -3,14 +3,18 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, IsTerminal},
-    path::{Path, PathBuf},
+    os::unix::fs::FileTypeExt as _,
+    path::Path,
 };
 
 use super::{SnapshotError, SnapshotProblem, read, write};
-use crate::profile::Snapshot;
+use crate::{profile::Snapshot, whole_file};
 
 /// Bytes that are written to a file at once.
 const BUFFER: usize = 256 << 10;
+
+/// Mode of a snapshot: command lines and names may be confidential.
+const OWNER_ONLY: u32 = 0o600;
 
 /// Stands for standard output or standard input.
 const STANDARD: &str = "-";
@@ -55,45 +59,9 @@ fn to_standard_output(snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
 }
 
 fn to_path(path: &Path, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
-    // A symbolic link stays one: what it leads to is replaced.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Err(SnapshotProblem::Directory),
-        Ok(metadata) if !metadata.is_file() => to_device(path, snapshot),
-        _ => to_new_file(&target, snapshot),
-    }
-}
-
-/// A pipe or a device must not be replaced by a file.
-fn to_device(path: &Path, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
-    let device = OpenOptions::new().write(true).open(path).map_err(SnapshotProblem::Write)?;
-    if device.is_terminal() {
+    let is_device = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+    if is_device && OpenOptions::new().write(true).open(path).is_ok_and(|device| device.is_terminal()) {
         return Err(SnapshotProblem::Terminal);
     }
-    write(BufWriter::with_capacity(BUFFER, device), snapshot).map_err(SnapshotProblem::Write)
-}
-
-fn to_new_file(path: &Path, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
-    let directory = directory_of(path);
-    if path.file_name().is_none() {
-        return Err(SnapshotProblem::Directory);
-    }
-    // Removed when dropped, unless it got its name.
-    let mut file =
-        tempfile::Builder::new().prefix(".memtrace-").suffix(".tmp").tempfile_in(&directory).map_err(|error| {
-            match error.kind() {
-                io::ErrorKind::NotFound => SnapshotProblem::NoDirectory,
-                _ => SnapshotProblem::Write(error),
-            }
-        })?;
-    write(BufWriter::with_capacity(BUFFER, file.as_file_mut()), snapshot).map_err(SnapshotProblem::Write)?;
-    file.as_file().sync_all().map_err(SnapshotProblem::Write)?;
-    file.persist(path).map_err(|error| SnapshotProblem::Write(error.error))?;
-    // The name is on disk once the directory is; some file systems have nothing to do here and refuse.
-    let _ = File::open(directory).and_then(|directory| directory.sync_all());
-    Ok(())
-}
-
-fn directory_of(path: &Path) -> PathBuf {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_owned)
+    Ok(whole_file::replace(path, OWNER_ONLY, |out| write(out, snapshot))?)
 }

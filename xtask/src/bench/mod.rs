@@ -9,6 +9,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod snapshot;
 mod stats;
 mod table;
 
@@ -57,6 +58,8 @@ enum Section {
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
     Memory,
+    /// A large snapshot file: writing, reading and ranking it
+    Snapshot,
 }
 
 /// What every section needs.
@@ -104,6 +107,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Pairs => pairs::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
+            Section::Snapshot => snapshot::run(&bench)?,
         }
         println!();
     }
@@ -115,7 +119,8 @@ fn build() -> Result<()> {
     privilege::prefix()?;
     setup::ensure()?;
     let mut cargo = workspace::cargo("build");
-    process::run(cargo.args(["--quiet", "--release", "--package", "memtrace", "--bin", "memtrace"]))?;
+    let programs = ["--bin", "memtrace", "--example", snapshot::PROGRAM];
+    process::run(cargo.args(["--quiet", "--release", "--package", "memtrace"]).args(programs))?;
     program::build()
 }
 
