@@ -16,4 +16,7 @@ pub struct SymbolizeArgs {
     /// given several times; /usr/lib/debug is always looked at.
     #[arg(long, value_name = "DIR")]
     pub debug_dir: Vec<PathBuf>,
+    /// Fetch programs and debug files that are not here by debuginfod-find, from the servers that it is set up for.
+    #[arg(long)]
+    pub debuginfod: bool,
 }

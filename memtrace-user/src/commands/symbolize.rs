@@ -12,7 +12,7 @@ use crate::{
     profile::Module,
     report::{escape::escape, units},
     snapshot::{read_file, write_file},
-    symbolize::{Filled, LocalFiles, Symbolizer, fill},
+    symbolize::{Debuginfod, Filled, LocalFiles, Symbolizer, fill},
 };
 
 /// Reads, looks up, writes, and says on standard error what was found and what not.
@@ -21,7 +21,10 @@ use crate::{
 /// When the file cannot be read or written.
 pub async fn execute(arguments: &SymbolizeArgs) -> anyhow::Result<ExitCode> {
     let mut snapshot = read_file(&arguments.file)?;
-    let files = LocalFiles::new(&arguments.debug_dir);
+    let mut files = LocalFiles::new(&arguments.debug_dir);
+    if arguments.debuginfod {
+        files = files.with_debuginfod(Debuginfod::new()?);
+    }
     let symbolizer =
         Symbolizer::with_debug_dirs(files.debug_dirs().to_vec()).context("cannot start looking up symbols")?;
     let filled = fill(&mut snapshot, &files, &symbolizer, show_progress).await;
@@ -55,9 +58,10 @@ fn summary(filled: &Filled) -> Vec<String> {
         return vec!["nothing to look up: every location has a function and a line".into()];
     }
     let first = format!("named or completed {} of {}", units::count(filled.completed as u64), locations(filled.wanted));
-    let missing = filled.not_found.iter().map(|(module, count, reason)| {
-        format!("{}: {}, so {} stay as they are", module.path, reason, locations(*count))
-    });
+    let missing = filled
+        .not_found
+        .iter()
+        .map(|(module, count, reason)| format!("{}: {} ({} left as they are)", module.path, reason, locations(*count)));
     std::iter::once(first).chain(missing).collect()
 }
 

@@ -31,6 +31,15 @@ pub struct Module {
     pub build_id: Option<Arc<[u8]>>,
 }
 
+/// A build id as it is written: two hexadecimal digits a byte.
+#[must_use]
+pub fn build_id_text(build_id: &[u8]) -> String {
+    build_id.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The mapped files, by [`ModuleId`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Modules(Vec<Module>);

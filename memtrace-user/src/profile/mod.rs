@@ -37,7 +37,7 @@ mod tally;
 
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
 pub use filter::{Filter, FilterKind, Filters};
-pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
+pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable, build_id_text};
 pub use group_by::GroupBy;
 pub use group_name::{GroupName, Place, ProcessName};
 pub use groups::{Group, Groups, OtherGroups};

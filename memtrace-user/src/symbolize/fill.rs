@@ -30,7 +30,7 @@ pub async fn fill(
     for (index, (module, locations)) in wanted.into_iter().enumerate() {
         let module = snapshot.modules.module(module);
         progress(module, index + 1, count);
-        let file = match files.find(module) {
+        let file = match files.obtain(module).await {
             Ok(file) => file,
             Err(reason) => {
                 filled.not_found.push((module.clone(), locations.len(), reason));
@@ -100,3 +100,7 @@ fn forget_lacks(snapshot: &mut Snapshot) {
         _ => true,
     });
 }
+
+#[cfg(test)]
+#[path = "fill_tests.rs"]
+mod tests;

@@ -4,7 +4,6 @@
 //! without build id, or with another one, is not used.
 
 use std::{
-    fmt::Write as _,
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -13,9 +12,10 @@ use std::{
 
 use thiserror::Error;
 
+use super::debuginfod::Debuginfod;
 use crate::{
     process::{elf::ElfFile, vdso_file},
-    profile::Module,
+    profile::{Module, build_id_text},
 };
 
 /// Where distributions put debug information.
@@ -50,9 +50,10 @@ enum Candidate {
 }
 
 /// Finds files.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LocalFiles {
     debug_dirs: Vec<PathBuf>,
+    debuginfod: Option<Arc<Debuginfod>>,
 }
 
 impl LocalFiles {
@@ -60,7 +61,15 @@ impl LocalFiles {
     #[must_use]
     pub fn new(debug_dirs: &[PathBuf]) -> Self {
         let usual = PathBuf::from(DEFAULT_DEBUG_DIR);
-        Self { debug_dirs: debug_dirs.iter().cloned().chain([usual]).collect() }
+        Self { debug_dirs: debug_dirs.iter().cloned().chain([usual]).collect(), debuginfod: None }
+    }
+
+    /// Asks debuginfod servers for what is not here.
+    #[must_use]
+    pub fn with_debuginfod(mut self, debuginfod: Debuginfod) -> Self {
+        self.debug_dirs.push(debuginfod.directory().to_owned());
+        self.debuginfod = Some(Arc::new(debuginfod));
+        self
     }
 
     /// All debug directories.
@@ -69,7 +78,24 @@ impl LocalFiles {
         &self.debug_dirs
     }
 
-    /// The file of a module.
+    /// The file of a module; servers are asked first, if any are, for its debug file too.
+    ///
+    /// # Errors
+    /// Why there is none that is certain to be the module's.
+    pub async fn obtain(&self, module: &Module) -> Result<Arc<File>, NotFound> {
+        let found = self.find(module);
+        let (Some(debuginfod), Some(build_id)) = (self.debuginfod.clone(), module.build_id.clone()) else {
+            return found;
+        };
+        let program = found.is_err();
+        let fetched = tokio::task::spawn_blocking(move || debuginfod.fetch(&build_id, program)).await;
+        if fetched.is_err() {
+            log::warn!("asking debuginfod failed badly");
+        }
+        if program { self.find(module) } else { found }
+    }
+
+    /// The file of a module, among what is here.
     ///
     /// # Errors
     /// Why there is none that is certain to be the module's.
@@ -95,21 +121,21 @@ impl LocalFiles {
     /// name, as a directory of build results has it.
     fn candidates(&self, path: &Path, build_id: &[u8]) -> Vec<PathBuf> {
         let mut paths: Vec<PathBuf> = path.is_absolute().then(|| path.to_owned()).into_iter().collect();
-        let digits = build_id.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        let (first, rest) = digits.split_at(2);
         for directory in &self.debug_dirs {
-            for by_id in [directory.join(BY_BUILD_ID), directory.clone()] {
-                paths.push(by_id.join(first).join(rest));
-                paths.push(by_id.join(first).join(format!("{rest}.debug")));
-            }
+            paths.extend(by_build_id(directory, build_id));
             paths.extend(path.strip_prefix("/").ok().map(|inner| directory.join(inner)));
             paths.extend(path.file_name().map(|name| directory.join(name)));
         }
         paths
     }
+}
+
+/// The program and its debug file in a debug directory.
+pub fn by_build_id(directory: &Path, build_id: &[u8]) -> [PathBuf; 2] {
+    let digits = build_id_text(build_id);
+    let (first, rest) = digits.split_at(digits.len().min(2));
+    let directory = directory.join(BY_BUILD_ID).join(first);
+    [directory.join(rest), directory.join(format!("{rest}.debug"))]
 }
 
 /// Opens nothing that could block, as a path in a profile may lead anywhere.

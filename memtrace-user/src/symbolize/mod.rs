@@ -4,6 +4,7 @@
 //! a worker thread owns it and answers requests. Files are untrusted: a file that makes the worker panic, or keeps it
 //! busy for too long, stays without names from then on, and everything else goes on.
 
+mod debuginfod;
 mod demangle;
 mod engine;
 mod fill;
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::demangle::demangle;
 pub use self::{
+    debuginfod::{Debuginfod, DebuginfodError},
     fill::{Filled, fill},
     local_files::{LocalFiles, NotFound},
 };

@@ -12,6 +12,7 @@ mod harm;
 mod isolation;
 mod latency;
 mod live;
+mod names_later;
 mod servers;
 mod smoke;
 mod stacks;

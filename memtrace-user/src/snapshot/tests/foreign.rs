@@ -64,6 +64,9 @@ fn cpu_profile_is_refused() {
     assert!(error.hint().is_some());
 }
 
+/// Sample types, a sample's values, what they mean, and what is lacking.
+type Case<'a> = (&'a [&'a str], &'a [i64], AllocStats, &'a [Lack]);
+
 /// Sample types of other programs are counters of ours; where one half is missing, the other stands for it.
 #[test]
 fn sample_types_of_other_programs_are_known() {
@@ -73,7 +76,7 @@ fn sample_types_of_other_programs_are_known() {
         freed_blocks,
         freed_bytes,
     };
-    let cases: [(&[&str], &[i64], AllocStats, &[Lack]); 7] = [
+    let cases: [Case<'_>; 7] = [
         (&["objects/count", "space/bytes"], &[2, 30], stats(2, 30, 0, 0), &[Lack::Allocated]),
         (&["alloc/bytes"], &[64], stats(0, 64, 0, 0), &[Lack::Live, Lack::Blocks]),
         (&["live/bytes", "live/count"], &[64, 2], stats(2, 64, 0, 0), &[Lack::Allocated]),
