@@ -2,6 +2,7 @@
 
 mod export;
 mod report;
+mod symbolize;
 mod taking;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::export::ExportArgs;
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+pub use self::symbolize::SymbolizeArgs;
 pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
 use crate::{allocators::UserFunction, profile::SortBy};
 
@@ -68,6 +70,11 @@ pub enum Command {
     /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
     /// that are allocated in this time can be found.
     Where(WhereArgs),
+    /// Name the code in a snapshot that was taken without symbols.
+    ///
+    /// Looks up functions, lines and inlined functions in the programs and libraries on this machine, and in their debug
+    /// files. A file is used only if it has the build id that the snapshot states.
+    Symbolize(SymbolizeArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]

@@ -35,6 +35,7 @@ fn help_is_as_committed() {
     assert_snapshot!("help_snapshot", help(&["snapshot", "--help"]));
     assert_snapshot!("help_ctl", help(&["ctl", "--help"]));
     assert_snapshot!("help_where", help(&["where", "--help"]));
+    assert_snapshot!("help_symbolize", help(&["symbolize", "--help"]));
     assert_snapshot!("help_report", help(&["report", "--help"]));
     assert_snapshot!("help_diff", help(&["diff", "--help"]));
 }

@@ -8,6 +8,7 @@ use crate::{
     report::escape::escape,
     session::{AttachError, LaunchError},
     snapshot::SnapshotError,
+    symbolize::DebuginfodError,
     tracer::TracerError,
     tui::terminal::TerminalError,
 };
@@ -71,9 +72,10 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     let text = error
         .downcast_ref::<TracerError>()
         .and_then(TracerError::hint)
+        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
+        .or_else(|| error.downcast_ref::<DebuginfodError>().and_then(DebuginfodError::hint))
         .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
         .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint))
-        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
         .or_else(|| error.downcast_ref::<GroupError>().map(GroupError::hint));
     text.map(str::to_owned)
 }

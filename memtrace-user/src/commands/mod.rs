@@ -18,6 +18,7 @@ mod run;
 mod signals;
 mod snapshot;
 mod steering;
+mod symbolize;
 mod taking;
 mod where_block;
 
@@ -51,6 +52,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
             Command::Ctl(arguments) => ctl::execute(&arguments).await,
             Command::Where(arguments) => where_block::execute(&arguments).await,
+            Command::Symbolize(arguments) => symbolize::execute(&arguments).await,
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

@@ -212,3 +212,14 @@ fn many_mappings_are_handled() {
     // search.
     assert!(elapsed.as_secs() < 15, "{elapsed:?}");
 }
+
+/// Each mapped file's build id is that of the file itself.
+#[test]
+fn build_ids_are_read() {
+    let space = space_of(std::process::id());
+    let own = fs::canonicalize("/proc/self/exe").unwrap();
+    let expected = ElfFile::open(&own).unwrap().build_id().unwrap();
+    let module = space.modules().iter().find(|(_, module)| Path::new(&*module.path) == own).unwrap().1;
+    assert!(expected.is_some());
+    assert_eq!(module.build_id.as_deref(), expected.as_deref());
+}

@@ -1,6 +1,6 @@
 //! Code locations that outlive a process, and the names found for them.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::number_hash::NumberMap;
 
@@ -29,6 +29,15 @@ pub struct Module {
     pub path: Arc<str>,
     /// The linker's build id, when it has been read and there is one.
     pub build_id: Option<Arc<[u8]>>,
+}
+
+/// A build id as it is written: two hexadecimal digits a byte.
+#[must_use]
+pub fn build_id_text(build_id: &[u8]) -> String {
+    build_id.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The mapped files, by [`ModuleId`].

@@ -42,7 +42,7 @@ mod unfollowed;
 pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
 pub use filter::{Filter, FilterKind, Filters};
-pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
+pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable, build_id_text};
 pub use group_by::GroupBy;
 pub use group_name::{GroupName, Place, ProcessName};
 pub use groups::{Group, Groups, OtherGroups};
@@ -54,7 +54,9 @@ pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profil
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;
-pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, starts_thread};
+pub use stack::{
+    CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, mark_whole_stacks, starts_thread,
+};
 pub use stack_numbers::{NumberedStack, StackNumbers};
 pub use stats::AllocStats;
 pub use tally::{GroupOptions, Samples, SiteRule};

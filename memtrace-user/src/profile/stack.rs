@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AllocStats, Location};
+use super::{AllocStats, Location, SymbolTable};
 
 /// Locations of return addresses, innermost (the caller of the allocator) first.
 pub type CallStack = Arc<[Location]>;
@@ -62,6 +62,17 @@ pub enum Domain {
     /// Blocks handed out by an allocator: malloc and its relatives.
     #[default]
     Malloc,
+}
+
+/// Marks the stacks that came to where a thread starts as whole, however their walk ended.
+pub fn mark_whole_stacks(samples: &mut [StackSample], symbols: &SymbolTable) {
+    for sample in samples {
+        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
+        let function = outermost.and_then(|frame| frame.function.as_deref());
+        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
+            sample.end = StackEnd::Whole;
+        }
+    }
 }
 
 /// One line a domain, with its name in files and filters.

@@ -11,10 +11,10 @@ use std::{
 
 use tokio::sync::{Mutex, watch};
 
-use super::{locate::Locator, reading::mark_whole_stacks};
+use super::locate::Locator;
 use crate::{
     process::elf::ElfFile,
-    profile::{About, Location, ModuleId, Profile, Snapshot, SymbolTable, TraceOptions},
+    profile::{About, Location, ModuleId, Profile, Snapshot, SymbolTable, TraceOptions, mark_whole_stacks},
     symbolize::{Detail, Query, Symbolizer},
     tracer::{TracerOptions, kernel_release},
 };

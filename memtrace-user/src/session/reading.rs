@@ -9,9 +9,7 @@ use super::{
 };
 use crate::{
     process::TargetProcess,
-    profile::{
-        AllocRates, Location, Profile, Snapshot, StackEnd, StackSample, SymbolTable, UnfollowedBytes, starts_thread,
-    },
+    profile::{AllocRates, Location, Profile, Snapshot, StackSample, SymbolTable, UnfollowedBytes, mark_whole_stacks},
 };
 
 impl Session {
@@ -121,16 +119,5 @@ impl Session {
             unfollowed: UnfollowedBytes::default(),
         };
         Unnamed { profile, unfollowed }
-    }
-}
-
-/// A walk that came to where a thread starts is whole, however it ended.
-pub(super) fn mark_whole_stacks(samples: &mut [StackSample], symbols: &SymbolTable) {
-    for sample in samples {
-        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
-        let function = outermost.and_then(|frame| frame.function.as_deref());
-        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
-            sample.end = StackEnd::Whole;
-        }
     }
 }

@@ -1,8 +1,7 @@
 //! A reading whose names are still looked up; with them, what is known of its stacks' ends is put right.
 
-use super::reading::mark_whole_stacks;
 use crate::{
-    profile::{Profile, StackEnd, SymbolTable, Unfollowed},
+    profile::{Profile, StackEnd, SymbolTable, Unfollowed, mark_whole_stacks},
     tracer::Runs,
 };
 

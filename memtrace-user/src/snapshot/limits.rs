@@ -34,9 +34,15 @@ impl Default for Budget {
 }
 
 impl Budget {
+    /// With less memory, in bytes, for tests that reach the limit.
+    #[cfg(test)]
+    pub fn of_memory(memory: usize) -> Self {
+        Self { memory, ..Self::default() }
+    }
+
     /// Accounts for memory that is about to be taken, in bytes.
     pub fn memory(&mut self, bytes: usize) -> Result<(), SnapshotProblem> {
-        let too_large = || SnapshotProblem::TooLarge(format!("reading it takes more than {} MiB", MAX_MEMORY >> 20));
+        let too_large = || SnapshotProblem::TooLarge(format!("reading it takes more than {} GiB", MAX_MEMORY >> 30));
         self.memory = self.memory.checked_sub(bytes).ok_or_else(too_large)?;
         Ok(())
     }

@@ -45,9 +45,15 @@ pub struct Engine {
     names: Option<Bounded>,
     lines: Option<Bounded>,
     interner: Interner,
+    debug_dirs: Vec<PathBuf>,
 }
 
 impl Engine {
+    /// With the directories that separate debug files are looked for in; none for blazesym's own list.
+    pub fn new(debug_dirs: Vec<PathBuf>) -> Self {
+        Self { debug_dirs, ..Self::default() }
+    }
+
     /// Frames of locations of one file, in their order.
     pub fn symbolize(&mut self, id: FileId, file: &File, locations: &[Location], detail: Detail) -> Vec<Arc<[Frame]>> {
         // A return address lies behind the call, maybe in the next function already.
@@ -73,8 +79,8 @@ impl Engine {
     /// `None` when the file cannot be read as ELF, or its debug information makes no sense.
     fn find(&mut self, detail: Detail, id: FileId, file: &File, debug_syms: bool, offsets: &[u64]) -> Option<Found> {
         let bounded = match detail {
-            Detail::Names => self.names.get_or_insert_with(|| Bounded::new(detail)),
-            Detail::Lines => self.lines.get_or_insert_with(|| Bounded::new(detail)),
+            Detail::Names => self.names.get_or_insert_with(|| Bounded::new(detail, &self.debug_dirs)),
+            Detail::Lines => self.lines.get_or_insert_with(|| Bounded::new(detail, &self.debug_dirs)),
         };
         bounded.read.insert(id, file.metadata().map_or(0, |metadata| metadata.len()));
         let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
@@ -96,11 +102,11 @@ impl Engine {
 }
 
 impl Bounded {
-    fn new(detail: Detail) -> Self {
+    fn new(detail: Detail, debug_dirs: &[PathBuf]) -> Self {
         let lines = detail == Detail::Lines;
-        let symbolizer =
-            Symbolizer::builder().enable_code_info(lines).enable_inlined_fns(lines).enable_demangling(false).build();
-        Self { symbolizer, read: HashMap::new() }
+        let builder = Symbolizer::builder().enable_code_info(lines).enable_inlined_fns(lines).enable_demangling(false);
+        let builder = if debug_dirs.is_empty() { builder } else { builder.set_debug_dirs(Some(debug_dirs)) };
+        Self { symbolizer: builder.build(), read: HashMap::new() }
     }
 }
 

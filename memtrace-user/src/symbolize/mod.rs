@@ -4,9 +4,12 @@
 //! a worker thread owns it and answers requests. Files are untrusted: a file that makes the worker panic, or keeps it
 //! busy for too long, stays without names from then on, and everything else goes on.
 
+mod debuginfod;
 mod demangle;
 mod engine;
+mod fill;
 mod interner;
+mod local_files;
 mod worker;
 
 use std::{
@@ -14,6 +17,7 @@ use std::{
     fs::File,
     io,
     os::unix::fs::MetadataExt,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -21,6 +25,11 @@ use std::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::demangle::demangle;
+pub use self::{
+    debuginfod::{Debuginfod, DebuginfodError},
+    fill::{Filled, fill},
+    local_files::{LocalFiles, NotFound},
+};
 use crate::profile::{Frame, Location};
 
 /// How long one request may take before its file is given up. The largest programs' debug information (gigabytes)
@@ -76,6 +85,8 @@ struct Shared {
     current: Mutex<Option<FileId>>,
     /// Files that made a worker panic or hang.
     given_up: Mutex<HashSet<FileId>>,
+    /// Where separate debug files are looked for; none for blazesym's own list.
+    debug_dirs: Vec<PathBuf>,
 }
 
 impl Symbolizer {
@@ -84,11 +95,19 @@ impl Symbolizer {
     /// # Errors
     /// When no thread can be made.
     pub fn start() -> io::Result<Self> {
-        Self::with_timeout(REQUEST_TIMEOUT)
+        Self::with_timeout(REQUEST_TIMEOUT, Vec::new())
     }
 
-    fn with_timeout(timeout: Duration) -> io::Result<Self> {
-        let worker = worker::Worker::start(Arc::new(Shared::default()))?;
+    /// The same, with the directories that separate debug files are looked for in.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn with_debug_dirs(debug_dirs: Vec<PathBuf>) -> io::Result<Self> {
+        Self::with_timeout(REQUEST_TIMEOUT, debug_dirs)
+    }
+
+    fn with_timeout(timeout: Duration, debug_dirs: Vec<PathBuf>) -> io::Result<Self> {
+        let worker = worker::Worker::start(Arc::new(Shared { debug_dirs, ..Shared::default() }))?;
         Ok(Self { worker: Mutex::new(worker), timeout })
     }
 

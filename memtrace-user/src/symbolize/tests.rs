@@ -175,7 +175,7 @@ fn stuck_worker_is_replaced() {
         Query { location: location(1), file: Some(Arc::new(endless)) },
         Query { location: location(2), file: Some(sound) },
     ];
-    let symbolizer = Symbolizer::with_timeout(Duration::from_secs(1)).unwrap();
+    let symbolizer = Symbolizer::with_timeout(Duration::from_secs(1), Vec::new()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut answers = runtime.block_on(symbolizer.resolve(queries, Detail::Names));
     answers.sort_by_key(|(location, _)| *location);

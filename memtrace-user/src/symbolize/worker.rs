@@ -72,14 +72,15 @@ impl Worker {
     pub fn replace(&mut self) -> io::Result<()> {
         let mut given_up = lock(&self.shared.given_up).clone();
         given_up.extend(*lock(&self.shared.current));
-        let next = Self::start(Arc::new(Shared { given_up: given_up.into(), ..Shared::default() }))?;
+        let debug_dirs = self.shared.debug_dirs.clone();
+        let next = Self::start(Arc::new(Shared { given_up: given_up.into(), debug_dirs, ..Shared::default() }))?;
         *self = Self { generation: self.generation + 1, ..next };
         Ok(())
     }
 }
 
 fn serve(jobs: &Receiver<Job>, shared: &Shared) {
-    let mut engine = Engine::default();
+    let mut engine = Engine::new(shared.debug_dirs.clone());
     loop {
         match jobs.recv_timeout(IDLE) {
             // Nobody waits any more for the answer of a request that has timed out.
@@ -121,7 +122,7 @@ fn answer_file(
     match guarded(shared, id, || engine.symbolize(id, file, locations, detail)) {
         Outcome::Done(frames) => return locations.iter().copied().zip(frames).collect(),
         // A symbolizer that panicked half-way is in no known state.
-        Outcome::Failed => *engine = Engine::default(),
+        Outcome::Failed => *engine = Engine::new(shared.debug_dirs.clone()),
         Outcome::GivenUp => {}
     }
     locations.iter().map(|location| (*location, Arc::default())).collect()

@@ -26,9 +26,10 @@ const PROCESS_COUNTERS: [usize; 7] = [
 ];
 
 /// The same of a site.
-const SITE_COUNTERS: [usize; 4] = [
+const SITE_COUNTERS: [usize; 5] = [
     offset_of!(SiteRecord, allocated_blocks),
     offset_of!(SiteRecord, allocated_bytes),
+    offset_of!(SiteRecord, short_lived),
     offset_of!(SiteRecord, freed_blocks),
     offset_of!(SiteRecord, freed_bytes),
 ];

@@ -16,6 +16,7 @@ mod harm;
 mod isolation;
 mod latency;
 mod live;
+mod names_later;
 mod pools;
 mod servers;
 mod smoke;

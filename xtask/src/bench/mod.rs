@@ -9,6 +9,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod snapshot;
 mod stacks;
 mod stats;
 mod table;
@@ -64,6 +65,8 @@ enum Section {
     View,
     /// Real programs without frame pointers: stacks that are whole, and what a frame costs
     Stacks,
+    /// A large snapshot file: writing, reading and ranking it
+    Snapshot,
 }
 
 /// What every section needs.
@@ -113,6 +116,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Memory => memory::run(&bench)?,
             Section::View => view::run()?,
             Section::Stacks => stacks::run(&bench)?,
+            Section::Snapshot => snapshot::run(&bench)?,
         }
         println!();
     }
@@ -124,7 +128,8 @@ fn build() -> Result<()> {
     privilege::prefix()?;
     setup::ensure()?;
     let mut cargo = workspace::cargo("build");
-    process::run(cargo.args(["--quiet", "--release", "--package", "memtrace", "--bin", "memtrace"]))?;
+    let programs = ["--bin", "memtrace", "--example", snapshot::PROGRAM];
+    process::run(cargo.args(["--quiet", "--release", "--package", "memtrace"]).args(programs))?;
     view::build()?;
     program::build()
 }

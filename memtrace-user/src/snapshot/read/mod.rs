@@ -16,7 +16,7 @@ use std::io::{BufRead, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 
 use self::tables::Tables;
-use super::{SnapshotProblem, wire::Fields};
+use super::{SnapshotProblem, limits::Budget, wire::Fields};
 use crate::profile::Snapshot;
 
 /// Bytes that are asked for at once.
@@ -33,6 +33,11 @@ const OLDER: [&[u8]; 4] = [b"heap profile:", b"heap_v2/", b"--- symbol", b"heapz
 /// # Errors
 /// When it is no profile of memory, is damaged, or would take too much memory or time.
 pub fn read(input: impl Read) -> Result<Snapshot, SnapshotProblem> {
+    read_within(input, Budget::default())
+}
+
+/// The same with other limits.
+pub fn read_within(input: impl Read, budget: Budget) -> Result<Snapshot, SnapshotProblem> {
     let mut input = BufReader::with_capacity(BUFFER, input);
     let start = input.fill_buf().map_err(SnapshotProblem::Read)?;
     if start.is_empty() {
@@ -43,16 +48,16 @@ pub fn read(input: impl Read) -> Result<Snapshot, SnapshotProblem> {
     }
     let tables = if start.starts_with(&GZIP) {
         let plain = MultiGzDecoder::new(input);
-        tables(BufReader::with_capacity(BUFFER, plain))?
+        tables(BufReader::with_capacity(BUFFER, plain), budget)?
     } else {
-        tables(input)?
+        tables(input, budget)?
     };
     assemble::snapshot(tables)
 }
 
-fn tables(input: impl BufRead) -> Result<Tables, SnapshotProblem> {
+fn tables(input: impl BufRead, budget: Budget) -> Result<Tables, SnapshotProblem> {
     let mut fields = Fields::new(input);
-    let mut tables = Tables::default();
+    let mut tables = Tables { budget, ..Tables::default() };
     while let Some((field, value)) = fields.next()? {
         tables.take(field, value)?;
     }

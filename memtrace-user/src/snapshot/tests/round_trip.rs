@@ -41,11 +41,18 @@ fn resolved(snapshot: &Snapshot) -> Vec<Resolved<'_>> {
         .collect()
 }
 
+/// Samples of one stack are in a row in a file, in the order of the first of them.
+fn in_file_order(mut samples: Vec<Resolved<'_>>) -> Vec<Resolved<'_>> {
+    let stacks: Vec<_> = samples.iter().map(|sample| sample.0.clone()).collect();
+    samples.sort_by_key(|sample| stacks.iter().position(|stack| *stack == sample.0));
+    samples
+}
+
 fn assert_equal(read: &Snapshot, written: &Snapshot) {
     assert_eq!(read.about, written.about);
     assert_eq!(read.processes, written.processes);
     assert_eq!(read.modules, written.modules);
-    assert_eq!(resolved(read), resolved(written));
+    assert_eq!(resolved(read), in_file_order(resolved(written)));
 }
 
 /// The profiles that views are tested with survive, the one with hostile names included.

@@ -4,14 +4,11 @@
 //! own that stands for its offsets, the same in each snapshot of the same files. What pprof computes of it, the offset
 //! in the file, is right; and no two files overlap, for viewers that look at addresses alone.
 
-use std::{
-    collections::{HashMap, HashSet},
-    fmt::Write as _,
-};
+use std::collections::{HashMap, HashSet};
 
 use super::strings::Strings;
 use crate::{
-    profile::{CallStack, Frame, Location, Module, ModuleId, Snapshot},
+    profile::{CallStack, Frame, Location, Module, ModuleId, Snapshot, build_id_text},
     snapshot::{
         NO_ADDRESS, NO_STACK,
         proto::{self, Line, Mapping, profile},
@@ -113,20 +110,13 @@ fn put_mappings<'a>(snapshot: &'a Snapshot, locations: &[Location], strings: &mu
             start: start_of(module),
             limit: start_of(module).saturating_add(RANGE),
             file: strings.id(&**path),
-            build_id: strings.id(build_id.as_deref().map(hexadecimal).unwrap_or_default()),
+            build_id: strings.id(build_id.as_deref().map(build_id_text).unwrap_or_default()),
             // Whoever looked lines up looked inlined functions up with them.
             has_inline_frames: found.has_line_numbers,
             ..found
         };
         put_message(profile::MAPPING, &mapping, out);
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Functions by name and file, as one name may be defined in several files.

@@ -29,7 +29,7 @@ type LabelKey = (ProcessIndex, Option<ThreadIndex>, Domain, StackEnd);
 /// A snapshot's samples, ready to be written.
 #[derive(Debug)]
 pub struct Samples<'a> {
-    samples: &'a [StackSample],
+    of_snapshot: &'a [StackSample],
     stacks: Stacks<'a>,
     labels: HashMap<LabelKey, Vec<u8>>,
     /// Stack and index of each sample, those of one stack in a row: compressed, all but the first take little room.
@@ -48,14 +48,14 @@ impl<'a> Samples<'a> {
             labels.entry(key).or_insert_with(|| encode_labels(snapshot, key, strings));
         }
         order.sort_unstable();
-        Self { samples: &snapshot.samples, stacks, labels, order }
+        Self { of_snapshot: &snapshot.samples, stacks, labels, order }
     }
 
     /// Hands the encoded samples to `write`, in chunks of some size.
     pub fn write(&self, mut write: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut chunk = Vec::with_capacity(2 * CHUNK);
         for (stack, index) in &self.order {
-            let sample = &self.samples[*index];
+            let sample = &self.of_snapshot[*index];
             let labels = self.labels.get(&label_key(sample)).map_or(&[][..], |labels| labels);
             put_sample(self.stacks.encoded(*stack), &values(sample), labels, &mut chunk);
             if chunk.len() >= CHUNK {
