@@ -9,7 +9,7 @@ use memtrace::{
 
 use crate::{
     numbers::{Amount, Fixed, Use, run_attached},
-    support::{Outcome, options, program, program_with, run_traced},
+    support::{Outcome, options, program, run_traced},
 };
 
 /// The numbers of a scenario.
@@ -255,8 +255,7 @@ fn a_forked_child_is_another_process() {
 /// own count of what passed through it is the same.
 #[test]
 fn a_preloaded_wrapper_does_not_count_twice() {
-    let flags = ["-shared", "-fPIC", "-O2", "-foptimize-sibling-calls"];
-    let library = program_with("preload", "preload.so", &flags);
+    let library = program("preload.so");
     let program = program("accounting");
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("counts");

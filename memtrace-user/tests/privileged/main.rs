@@ -2,6 +2,7 @@
 
 mod binary;
 mod numbers;
+mod programs;
 mod support;
 mod target;
 mod traces;
@@ -10,11 +11,13 @@ mod accounting;
 mod errors;
 mod harm;
 mod isolation;
+mod kernels;
 mod latency;
 mod live;
 mod servers;
 mod smoke;
 mod stacks;
+mod targets;
 mod threads;
 mod transparency;
 mod unwinding;

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
+    process::{Child, ExitStatus},
     sync::Arc,
 };
 
@@ -14,32 +14,33 @@ use memtrace::{
     tracer::{TracerOptions, UnwindMode},
 };
 
+use crate::programs;
+
 /// The ordinary options.
 pub fn options() -> TracerOptions {
     TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
 }
 
-/// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
+/// The program that `tests/programs/NAME.c`, or `NAME.cc`, is compiled to, or one of [`programs::IN_VMS`].
 pub fn program(name: &str) -> PathBuf {
-    program_with(name, name, &[])
+    let listed = programs::IN_VMS.iter().find(|(output, ..)| *output == name);
+    let (output, source, flags) = listed.copied().unwrap_or((name, name, &[]));
+    program_with(source, output, flags)
 }
 
-/// The same with more flags, as another file.
+/// The same with more flags, as another file. In a virtual machine it is there already: see [`programs`].
 pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
-    let languages = [("cc", base.with_extension("c")), ("c++", base.with_extension("cc"))];
-    let source = languages.into_iter().find(|(_, source)| source.exists());
-    let (compiler, source) = source.unwrap_or_else(|| panic!("no {}.c", base.display()));
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
+    if std::env::var_os("MEMTRACE_TEST_PREBUILT").is_some() {
+        assert!(file.exists(), "{output} is not taken into virtual machines: add it to `IN_VMS`");
+        return file;
+    }
+    let source = programs::source(Path::new(env!("CARGO_MANIFEST_DIR")), name);
+    let source = source.unwrap_or_else(|| panic!("no tests/programs/{name}.c"));
+    let compiler = if source.extension().is_some_and(|extension| extension == "cc") { "c++" } else { "cc" };
     // Written under a name of its own and renamed: tests that use one program run side by side.
     let unique = file.with_extension(format!("{:?}", std::thread::current().id()).replace(['(', ')'], ""));
-    let status = Command::new(compiler)
-        .args(["-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-builtin", "-pthread", "-o"])
-        .arg(&unique)
-        .arg(&source)
-        .args(flags)
-        .status()
-        .expect("the compiler runs");
+    let status = programs::compile(compiler, &source, flags, &unique).status().expect("the compiler runs");
     assert!(status.success(), "{} does not compile", source.display());
     std::fs::rename(&unique, &file).expect("the program can be renamed");
     file

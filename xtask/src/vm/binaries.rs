@@ -1,0 +1,91 @@
+//! Builds what runs in the virtual machines: the tests, memtrace, the programs that the tests trace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Error, Result};
+
+use super::machine::Machine;
+use crate::process::{read, run, say};
+use crate::{cargo_call, setup, workspace};
+
+#[path = "../../../memtrace-user/tests/privileged/programs.rs"]
+mod programs;
+
+/// What was built for an architecture.
+#[derive(Debug)]
+pub struct Binaries {
+    /// The tests of real processes.
+    pub tests: PathBuf,
+    /// memtrace itself.
+    pub memtrace: PathBuf,
+    /// The programs that the tests trace.
+    pub programs: Vec<PathBuf>,
+}
+
+/// Builds everything.
+///
+/// # Errors
+/// When something does not compile.
+pub fn build(machine: Machine, cache: &Path) -> Result<Binaries> {
+    setup::ensure()?;
+    let [tests, memtrace] = rust(machine)?;
+    Ok(Binaries { tests, memtrace, programs: compile_programs(machine, &cache.join("programs").join(machine.name()))? })
+}
+
+/// The tests and memtrace.
+fn rust(machine: Machine) -> Result<[PathBuf; 2]> {
+    let mut cargo = workspace::cargo("test");
+    cargo.args(["--package", "memtrace", "--test", "privileged", "--no-run", "--quiet"]);
+    cargo.arg("--message-format=json-render-diagnostics");
+    if !machine.is_host() {
+        cross(&mut cargo, machine)?;
+    }
+    say(&format!("building the tests for {}", machine.name()));
+    let messages = read(&mut cargo)?;
+    let executable = |name: &str| {
+        let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut paths = artifacts.filter(|artifact| artifact["target"]["name"] == name);
+        let path = paths.find_map(|artifact| artifact["executable"].as_str().map(PathBuf::from));
+        path.with_context(|| format!("cargo built no {name}"))
+    };
+    Ok([executable("privileged")?, executable("memtrace")?])
+}
+
+/// Makes cargo compile for another architecture: with rustup's standard library of it, or one built from rust-src.
+fn cross(cargo: &mut Command, machine: Machine) -> Result<()> {
+    let target = machine.target();
+    cargo.args(["--target", &target]).env(machine.linker_variable(), machine.compiler());
+    if has_standard_library(&target)? {
+        return Ok(());
+    }
+    let added = run(Command::new("rustup").args(["target", "add", &target]).current_dir(workspace::root()));
+    if added.is_ok() && has_standard_library(&target)? {
+        return Ok(());
+    }
+    say(&format!("rustup cannot give the standard library of {target}: building it from rust-src"));
+    cargo.arg("-Zbuild-std").env("RUSTC_BOOTSTRAP", "1");
+    let rust_src = cargo_call::find_rust_src(&workspace::tools()?).map_err(Error::msg)?;
+    if let Some(cargo_call::RustSrc::At(library)) = rust_src {
+        cargo.env("__CARGO_TESTS_ONLY_SRC_ROOT", library);
+    }
+    Ok(())
+}
+
+fn has_standard_library(target: &str) -> Result<bool> {
+    let sysroot = cargo_call::rustc(&["--print", "sysroot"]).map_err(Error::msg)?;
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
+}
+
+fn compile_programs(machine: Machine, directory: &Path) -> Result<Vec<PathBuf>> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    let package = workspace::root().join("memtrace-user");
+    let compile = |(output, name, flags): &programs::Program| {
+        let source = programs::source(&package, name).with_context(|| format!("no tests/programs/{name}.c"))?;
+        let output = directory.join(output);
+        read(&mut programs::compile(&machine.compiler(), &source, flags, &output))?;
+        Ok(output)
+    };
+    programs::IN_VMS.iter().map(compile).collect()
+}
