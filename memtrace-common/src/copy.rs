@@ -1,8 +1,9 @@
 //! Copies of stacks that the walker could not follow because it did not know a mapping yet; user space, which learns of
 //! it a moment later, follows them.
 
-/// Bytes of a stack that are copied at most.
-pub const STACK_BYTES: u32 = 8192;
+/// Bytes of a stack that are copied at most. They are a part of the thread's storage, and newer kernels (7.0) give no more
+/// than 8 KiB for that.
+pub const STACK_BYTES: u32 = 6144;
 
 /// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
 pub const RING_BYTES: u32 = 4 << 20;

@@ -16,7 +16,7 @@ use crate::{
 const AVAILABLE: u64 = 0;
 
 /// What is tried one after the other: close to the stack's end, only less can be read.
-const LENGTHS: [u32; 8] = [STACK_BYTES, 6144, 4096, 3072, 2048, 1536, 1024, 512];
+const LENGTHS: [u32; 7] = [STACK_BYTES, 4096, 3072, 2048, 1536, 1024, 512];
 
 /// Copies the stack into the window; returns the bytes copied, 0 when the ring has no room for them.
 #[inline(always)]

@@ -317,4 +317,4 @@ impl Tracer {
 }
 
 /// Bytes that the kernel holds for a traced thread: `Thread` of memtrace-ebpf and its headers.
-const THREAD_STATE_BYTES: u64 = 8192 + 128 * 8 + 256;
+const THREAD_STATE_BYTES: u64 = 8192;
