@@ -19,6 +19,7 @@ mod event;
 mod live;
 mod loss;
 mod maps;
+mod own_stack;
 mod process;
 mod record;
 mod registers;
@@ -45,6 +46,7 @@ macro_rules! debug_log {
 /// Entry of an allocating function. The link's cookie says what it does.
 #[uprobe]
 pub fn begin(context: ProbeContext) -> u32 {
+    own_stack::stay(context.as_ptr());
     let registers = Registers(context.as_ptr());
     debug_log!(
         &context,
@@ -60,6 +62,7 @@ pub fn begin(context: ProbeContext) -> u32 {
 /// Return of an allocating function.
 #[uretprobe]
 pub fn finish(context: RetProbeContext) -> u32 {
+    own_stack::stay(context.as_ptr());
     let registers = Registers(context.as_ptr());
     debug_log!(&context, "finish {:x} sp {:x}", registers.result(), registers.stack_pointer());
     record::finish(registers);
@@ -69,6 +72,7 @@ pub fn finish(context: RetProbeContext) -> u32 {
 /// Entry of a freeing function.
 #[uprobe]
 pub fn release(context: ProbeContext) -> u32 {
+    own_stack::stay(context.as_ptr());
     let registers = Registers(context.as_ptr());
     debug_log!(&context, "release {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
     record::release(registers);

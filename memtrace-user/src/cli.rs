@@ -121,11 +121,15 @@ pub enum UnwindArg {
     Dwarf,
 }
 
-/// A kernel feature that has a fall-back.
+/// [`crate::tracer::Accelerator`] as it is written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// `bpf_loop`.
+    BpfLoop,
+    /// Perf events of mappings.
+    MappingEvents,
 }
 
 /// What is shown.

@@ -133,7 +133,8 @@ fn private_root(root: &Path, suites: &[&str], architecture: Option<&str>) -> Res
 
 fn debs(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(directory)?.filter_map(Result::ok).map(|entry| entry.path());
-    let mut debs: Vec<_> = entries.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
+    let mut debs: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "deb")).collect();
     debs.sort();
     Ok(debs)
 }

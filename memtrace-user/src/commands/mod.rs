@@ -15,7 +15,7 @@ pub use self::errors::describe;
 use crate::{
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{TracerOptions, UnwindMode},
+    tracer::{Accelerator, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -51,7 +51,17 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
             from_start: false,
-            without_multi: arguments.without.contains(&Feature::Multi),
+            without: arguments.without.iter().copied().map(Accelerator::from).collect(),
+        }
+    }
+}
+
+impl From<Feature> for Accelerator {
+    fn from(feature: Feature) -> Self {
+        match feature {
+            Feature::Multi => Self::Multi,
+            Feature::BpfLoop => Self::BpfLoop,
+            Feature::MappingEvents => Self::MappingEvents,
         }
     }
 }

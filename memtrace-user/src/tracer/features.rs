@@ -23,7 +23,7 @@ const BPF: (u32, &str) = (39, "CAP_BPF");
 /// Checks what can be checked before anything is loaded.
 ///
 /// # Errors
-/// [`TracerError::NotPermitted`] with the missing capabilities, [`TracerError::NoBtf`].
+/// [`TracerError::NotPermitted`] with the missing capabilities, [`TracerError::NoBtf`], [`TracerError::KernelTooOld`].
 pub fn check_requirements() -> Result<(), TracerError> {
     let missing = missing_capabilities(effective_capabilities());
     if !missing.is_empty() {
@@ -32,7 +32,18 @@ pub fn check_requirements() -> Result<(), TracerError> {
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(TracerError::NoBtf { release: kernel_release() });
     }
+    if !has_cookies() {
+        return Err(TracerError::KernelTooOld { release: kernel_release() });
+    }
     Ok(())
+}
+
+/// Whether uprobes have cookies (5.15): the youngest feature that nothing can stand in for.
+#[must_use]
+pub fn has_cookies() -> bool {
+    let supported = aya::sys::is_helper_supported(ProgramType::KProbe, bpf_func_id::BPF_FUNC_get_attach_cookie);
+    // Where it cannot be found out, loading the programs will tell.
+    supported.inspect_err(|error| log::info!("bpf_get_attach_cookie: {error}")).unwrap_or(true)
 }
 
 /// `CAP_BPF` and `CAP_PERFMON` exist since 5.8; `CAP_SYS_ADMIN` stands for both.

@@ -43,7 +43,7 @@ pub use self::{
     events::{Events, TracerEvent},
     features::{check_requirements, kernel_release},
     links::{Probe, ProbedFile},
-    options::{TracerOptions, UnwindMode},
+    options::{Accelerator, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan},
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
@@ -93,7 +93,7 @@ impl Tracer {
     /// [`TracerError`] with what is missing or was refused.
     pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
         check_requirements()?;
-        let unwind_mode = options.unwind.for_kernel();
+        let unwind_mode = options.unwind_mode();
         let mut ebpf = object::load(options, unwind_mode)?;
         let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
         cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
@@ -106,7 +106,7 @@ impl Tracer {
         let live = live_table(&ebpf)?;
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
-        let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let multi = if options.allows(Accelerator::Multi) { multi_programs(&ebpf)? } else { None };
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());

@@ -65,18 +65,18 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.
 ///
 /// # Errors
-/// [`TracerError::KernelTooOld`].
+/// [`TracerError::Refused`] when the kernel has such links and does not take the programs.
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
     let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
-    match object::load_multi_programs(ebpf, &names) {
-        Ok(programs) => {
-            let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
-            if !fixed {
-                log::info!("uprobe-multi links of this kernel filter by thread; using perf-event links");
-            }
-            Ok(fixed.then_some(programs))
+    // First the smallest program, which any kernel verifies in no time: older ones load it and then link it nowhere.
+    let usable = object::load_multi_programs(ebpf, &[object::FLOOR_ENTRY])
+        .map(|programs| features::multi_links_filter_by_process(programs[object::FLOOR_ENTRY].as_fd()));
+    match usable {
+        Ok(true) => object::load_multi_programs(ebpf, &names).map(Some),
+        Ok(false) => {
+            log::info!("no uprobe-multi links that filter by process (6.10): using perf-event links");
+            Ok(None)
         }
-        Err(error @ TracerError::KernelTooOld { .. }) => Err(error),
         Err(error) => {
             log::info!("no uprobe-multi links, using perf-event links: {error}");
             Ok(None)

@@ -11,14 +11,49 @@ use memtrace::{
     process::{CommandSpec, SignalState},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Update},
-    tracer::{TracerOptions, UnwindMode},
+    tracer::{Accelerator, TracerOptions},
 };
 
 use crate::programs;
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
-    TracerOptions { max_frames: 127, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without_multi: false }
+    TracerOptions {
+        without: without().into_iter().map(|feature| feature.accelerator).collect(),
+        ..TracerOptions::default()
+    }
+}
+
+/// An accelerator and its name on the command line.
+#[derive(Clone, Copy)]
+pub struct Named {
+    pub name: &'static str,
+    pub accelerator: Accelerator,
+}
+
+/// All accelerators.
+const ACCELERATORS: [Named; 3] = [
+    Named { name: "multi", accelerator: Accelerator::Multi },
+    Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
+    Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
+];
+
+/// Accelerators that every test does without: `MEMTRACE_TEST_WITHOUT=multi,bpf-loop`.
+pub fn without() -> Vec<Named> {
+    let names = std::env::var("MEMTRACE_TEST_WITHOUT").unwrap_or_default();
+    let known = |name: &str| ACCELERATORS.iter().copied().find(|accelerator| accelerator.name == name);
+    let names = names.split(',').filter(|name| !name.is_empty());
+    names.map(|name| known(name).unwrap_or_else(|| panic!("no accelerator {name}"))).collect()
+}
+
+/// The ordinary options, and the same without each accelerator.
+pub fn every_way() -> Vec<TracerOptions> {
+    let without = |accelerator: Accelerator| {
+        let mut options = options();
+        options.without.push(accelerator);
+        options
+    };
+    std::iter::once(options()).chain(Accelerator::ALL.map(without)).collect()
 }
 
 /// The program that `tests/programs/NAME.c`, or `NAME.cc`, is compiled to, or one of [`programs::IN_VMS`].

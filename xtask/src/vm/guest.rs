@@ -15,17 +15,8 @@ use crate::process::say;
 use crate::workspace;
 
 /// Programs and libraries that the tests need, and real ones that they trace. What these depend on comes with them.
-const PACKAGES: [&str; 9] = [
-    "bash",
-    "busybox-static",
-    "coreutils",
-    "dash",
-    "libc6",
-    "libgcc-s1",
-    "musl",
-    "python3-minimal",
-    "redis-server",
-];
+const PACKAGES: [&str; 9] =
+    ["bash", "busybox-static", "coreutils", "dash", "libc6", "libgcc-s1", "musl", "python3-minimal", "redis-server"];
 /// For compiling programs with musl.
 const DEVELOPMENT: &str = "musl-dev";
 

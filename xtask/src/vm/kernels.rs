@@ -87,7 +87,8 @@ impl Kernel {
             return Ok(image);
         }
         let debian = self.machine.debian();
-        let archive = Archive::open(&cache.join("apt").join(format!("{}-{debian}", self.suite)), &[self.suite], Some(debian))?;
+        let archive =
+            Archive::open(&cache.join("apt").join(format!("{}-{debian}", self.suite)), &[self.suite], Some(debian))?;
         let package = archive.newest(&self.package.replace("ARCH", debian))?;
         say(&format!("downloading {package}"));
         let deb = archive.download(&package)?;

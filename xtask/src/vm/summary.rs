@@ -28,7 +28,8 @@ impl Row {
     pub fn new(kernel: &Kernel, end: End, took: Duration, log: PathBuf) -> Self {
         let console = std::fs::read(&log).unwrap_or_default();
         let console = String::from_utf8_lossy(&console);
-        let after = |mark: &str| console.lines().rev().find_map(|line| line.trim().strip_prefix(mark).map(str::to_owned));
+        let after =
+            |mark: &str| console.lines().rev().find_map(|line| line.trim().strip_prefix(mark).map(str::to_owned));
         let release = after("VM-UP ").and_then(|text| text.split(' ').next().map(str::to_owned));
         let tests = after("test result: ").map(|text| counts(&text)).unwrap_or_default();
         // A filter that matches nothing would pass without having tested anything.
