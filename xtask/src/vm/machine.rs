@@ -85,7 +85,7 @@ impl Machine {
     pub fn emulate(self, kvm: bool) -> (Command, &'static str) {
         let mut command = Command::new(self.emulator());
         let (machine, cpu, console) = match self {
-            Self::X86_64 => ("q35", "max", "ttyS0"),
+            Self::X86_64 => ("q35", if kvm { "host" } else { "max" }, "ttyS0"),
             // Authentication of pointers by a fast hash: the architected one takes most of the time.
             Self::Aarch64 => ("virt", if kvm { "host" } else { "max,pauth-impdef=on" }, "ttyAMA0"),
         };

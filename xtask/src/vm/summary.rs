@@ -39,6 +39,7 @@ impl Row {
             End::Exit(0) if kernel.expectation == Expectation::Refused => "refused, as it should be".to_owned(),
             End::Exit(0) => "ok".to_owned(),
             End::Exit(status) => format!("FAILED ({status})"),
+            End::NotUp => "DID NOT START".to_owned(),
             End::Died => "DIED".to_owned(),
             End::TimedOut => "TIMED OUT".to_owned(),
         };
