@@ -34,10 +34,35 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Say what this kernel, these permissions and a process allow, and what to do about the rest.
+    ///
+    /// Works without root, and says what it could not see then. Exits with 1 when something is in the way of tracing.
+    Doctor(DoctorArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
     Floor(FloorArgs),
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at this process, too.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// How to say it.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: DoctorFormat,
+}
+
+/// How `doctor` says what it found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DoctorFormat {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Arguments of `floor`.

@@ -11,6 +11,7 @@
 pub mod allocators;
 pub mod cli;
 pub mod commands;
+pub mod doctor;
 pub mod process;
 pub mod profile;
 pub mod readable;

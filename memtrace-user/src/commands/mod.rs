@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod doctor;
 mod errors;
 mod floor;
 mod live;
@@ -32,6 +33,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Doctor(arguments) => doctor::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });

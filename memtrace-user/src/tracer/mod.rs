@@ -41,7 +41,10 @@ pub use self::{
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{Events, TracerEvent},
-    features::{check_requirements, kernel_release},
+    features::{
+        BPF, Capability, MultiLinks, PERFMON, SYS_ADMIN, check_requirements, effective_capabilities, has_bpf_loop,
+        has_cookies, has_task_storage, kernel_release, multi_links,
+    },
     links::{Probe, ProbedFile},
     options::{Accelerator, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan},

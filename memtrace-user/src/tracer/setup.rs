@@ -1,9 +1,6 @@
 //! Sets up what a [`super::Tracer`] consists of, each from the maps of the loaded object.
 
-use std::{
-    os::fd::AsFd as _,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use aya::{Ebpf, maps::RingBuf};
 use memtrace_common::{live::SEGMENTS, process::SLOTS, unwind::MAPPINGS};
@@ -11,7 +8,7 @@ use memtrace_common::{live::SEGMENTS, process::SLOTS, unwind::MAPPINGS};
 use super::{
     CURSORS, NEWEST_SEGMENT,
     error::TracerError,
-    features,
+    features::{self, MultiLinks},
     live_keeper::LiveKeeper,
     live_table::LiveTable,
     mapped::MappedArray,
@@ -68,12 +65,10 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// [`TracerError::Refused`] when the kernel has such links and does not take the programs.
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
     let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
-    // First the smallest program, which any kernel verifies in no time: older ones load it and then link it nowhere.
-    let usable = object::load_multi_programs(ebpf, &[object::FLOOR_ENTRY])
-        .map(|programs| features::multi_links_filter_by_process(programs[object::FLOOR_ENTRY].as_fd()));
-    match usable {
-        Ok(true) => object::load_multi_programs(ebpf, &names).map(Some),
-        Ok(false) => {
+    // Tried before the programs are loaded: older kernels verify them and then link them nowhere.
+    match features::multi_links() {
+        Ok(MultiLinks::Usable) => object::load_multi_programs(ebpf, &names).map(Some),
+        Ok(MultiLinks::Unusable) => {
             log::info!("no uprobe-multi links that filter by process (6.10): using perf-event links");
             Ok(None)
         }

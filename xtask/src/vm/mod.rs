@@ -11,7 +11,7 @@ mod machine;
 mod qemu;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -71,9 +71,9 @@ pub fn vm_test(arguments: &Arguments) -> Result<()> {
     };
     let cache = workspace::target_dir().join("vm");
     fs::create_dir_all(cache.join("logs"))?;
-    let machines = kernels.iter().map(|kernel| kernel.machine);
-    let guests: BTreeMap<Machine, Guest> =
-        machines.map(|machine| Ok((machine, Guest::prepare(machine, &cache)?))).collect::<Result<_>>()?;
+    let machines: BTreeSet<Machine> = kernels.iter().map(|kernel| kernel.machine).collect();
+    let prepare = |machine: Machine| Ok((machine, Guest::prepare(machine, &cache)?));
+    let guests: BTreeMap<Machine, Guest> = machines.into_iter().map(prepare).collect::<Result<_>>()?;
     let mut rows = Vec::new();
     for kernel in kernels {
         let image = kernel.bring(&cache)?;
