@@ -8,6 +8,7 @@ mod target;
 mod traces;
 
 mod accounting;
+mod doctor;
 mod errors;
 mod harm;
 mod isolation;

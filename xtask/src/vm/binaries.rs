@@ -22,6 +22,8 @@ pub struct Binaries {
     pub memtrace: PathBuf,
     /// The programs that the tests trace.
     pub programs: Vec<PathBuf>,
+    /// The directory in which the tests look for them.
+    pub programs_at: PathBuf,
 }
 
 /// Builds everything.
@@ -31,7 +33,11 @@ pub struct Binaries {
 pub fn build(machine: Machine, cache: &Path) -> Result<Binaries> {
     setup::ensure()?;
     let [tests, memtrace] = rust(machine)?;
-    Ok(Binaries { tests, memtrace, programs: compile_programs(machine, &cache.join("programs").join(machine.name()))? })
+    let programs = compile_programs(machine, &cache.join("programs").join(machine.name()))?;
+    // Cargo's CARGO_TARGET_TMPDIR, which is compiled into the tests.
+    let target =
+        if machine.is_host() { workspace::target_dir() } else { workspace::target_dir().join(machine.target()) };
+    Ok(Binaries { tests, memtrace, programs, programs_at: target.join("tmp") })
 }
 
 /// The tests and memtrace.

@@ -12,7 +12,6 @@ use super::cpio::Cpio;
 use super::machine::Machine;
 use crate::debian::{self, Archive};
 use crate::process::say;
-use crate::workspace;
 
 /// Programs and libraries that the tests need, and real ones that they trace. What these depend on comes with them.
 const PACKAGES: [&str; 9] =
@@ -85,7 +84,7 @@ pub fn write(archive: &Path, userland: &Path, binaries: &Binaries, tests: &str) 
         cpio.copy(&binaries.memtrace, &binaries.memtrace)?;
         for program in &binaries.programs {
             let name = program.file_name().unwrap_or_default();
-            cpio.copy(program, &workspace::target_dir().join("tmp").join(name))?;
+            cpio.copy(program, &binaries.programs_at.join(name))?;
         }
         cpio.file(Path::new("/init"), 0o755, include_bytes!("init.sh"))?;
         cpio.file(Path::new("/tests.sh"), 0o644, tests.as_bytes())?;
