@@ -11,20 +11,22 @@ pub const NO_SLOT: u32 = 0;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Target {
-    /// Index into `PROCESSES`; [`NO_SLOT`] while waiting for `exec`.
+    /// Index into `PROCESSES`, whose [`ProcessRecord::era`] says where calls are counted; [`NO_SLOT`] while waiting for
+    /// `exec`.
     pub slot: u32,
     /// Non-zero: recording starts with the next `exec` (the child of `memtrace run`).
     pub from_exec: u32,
 }
 
-/// Counters of one process in two cache lines of its own, and where its mappings are.
+/// Counters of one process in a cache line of its own, and in another what programs only read: where its mappings are,
+/// and where its calls are counted.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(128))]
 pub struct ProcessRecord {
-    /// Bytes live now.
-    pub current_bytes: u64,
-    /// Highest value that `current_bytes` had.
-    pub peak_bytes: u64,
+    /// Bytes live now, and the number of the peak that they count for: see [`current`].
+    pub current: u64,
+    /// Highest number of bytes live, by the lowest bit of the peak's number.
+    pub peaks: [u64; 2],
     /// Allocator calls that returned no memory.
     pub failed_calls: u64,
     /// Frees of blocks that are not in the table of live blocks.
@@ -33,15 +35,75 @@ pub struct ProcessRecord {
     pub entries: u64,
     /// Probe hits: frees.
     pub releases: u64,
+    /// Explicit padding, to the end of the cache line.
+    pub reserved: u64,
     /// Thread group id in the initial pid namespace.
     pub tgid: u32,
     /// Number of the mapping list, new with each: rules that were found through an older list are not used.
     pub generation: u32,
     /// Where its mappings are: see [`crate::unwind::mapping_list`]; 0 while there are none.
     pub mapping_list: u64,
+    /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`].
+    pub era: u64,
     /// Explicit padding.
-    pub reserved: [u64; 8],
+    pub reserved_too: [u64; 5],
 }
+
+/// Where a process's calls are counted: a slot, and a number that is new whenever user space names another slot, as it
+/// does to forget what was recorded. One word, so that programs see the change at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Era(pub u64);
+
+impl Era {
+    /// The first era of a process: its own slot.
+    #[must_use]
+    pub const fn first(slot: u32) -> Self {
+        Self(slot as u64)
+    }
+
+    /// The era that follows, in another slot.
+    #[must_use]
+    pub const fn next(self, slot: u32) -> Self {
+        Self((self.0 >> 32).wrapping_add(1) << 32 | slot as u64)
+    }
+
+    /// Slot whose counters, call stacks and live blocks are meant.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    pub const fn slot(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+/// The word [`ProcessRecord::current`]: bytes in the lower 48 bits, and above them the number of the peak, which user
+/// space raises by one to begin a new one. As both are in one word, whoever adds bytes learns at the same instant which
+/// peak they count for.
+///
+/// For an instant the sum may be below zero, when a program frees a block while it is still being recorded (which is a
+/// mistake of that program): it borrows from the number of the peak, and gives it back with the block.
+pub mod current {
+    const BITS: u32 = 48;
+
+    /// Added to begin a new peak.
+    pub const NEXT_PEAK: u64 = 1 << BITS;
+
+    /// Bytes live; 0 while the sum is below zero.
+    #[must_use]
+    #[inline]
+    pub const fn bytes(word: u64) -> u64 {
+        let bytes = word & (NEXT_PEAK - 1);
+        if bytes >> (BITS - 1) == 0 { bytes } else { 0 }
+    }
+
+    /// Index in [`super::ProcessRecord::peaks`].
+    #[must_use]
+    #[inline]
+    pub const fn peak(word: u64) -> usize {
+        (word >> BITS & 1) as usize
+    }
+}
+
+const _: () = assert!(size_of::<ProcessRecord>() == 128 && core::mem::offset_of!(ProcessRecord, tgid) == 64);
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
@@ -49,3 +111,27 @@ unsafe impl aya::Pod for Target {}
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for ProcessRecord {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Era, current};
+
+    /// An era names its slot and differs from the one before, though the slot comes again.
+    #[test]
+    fn eras_differ_though_their_slots_do_not() {
+        let first = Era::first(7);
+        let third = first.next(9).next(7);
+        assert_eq!((first.slot(), first.next(9).slot(), third.slot()), (7, 9, 7));
+        assert_ne!(first, third);
+    }
+
+    /// Bytes and the peak's number do not disturb each other, below zero neither.
+    #[test]
+    fn bytes_and_peaks_lie_in_one_word() {
+        let word = 3 * current::NEXT_PEAK + 100;
+        assert_eq!((current::bytes(word), current::peak(word)), (100, 1));
+        let below_zero = word.wrapping_sub(101);
+        assert_eq!(current::bytes(below_zero), 0);
+        assert_eq!(below_zero.wrapping_add(101), word);
+    }
+}

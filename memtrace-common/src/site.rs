@@ -3,7 +3,8 @@
 //! `SITES` is an open-addressed table in an array map: the bucket is taken from the stack's 64-bit hash, and a free
 //! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once:
 //! a header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where
-//! it stopped.
+//! it stopped. Where threads are told apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its
+//! frames.
 
 /// Number of entries in `SITES`, a power of two.
 pub const SITES: u32 = 1 << 18;
@@ -11,11 +12,19 @@ pub const SITES: u32 = 1 << 18;
 /// Entries tried, one after the other, before the table counts as full.
 pub const PROBES: u32 = 16;
 
-/// Entry that takes what finds no entry of its own: counted, but under no stack.
-pub const UNATTRIBUTED: u32 = 0;
+/// No entry. The entries below [`FIRST_SITE`] take what finds no entry of its own, each for the process slot of its
+/// number: counted, but under no stack.
+pub const NO_SITE: u32 = 0;
+
+/// First entry for call stacks.
+pub const FIRST_SITE: u32 = crate::process::SLOTS;
 
 /// Number of words in `FRAMES`.
 pub const FRAME_WORDS: u32 = 1 << 22;
+
+/// Words that name a stack's thread, counted as frames by the header: its id in the initial pid namespace in the lower
+/// half and in the upper a number that no other thread has; then its name (`comm`), 16 bytes.
+pub const THREAD_WORDS: u32 = 3;
 
 /// Most frames of a stack.
 pub const MAX_FRAMES: u32 = 127;

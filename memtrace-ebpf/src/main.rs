@@ -28,10 +28,11 @@ mod stack;
 mod thread;
 
 use aya_ebpf::{
-    EbpfContext as _,
+    helpers::bpf_get_attach_cookie,
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
 };
+use memtrace_common::call;
 
 use crate::registers::Registers;
 
@@ -46,15 +47,8 @@ macro_rules! debug_log {
 /// Entry of an allocating function. The link's cookie says what it does.
 #[uprobe]
 pub fn begin(context: ProbeContext) -> u32 {
-    own_stack::stay(context.as_ptr());
-    let registers = Registers(context.as_ptr());
-    debug_log!(
-        &context,
-        "begin {:x} {:x} sp {:x}",
-        registers.argument0(),
-        registers.argument1(),
-        registers.stack_pointer()
-    );
+    let registers = Registers::of(&context);
+    debug_log!(&context, "begin {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
     record::begin(registers);
     0
 }
@@ -62,20 +56,37 @@ pub fn begin(context: ProbeContext) -> u32 {
 /// Return of an allocating function.
 #[uretprobe]
 pub fn finish(context: RetProbeContext) -> u32 {
-    own_stack::stay(context.as_ptr());
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "finish {:x} sp {:x}", registers.result(), registers.stack_pointer());
     record::finish(registers);
     0
 }
 
-/// Entry of a freeing function.
+/// The instruction that returns from an allocating function which has no return probe.
+#[uprobe]
+pub fn leave(context: ProbeContext) -> u32 {
+    let registers = Registers::of(&context);
+    debug_log!(&context, "leave {:x} sp {:x}", registers.result(), registers.stack_pointer());
+    record::leave(registers);
+    0
+}
+
+/// Entry of a function that frees its first argument.
 #[uprobe]
 pub fn release(context: ProbeContext) -> u32 {
-    own_stack::stay(context.as_ptr());
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "release {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
-    record::release(registers);
+    record::release(registers.argument0());
+    0
+}
+
+/// Entry of a function that frees another argument: the link's cookie says which.
+#[uprobe]
+pub fn release_other(context: ProbeContext) -> u32 {
+    let registers = Registers::of(&context);
+    // SAFETY: the context of this program.
+    let call = unsafe { bpf_get_attach_cookie(registers.0) };
+    record::release(registers.argument(call::get(call, call::field::BLOCK)));
     0
 }
 

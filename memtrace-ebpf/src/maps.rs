@@ -29,6 +29,10 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
 
+/// Not 0: threads are told apart.
+#[unsafe(no_mangle)]
+pub static PER_THREAD: Global<u32> = Global::new(0);
+
 /// How stacks are followed: a constant of `memtrace_common::unwind::mode`.
 #[unsafe(no_mangle)]
 pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
@@ -45,12 +49,14 @@ pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(SLOTS, 0);
 #[map]
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
-/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`.
+/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`. Word 3:
+/// threads met, where they are told apart.
 #[map]
-pub static CURSORS: Array<u64> = Array::with_max_entries(3, BPF_F_MMAPABLE);
+pub static CURSORS: Array<u64> = Array::with_max_entries(4, BPF_F_MMAPABLE);
 pub const NEXT_SLOT: u32 = 0;
 pub const NEXT_FRAME_WORD: u32 = 1;
 pub const NEWEST_SEGMENT: u32 = 2;
+pub const THREADS_MET: u32 = 3;
 
 /// Call stacks and their counters; see `memtrace_common::site`.
 #[map]

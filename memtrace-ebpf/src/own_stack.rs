@@ -19,7 +19,8 @@ use crate::maps::FRAME_LIMIT;
 #[map]
 static NOWHERE: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-/// To be called in every program that a uprobe runs.
+/// To be called in every program that a uprobe runs, as [`crate::registers::Registers::of`] does. (Programs that use no
+/// stack, as those that do nothing, get no private one.)
 #[inline(always)]
 pub fn stay(context: *mut c_void) {
     // Never so, which the verifier knows and the compiler does not.

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use memtrace_common::{
     event, loss,
-    process::{NO_SLOT, ProcessRecord, SLOTS},
+    process::{Era, NO_SLOT, ProcessRecord, SLOTS, current},
 };
 
 use crate::{
@@ -20,15 +20,28 @@ fn current_tgid() -> u32 {
     (bpf_get_current_pid_tgid() >> 32) as u32
 }
 
-/// The process slot of the running thread, or `None` when its process is not traced.
+/// Where the running thread's calls are counted, or `None` when its process is not traced. Asked once by a program, so
+/// that all that it does is of one era.
 #[inline(always)]
-pub fn slot(thread: &mut Thread) -> Option<u32> {
+pub fn era(thread: &mut Thread) -> Option<Era> {
     if thread.slot == u64::from(NO_SLOT) {
         // SAFETY: the value is copied out at once; user space alone removes entries, after detaching.
         let target = unsafe { TARGETS.get(current_tgid()) }?;
         thread.slot = u64::from(target.slot);
     }
-    (thread.slot != u64::from(NO_SLOT)).then_some(thread.slot as u32)
+    era_of(thread)
+}
+
+/// The same for a thread whose process has been looked up before.
+#[inline(always)]
+pub fn era_of(thread: &Thread) -> Option<Era> {
+    if thread.slot == u64::from(NO_SLOT) {
+        return None;
+    }
+    let record: *const ProcessRecord = record(thread.slot as u32)?;
+    // SAFETY: a map value; volatile, as user space writes it.
+    let era = Era(unsafe { core::ptr::read_volatile(&raw const (*record).era) });
+    (era.slot() != NO_SLOT).then_some(era)
 }
 
 /// The counters of a slot.
@@ -42,16 +55,17 @@ pub fn record(slot: u32) -> Option<&'static mut ProcessRecord> {
 #[inline(always)]
 pub fn grow(record: &mut ProcessRecord, allocated: u64, released: u64) {
     let change = allocated.wrapping_sub(released);
-    let now = atomic::fetch_add(&raw mut record.current_bytes, change).wrapping_add(change);
+    let now = atomic::fetch_add(&raw mut record.current, change).wrapping_add(change);
     if allocated > released {
-        atomic::raise_to(&raw mut record.peak_bytes, now);
+        // Sums below zero (see `current`) are no peak.
+        atomic::raise_to(&raw mut record.peaks[current::peak(now)], current::bytes(now));
     }
 }
 
 /// Takes a block away.
 #[inline(always)]
 pub fn shrink(record: &mut ProcessRecord, released: u64) {
-    atomic::add(&raw mut record.current_bytes, released.wrapping_neg());
+    atomic::add(&raw mut record.current, released.wrapping_neg());
 }
 
 /// Gives a traced process that replaced its image a new slot: other counters, other stacks, other blocks.
@@ -63,10 +77,12 @@ pub fn exec(caller: u32) {
     let Some(target) = TARGETS.get_ptr_mut(tgid) else { return };
     let Some(cursor) = CURSORS.get_ptr_mut(NEXT_SLOT) else { return };
     let slot = atomic::fetch_add(cursor, 1);
-    // Without a slot the new image is not recorded: `process::slot` finds `NO_SLOT`. User space learns it by the event.
+    // Without a slot the new image is not recorded: `process::era` finds `NO_SLOT`. User space learns it by the event.
     let slot = if slot < u64::from(SLOTS) { slot as u32 } else { NO_SLOT };
     if let Some(record) = record(slot) {
         record.tgid = tgid;
+        // Before anybody can find the slot.
+        record.era = Era::first(slot).0;
     }
     // SAFETY: the value of a hash map that only this thread, the only one left of its process, writes now.
     unsafe {
@@ -76,6 +92,7 @@ pub fn exec(caller: u32) {
     if let Some(thread) = thread::existing() {
         thread.slot = u64::from(slot);
         thread.pending.stack_pointer = 0;
+        thread.suspended.stack_pointer = 0;
         thread.stack_top = 0;
     }
     if caller == tgid {

@@ -10,10 +10,10 @@
 
 use aya_ebpf::helpers::{bpf_get_attach_cookie, bpf_probe_read_user};
 use memtrace_common::{
-    call,
+    call::{self, exit, field, flag, kind},
     live::{self as layout, LiveEntry},
     loss,
-    process::{NO_SLOT, ProcessRecord},
+    process::{Era, NO_SLOT, ProcessRecord},
 };
 
 use crate::{
@@ -21,80 +21,142 @@ use crate::{
     loss::count,
     maps::MIN_SIZE,
     process,
-    registers::{RETURN_POPS, Registers},
+    registers::{Caller, RETURN_POPS, Registers},
     site, stack,
-    thread::{self, Thread},
+    thread::{self, Pending, Thread},
 };
 
 /// Entry of an allocating function.
 #[inline(always)]
 pub fn begin(registers: Registers) {
     let Some(thread) = thread::current() else { return };
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(era) = process::era(thread) else { return };
+    let slot = era.slot();
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.entries, 1);
+    thread.released = 0;
     let stack_pointer = registers.stack_pointer();
-    if thread.pending.stack_pointer != 0 && !outermost(thread, stack_pointer) {
-        return;
-    }
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
+    if thread.pending.stack_pointer != 0 && !takes_over(thread, process, era, call, registers) {
+        return;
+    }
     let pending = &mut thread.pending;
     pending.call = call;
+    pending.era = era.0;
     pending.chained = 0;
     pending.moved.key = 0;
-    pending.size = match call {
-        call::ALLOCATE_ARG0 => registers.argument0(),
-        // An overflowing product does not matter: such a call returns no memory.
-        call::ALLOCATE_PRODUCT => registers.argument0().wrapping_mul(registers.argument1()),
-        call::ALLOCATE_THROUGH_ARG0 => {
-            pending.result_at = registers.argument0();
-            registers.argument2()
-        }
-        _ => registers.argument1(),
-    };
-    if call == call::REALLOCATE {
-        take_out(thread, slot, registers.argument0());
+    pending.size = registers.argument(call::get(call, field::SIZE));
+    // An overflowing product does not matter: such a call returns no memory.
+    if call::get(call, field::COUNT) != 0 {
+        pending.size = pending.size.wrapping_mul(registers.argument(call::get(call, field::COUNT)));
+    }
+    if call & flag::BY_EXITS != 0 {
+        pending.return_address = registers.return_address();
+        pending.probed_at = registers.instruction_pointer();
+        thread.suspended.inner_result = 0;
+    }
+    if call >> field::EXTRA != 0 {
+        begin_uncommon(thread, slot, call, registers);
     }
     thread.pending.stack_pointer = stack_pointer;
 }
 
-/// Whether a call entered at `stack_pointer` is not inside the pending one; a pending one that can no longer return is
-/// dropped.
+/// What only some calls need: those that take a block, or return their result through memory.
 #[inline(always)]
-fn outermost(thread: &mut Thread, stack_pointer: u64) -> bool {
-    let pending = thread.pending.stack_pointer;
-    if stack_pointer <= pending && awaits_return(pending) {
-        if stack_pointer == pending {
-            // A jump from the pending function into this one (a tail call): two returns will come.
-            thread.pending.chained += 1;
+fn begin_uncommon(thread: &mut Thread, slot: u32, call: u64, registers: Registers) {
+    let pending = &mut thread.pending;
+    pending.extra = registers.argument(call::get(call, field::EXTRA));
+    pending.result_at = registers.argument(call::get(call, field::RESULT));
+    pending.block = registers.argument(call::get(call, field::BLOCK));
+    let block = pending.block;
+    take_out(thread, slot, block);
+}
+
+/// Whether a call that is entered takes the place of the pending one. It does not when it is a part of that;
+/// a pending one that can no longer return is dropped.
+#[inline(always)]
+fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, era: Era, call: u64, registers: Registers) -> bool {
+    let stack_pointer = registers.stack_pointer();
+    let pending = &mut thread.pending;
+    if stack_pointer == pending.stack_pointer && pending.call & flag::BY_EXITS != 0 {
+        // A jump from the pending function into another, which will see the end of both; or the same one is called again,
+        // and its end has not been seen.
+        if pending.probed_at == registers.instruction_pointer() {
+            left(pending.call, process);
+        }
+        put_back(thread, era);
+        return true;
+    }
+    if stack_pointer < pending.stack_pointer && pending.call & flag::THROWS != 0 {
+        suspend(thread);
+        return true;
+    }
+    if stack_pointer <= pending.stack_pointer && is_under_way(pending) {
+        if stack_pointer == pending.stack_pointer && call & flag::BY_EXITS == 0 {
+            // Likewise a jump, with a return probe on both: two returns will come.
+            pending.chained += 1;
         }
         return false;
     }
-    count(loss::NEVER_RETURNED);
-    put_back(thread);
+    left(pending.call, process);
+    put_back(thread, era);
     true
 }
 
-/// Bytes of the smallest page.
-const PAGE: u64 = 4096;
-
-/// Whether the return address at the entry's stack pointer still leads to the kernel's trampoline.
-///
-/// The kernel puts the trampoline at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a
-/// return address is never the start of a page by chance worth mentioning. On aarch64 the return address is in a
-/// register, which the function may have saved anywhere: there a pending call counts as under way.
+/// Counts a call whose end was not seen: one that may throw has done so, which is how it fails.
 #[inline(always)]
-fn awaits_return(stack_pointer: u64) -> bool {
+fn left(call: u64, process: &mut ProcessRecord) {
+    if call & flag::THROWS == 0 {
+        count(loss::NEVER_RETURNED);
+    } else {
+        atomic::add(&raw mut process.failed_calls, 1);
+    }
+}
+
+/// Sets the pending call aside for one within it. Whether it will ever end is not known.
+#[inline(always)]
+fn suspend(thread: &mut Thread) {
+    if thread.suspended.stack_pointer != 0 {
+        count(loss::NEVER_RETURNED);
+    }
+    thread.suspended.stack_pointer = thread.pending.stack_pointer;
+    thread.suspended.call = thread.pending.call;
+    thread.suspended.size = thread.pending.size;
+}
+
+/// The pending call has ended with `address`; one that was set aside for it goes on.
+#[inline(always)]
+fn end(thread: &mut Thread, address: u64) {
+    thread.pending.stack_pointer = thread.suspended.stack_pointer;
+    thread.pending.moved.key = 0;
+    if thread.suspended.stack_pointer != 0 {
+        thread.pending.call = thread.suspended.call;
+        thread.pending.size = thread.suspended.size;
+        thread.suspended.stack_pointer = 0;
+        thread.suspended.inner_result = address;
+    }
+}
+
+/// Whether a pending call can still return: its return address is where it was. (On aarch64 that is in a register,
+/// which the function may have saved anywhere: there a pending call counts as under way.)
+#[inline(always)]
+fn is_under_way(pending: &Pending) -> bool {
     if RETURN_POPS == 0 {
         return true;
     }
     // SAFETY: reads user memory; the helper checks the address.
-    match unsafe { bpf_probe_read_user(stack_pointer as *const u64) } {
-        Ok(address) => address != 0 && address.is_multiple_of(PAGE),
-        Err(_) => false,
+    let Ok(address) = (unsafe { bpf_probe_read_user(pending.stack_pointer as *const u64) }) else { return false };
+    if pending.call & flag::BY_EXITS != 0 {
+        return address == pending.return_address;
     }
+    // The kernel's trampoline lies at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a return
+    // address is never the start of a page by chance worth mentioning.
+    address != 0 && address.is_multiple_of(PAGE)
 }
+
+/// Bytes of the smallest page.
+const PAGE: u64 = 4096;
 
 /// Takes the record of a block that is being reallocated out of the table. A block that is not there (allocated
 /// before tracing, or null) leaves `moved.key` at 0.
@@ -107,23 +169,25 @@ fn take_out(thread: &mut Thread, slot: u32, address: u64) {
     live::remove(key, &mut thread.pending.moved);
 }
 
-/// Puts the record taken out by a reallocation back: the call failed, or never came back.
+/// Puts the record taken out by a reallocation back: the call failed, or never came back. Not one of an earlier era, which
+/// has been forgotten meanwhile.
 #[inline(always)]
-fn put_back(thread: &mut Thread) {
+fn put_back(thread: &mut Thread, era: Era) {
     let moved = thread.pending.moved;
     thread.pending.stack_pointer = 0;
     thread.pending.moved.key = 0;
-    if moved.key != 0 && !live::insert(&moved) {
+    if moved.key != 0 && thread.pending.era == era.0 && !live::insert(&moved) {
         count(loss::LIVE_FULL);
     }
 }
 
-/// Return of an allocating function.
+/// Return of an allocating function, by a return probe.
 #[inline(always)]
 pub fn finish(registers: Registers) {
     let Some(thread) = thread::current() else { return };
     let seen_before = thread.slot != u64::from(NO_SLOT);
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(era) = process::era(thread) else { return };
+    let slot = era.slot();
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
         if seen_before {
@@ -140,61 +204,122 @@ pub fn finish(registers: Registers) {
         pending.chained -= 1;
         return;
     }
-    let Some(process) = process::record(slot) else { return };
-    let address = result(thread, registers);
-    match stack::forget(thread, address) {
-        0 => nothing_returned(thread, process),
-        address => block_returned(thread, process, slot, address, registers),
-    }
-    thread.pending.stack_pointer = 0;
-    thread.pending.moved.key = 0;
+    ended(thread, era, registers.result(), registers.caller_at_return());
 }
 
-/// The address that the call returned; 0 for none.
+/// An exit of an allocating function that has no return probe. Other functions may share the exit: then no pending call
+/// was entered at this stack pointer.
 #[inline(always)]
-fn result(thread: &Thread, registers: Registers) -> u64 {
-    let result = registers.result();
-    if thread.pending.call != call::ALLOCATE_THROUGH_ARG0 {
-        return result;
+pub fn leave(registers: Registers) {
+    let Some(thread) = thread::existing() else { return };
+    let pending = &thread.pending;
+    if pending.stack_pointer != registers.stack_pointer() || pending.call & flag::BY_EXITS == 0 {
+        return;
     }
-    // posix_memalign returns an int error; the upper half of the register says nothing.
-    if result as u32 != 0 {
-        return 0;
+    let Some(era) = process::era(thread) else { return };
+    // SAFETY: the context of this program.
+    let in_argument = unsafe { bpf_get_attach_cookie(registers.0) } == exit::RESULT_IN_ARGUMENT0;
+    let result = if in_argument { registers.argument0() } else { registers.result() };
+    if result != 0 && result == thread.suspended.inner_result {
+        // What a call within it has returned: recorded already.
+        end(thread, result);
+        return;
     }
+    ended(thread, era, result, registers.caller_at_exit());
+}
+
+/// The pending call has ended.
+#[inline(always)]
+fn ended(thread: &mut Thread, era: Era, returned: u64, caller: Caller) {
+    let slot = era.slot();
+    let Some(process) = process::record(slot) else { return };
+    if thread.pending.era != era.0 {
+        // What the call has taken out has been forgotten since; what it returns is new.
+        thread.pending.moved.key = 0;
+    }
+    let address = result(thread, returned);
+    let address = stack::forget(thread, address);
+    if address == 0 {
+        nothing_returned(thread, process, era);
+    } else {
+        block_returned(thread, process, slot, address, caller);
+    }
+    end(thread, address);
+}
+
+/// The address of the block that the call brought; 0 for none.
+#[inline(always)]
+fn result(thread: &mut Thread, returned: u64) -> u64 {
+    let pending = &mut thread.pending;
+    // All that is uncommon lies in the upper fields.
+    if pending.call >> field::RESULT != 0 {
+        // An int: the upper half of the register says nothing.
+        if pending.call & flag::ZERO_IS_SUCCESS != 0 && returned as u32 != 0 {
+            return 0;
+        }
+        if call::get(pending.call, field::RESULT) != 0 {
+            return stored_result(pending.result_at);
+        }
+    }
+    if call::get(pending.call, field::KIND) == kind::RESIZE {
+        return resized(pending, returned);
+    }
+    returned
+}
+
+/// A result that the call has stored; 0, and counted, when it cannot be read.
+#[inline(always)]
+fn stored_result(at: u64) -> u64 {
     // SAFETY: reads user memory; the helper checks the address.
-    let read: Result<u64, i32> = unsafe { bpf_probe_read_user(thread.pending.result_at as *const u64) };
+    let read: Result<u64, i32> = unsafe { bpf_probe_read_user(at as *const u64) };
     read.unwrap_or_else(|_| {
         count(loss::UNREADABLE_RESULT);
         0
     })
 }
 
+/// A block that was to change its size in place has `real` bytes. If these are as many as asked for, it counts with them,
+/// but with no more than were asked for together with what was welcome beyond: the rest is the allocator's rounding.
+#[inline(always)]
+fn resized(pending: &mut Pending, real: u64) -> u64 {
+    if real < pending.size {
+        return 0;
+    }
+    let most = pending.size.saturating_add(pending.extra);
+    pending.size = if real < most { real } else { most };
+    pending.block
+}
+
 /// A call came back without memory: it failed, or it was `realloc(block, 0)`, which frees.
 #[inline(always)]
-fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord) {
-    if thread.pending.call != call::REALLOCATE {
+fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord, era: Era) {
+    let call = thread.pending.call;
+    let frees = call::get(call, field::KIND) == kind::REALLOCATE
+        && (thread.pending.size == 0 || call & flag::FREES_ON_FAILURE != 0);
+    if thread.pending.size != 0 || call::get(call, field::KIND) != kind::REALLOCATE {
         atomic::add(&raw mut process.failed_calls, 1);
+    }
+    let moved = thread.pending.moved;
+    if moved.key == 0 {
         return;
     }
-    if thread.pending.size != 0 {
-        atomic::add(&raw mut process.failed_calls, 1);
-        put_back(thread);
-    } else if thread.pending.moved.key != 0 {
-        let moved = thread.pending.moved;
+    if frees {
         site::count_freed(moved.site, moved.size);
         process::shrink(process, moved.size);
+    } else {
+        put_back(thread, era);
     }
 }
 
 /// A call came back with a block.
 #[inline(always)]
-fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, address: u64, registers: Registers) {
+fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, address: u64, caller: Caller) {
     let size = thread.pending.size;
     let moved = thread.pending.moved;
     let mut allocated = 0;
     let mut released = 0;
     if size >= MIN_SIZE.load() {
-        let site = stack::walk(thread, slot, process, registers);
+        let site = stack::walk(thread, slot, process, caller);
         if remember(address, slot, size, site) {
             site::count_allocated(site, size);
             allocated = size;
@@ -221,24 +346,26 @@ fn remember(address: u64, slot: u32, size: u64, site: u32) -> bool {
     remembered
 }
 
-/// Entry of a freeing function.
+/// Entry of a function that frees the block at `address`.
 #[inline(always)]
-pub fn release(registers: Registers) {
-    let address = registers.argument0();
+pub fn release(address: u64) {
     if address == 0 {
         return;
     }
     let Some(thread) = thread::current() else { return };
-    let Some(slot) = process::slot(thread) else { return };
+    let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
     let Some(key) = layout::key(address, slot) else { return };
     let mut block = LiveEntry::default();
     if live::remove(key, &mut block) {
+        thread.released = address;
         site::count_freed(block.site, block.size);
         process::shrink(process, block.size);
-    } else if thread.pending.stack_pointer == 0 {
-        // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one.
+    } else if thread.pending.stack_pointer == 0 && thread.released != address {
+        // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one. And a
+        // function that frees may call or jump to another (operator delete to free).
+        thread.released = address;
         atomic::add(&raw mut process.unknown_frees, 1);
     }
 }
@@ -248,7 +375,8 @@ pub fn release(registers: Registers) {
 pub fn thread_exit() {
     if let Some(thread) = thread::existing()
         && thread.pending.stack_pointer != 0
+        && let Some(era) = process::era_of(thread)
     {
-        put_back(thread);
+        put_back(thread, era);
     }
 }

@@ -5,10 +5,17 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::EbpfContext;
+
+use crate::own_stack;
+
+#[cfg(bpf_target_arch = "x86_64")]
+use aya_ebpf::helpers::bpf_probe_read_user;
+
 /// Offsets in the kernel's `struct pt_regs` (arch/x86/include/asm/ptrace.h).
 #[cfg(bpf_target_arch = "x86_64")]
 mod offset {
-    pub const ARGUMENTS: [usize; 3] = [112, 104, 96];
+    pub const ARGUMENTS: [usize; 6] = [112, 104, 96, 88, 72, 64];
     pub const RESULT: usize = 80;
     pub const FRAME_POINTER: usize = 32;
     pub const STACK_POINTER: usize = 152;
@@ -18,8 +25,9 @@ mod offset {
 /// Offsets in the kernel's `struct user_pt_regs` (arch/arm64/include/uapi/asm/ptrace.h).
 #[cfg(bpf_target_arch = "aarch64")]
 mod offset {
-    pub const ARGUMENTS: [usize; 3] = [0, 8, 16];
+    pub const ARGUMENTS: [usize; 6] = [0, 8, 16, 24, 32, 40];
     pub const RESULT: usize = 0;
+    pub const LINK: usize = 30 * 8;
     pub const FRAME_POINTER: usize = 29 * 8;
     pub const STACK_POINTER: usize = 31 * 8;
     pub const INSTRUCTION_POINTER: usize = 32 * 8;
@@ -37,6 +45,13 @@ pub const RETURN_POPS: u64 = 0;
 pub struct Registers(pub *mut c_void);
 
 impl Registers {
+    /// The first thing that every uprobe program does: see [`own_stack`].
+    #[inline(always)]
+    pub fn of(context: &impl EbpfContext) -> Self {
+        own_stack::stay(context.as_ptr());
+        Self(context.as_ptr())
+    }
+
     #[inline(always)]
     fn read<const OFFSET: usize>(self) -> u64 {
         let value: u64;
@@ -54,16 +69,18 @@ impl Registers {
         self.read::<{ offset::ARGUMENTS[0] }>()
     }
 
-    /// Second argument, at entry.
+    /// The argument that a field of `memtrace_common::call` names, at entry: its index plus one. 0 without one.
     #[inline(always)]
-    pub fn argument1(self) -> u64 {
-        self.read::<{ offset::ARGUMENTS[1] }>()
-    }
-
-    /// Third argument, at entry.
-    #[inline(always)]
-    pub fn argument2(self) -> u64 {
-        self.read::<{ offset::ARGUMENTS[2] }>()
+    pub fn argument(self, field: u64) -> u64 {
+        match field {
+            1 => self.read::<{ offset::ARGUMENTS[0] }>(),
+            2 => self.read::<{ offset::ARGUMENTS[1] }>(),
+            3 => self.read::<{ offset::ARGUMENTS[2] }>(),
+            4 => self.read::<{ offset::ARGUMENTS[3] }>(),
+            5 => self.read::<{ offset::ARGUMENTS[4] }>(),
+            6 => self.read::<{ offset::ARGUMENTS[5] }>(),
+            _ => 0,
+        }
     }
 
     /// The function's result, at return.
@@ -72,21 +89,78 @@ impl Registers {
         self.read::<{ offset::RESULT }>()
     }
 
-    /// At return: the caller's.
-    #[inline(always)]
-    pub fn frame_pointer(self) -> u64 {
-        self.read::<{ offset::FRAME_POINTER }>()
-    }
-
-    /// At return: the caller's.
+    /// The stack pointer.
     #[inline(always)]
     pub fn stack_pointer(self) -> u64 {
         self.read::<{ offset::STACK_POINTER }>()
     }
 
-    /// At return: the return address, as the kernel sets it before return programs run.
+    /// The instruction that is probed, in an entry program.
     #[inline(always)]
     pub fn instruction_pointer(self) -> u64 {
         self.read::<{ offset::INSTRUCTION_POINTER }>()
+    }
+
+    /// The return address of a function, at its entry and at its exits; 0 when it cannot be read.
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn return_address(self) -> u64 {
+        // SAFETY: reads user memory; the helper checks the address.
+        unsafe { bpf_probe_read_user(self.stack_pointer() as *const u64) }.unwrap_or(0)
+    }
+
+    /// The return address of a function, at its entry and at its exits.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    pub fn return_address(self) -> u64 {
+        self.read::<{ offset::LINK }>()
+    }
+
+    /// The caller, in a return program: the kernel sets the instruction pointer before it runs.
+    #[inline(always)]
+    pub fn caller_at_return(self) -> Caller {
+        Caller {
+            instruction: self.instruction_pointer(),
+            stack: self.stack_pointer(),
+            frame: self.read::<{ offset::FRAME_POINTER }>(),
+        }
+    }
+
+    /// The caller, at the instruction that returns to it.
+    #[inline(always)]
+    pub fn caller_at_exit(self) -> Caller {
+        Caller {
+            instruction: self.return_address(),
+            stack: self.stack_pointer().wrapping_add(RETURN_POPS),
+            frame: self.read::<{ offset::FRAME_POINTER }>(),
+        }
+    }
+}
+
+/// Registers of the function that called the allocator, as they are when the call has come back to it.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    instruction: u64,
+    stack: u64,
+    frame: u64,
+}
+
+impl Caller {
+    /// The frame pointer register.
+    #[inline(always)]
+    pub fn frame_pointer(self) -> u64 {
+        self.frame
+    }
+
+    /// The stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(self) -> u64 {
+        self.stack
+    }
+
+    /// The return address of the call.
+    #[inline(always)]
+    pub fn instruction_pointer(self) -> u64 {
+        self.instruction
     }
 }

@@ -1,16 +1,17 @@
 //! The table of call stacks; see `memtrace_common::site`.
 
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_comm};
 use memtrace_common::{
     loss,
-    site::{FRAME_WORDS, PROBES, SITES as COUNT, UNATTRIBUTED, header},
+    site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, SITES as COUNT, THREAD_WORDS, header},
 };
 
 use crate::{
     atomic,
     loss::count,
-    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, SITES},
+    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, PER_THREAD, SITES},
     stack::forget,
-    thread::{FRAME_PLACES, Thread},
+    thread::{self, FRAME_PLACES, Thread},
 };
 
 const _: () = assert!(COUNT.is_power_of_two());
@@ -37,14 +38,14 @@ pub fn count_freed(site: u32, size: u64) {
     }
 }
 
-/// The index of the site with this hash; a new one gets the thread's frames. [`UNATTRIBUTED`], counted as a loss, when
-/// there is no room.
+/// The index of the site with this hash; a new one gets the thread's frames. The one of the process slot for all that has
+/// no stack, counted as a loss, when there is no room.
 #[inline(always)]
 pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     let mut index = first(hash);
-    let mut free = UNATTRIBUTED;
+    let mut free = NO_SITE;
     for _ in 0..PROBES {
-        let Some(record) = SITES.get_ptr_mut(index) else { return UNATTRIBUTED };
+        let Some(record) = SITES.get_ptr_mut(index) else { return slot };
         // SAFETY: a map value. Volatile, as other CPUs write it.
         let found = unsafe { core::ptr::read_volatile(&raw const (*record).hash) };
         if found == hash {
@@ -57,26 +58,26 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
         index = next(index);
     }
     let free = forget(thread, u64::from(free)) as u32;
-    if free == UNATTRIBUTED {
+    if free == NO_SITE {
         count(loss::SITES_FULL);
-        return UNATTRIBUTED;
+        return slot;
     }
     add(hash, free, slot, end, thread)
 }
 
 #[inline(always)]
 fn first(hash: u64) -> u32 {
-    skip_unattributed((hash >> 32) as u32 & (COUNT - 1))
+    skip_reserved((hash >> 32) as u32 & (COUNT - 1))
 }
 
 #[inline(always)]
 fn next(index: u32) -> u32 {
-    skip_unattributed((index + 1) & (COUNT - 1))
+    skip_reserved((index + 1) & (COUNT - 1))
 }
 
 #[inline(always)]
-fn skip_unattributed(index: u32) -> u32 {
-    if index == UNATTRIBUTED { 1 } else { index }
+fn skip_reserved(index: u32) -> u32 {
+    if index < FIRST_SITE { index + FIRST_SITE } else { index }
 }
 
 /// Stores the frames, then claims an entry at `index` or after it. A stack that another thread adds at the same time
@@ -85,21 +86,21 @@ fn skip_unattributed(index: u32) -> u32 {
 fn add(hash: u64, start: u32, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     let Some(word) = store_frames(thread) else {
         count(loss::FRAMES_FULL);
-        return UNATTRIBUTED;
+        return slot;
     };
-    let index = claim(hash, start);
+    let index = claim(hash, start, slot);
     if let Some(place) = FRAMES.get_ptr_mut(word) {
-        atomic::publish(place, header::pack(index, slot, end, thread.frame_count));
+        atomic::publish(place, header::pack(index, slot, end, thread.frame_count + thread_words()));
     }
     index
 }
 
 /// Claims an entry for the hash, or finds the one that another thread has claimed.
 #[inline(always)]
-fn claim(hash: u64, start: u32) -> u32 {
+fn claim(hash: u64, start: u32, slot: u32) -> u32 {
     let mut index = start;
     for _ in 0..PROBES {
-        let Some(record) = SITES.get_ptr_mut(index) else { return UNATTRIBUTED };
+        let Some(record) = SITES.get_ptr_mut(index) else { return slot };
         // SAFETY: a map value; only a place in it is computed.
         let place = unsafe { &raw mut (*record).hash };
         if atomic::replace_if(place, 0, hash) {
@@ -112,15 +113,38 @@ fn claim(hash: u64, start: u32) -> u32 {
         index = next(index);
     }
     count(loss::SITES_FULL);
-    UNATTRIBUTED
+    slot
 }
 
-/// Appends the thread's frames to `FRAMES`, behind a word left for the header, whose index is returned.
+/// Words that follow the frames. Constant in the loaded program.
+#[inline(always)]
+fn thread_words() -> u64 {
+    if PER_THREAD.load() == 0 { 0 } else { u64::from(THREAD_WORDS) }
+}
+
+/// Writes what names the running thread to `FRAMES`.
+#[inline(always)]
+fn store_thread(thread: &mut Thread, start: u64) -> Option<()> {
+    const NAME_BYTES: u32 = 16;
+    let mut words = [thread::number(thread) << 32 | bpf_get_current_pid_tgid() & 0xffff_ffff, 0, 0];
+    // SAFETY: the helper writes the name into the last two words.
+    unsafe { bpf_get_current_comm((&raw mut words[1]).cast(), NAME_BYTES) };
+    for (index, value) in (start..).zip(words) {
+        let word = FRAMES.get_ptr_mut(index as u32)?;
+        // SAFETY: a map value in the range that the caller has reserved; nobody else writes it.
+        unsafe { *word = value };
+    }
+    Some(())
+}
+
+/// Appends the thread's frames, and its name where threads are told apart, to `FRAMES`, behind a word left for the header,
+/// whose index is returned.
 #[inline(always)]
 fn store_frames(thread: &mut Thread) -> Option<u32> {
     let frames = thread.frame_count;
-    let start = atomic::fetch_add(CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?, frames + 1);
-    if start + frames + 1 > u64::from(FRAME_WORDS) {
+    let words = frames + thread_words() + 1;
+    let start = atomic::fetch_add(CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?, words);
+    if start + words > u64::from(FRAME_WORDS) {
         return None;
     }
     for index in 0..FRAME_PLACES as u64 {
@@ -130,6 +154,9 @@ fn store_frames(thread: &mut Thread) -> Option<u32> {
         let word = FRAMES.get_ptr_mut((start + 1 + index) as u32)?;
         // SAFETY: a map value in the range that this call has reserved; nobody else writes it.
         unsafe { *word = thread.frames[index as usize] };
+    }
+    if PER_THREAD.load() != 0 {
+        store_thread(thread, start + 1 + frames)?;
     }
     Some(start as u32)
 }

@@ -13,7 +13,11 @@ use memtrace_common::{
     site::MAX_FRAMES,
 };
 
-use crate::{loss::count, maps::THREADS};
+use crate::{
+    atomic,
+    loss::count,
+    maps::{CURSORS, THREADS, THREADS_MET},
+};
 
 /// Bytes of the stack that are copied at once.
 pub const WINDOW: usize = STACK_BYTES as usize;
@@ -28,16 +32,39 @@ const _: () = assert!(MAX_FRAMES < FRAME_PLACES as u32);
 pub struct Pending {
     /// Stack pointer at entry; 0 when no call is under way.
     pub stack_pointer: u64,
-    /// A constant of `memtrace_common::call`.
+    /// What it does: see `memtrace_common::call`.
     pub call: u64,
     /// Bytes asked for.
     pub size: u64,
-    /// `posix_memalign`: where the result goes.
+    /// Bytes that are welcome beyond them.
+    pub extra: u64,
+    /// The block that is taken.
+    pub block: u64,
+    /// Where the result goes that is not returned.
     pub result_at: u64,
+    /// Where calls were counted at entry: a `memtrace_common::process::Era`.
+    pub era: u64,
+    /// Where it returns to, of a call whose end is seen at its exits.
+    pub return_address: u64,
+    /// Where its probe at the entry is, of such a call.
+    pub probed_at: u64,
     /// realloc: the block's record, taken out at entry; its key is 0 when there was none.
     pub moved: LiveEntry,
     /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
     pub chained: u64,
+}
+
+/// A call that may be left by an exception, while a call within it is pending.
+#[repr(C)]
+pub struct Suspended {
+    /// Stack pointer at entry; 0 when there is none.
+    pub stack_pointer: u64,
+    /// As in [`Pending`].
+    pub call: u64,
+    /// As in [`Pending`].
+    pub size: u64,
+    /// Result of the last call within: if the outer one returns it, too, the block is recorded already.
+    pub inner_result: u64,
 }
 
 /// State of a walk by unwind tables. In map memory, not on the BPF stack: the verifier knows nothing of values that it
@@ -89,8 +116,14 @@ pub struct Unwind {
 pub struct Thread {
     /// The call under way.
     pub pending: Pending,
-    /// Process slot, 0 until looked up.
+    /// The call around it.
+    pub suspended: Suspended,
+    /// The block freed last: a function that frees may hand it on to another that is probed, too.
+    pub released: u64,
+    /// Process slot in `TARGETS`, 0 until looked up.
     pub slot: u64,
+    /// A number that no other thread has, 0 until needed.
+    pub number: u64,
     /// Highest address that a stack walk of this thread has read: a copy of the stack need not reach further.
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.
@@ -119,6 +152,17 @@ pub fn current<'a>() -> Option<&'a mut Thread> {
         count(loss::NO_THREAD_STATE);
     }
     thread
+}
+
+/// A number for a thread that no other has, though the kernel may use its id again.
+#[inline(always)]
+pub fn number(thread: &mut Thread) -> u64 {
+    if thread.number == 0
+        && let Some(met) = CURSORS.get_ptr_mut(THREADS_MET)
+    {
+        thread.number = atomic::fetch_add(met, 1) + 1;
+    }
+    thread.number
 }
 
 /// The running thread's state if it has one.

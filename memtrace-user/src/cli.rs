@@ -1,10 +1,20 @@
 //! The command line: clap types, no behaviour.
 
+mod report;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
-use crate::profile::SortBy;
+pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+use crate::{
+    allocators::UserFunction,
+    export::{Exporter, FORMATS},
+    profile::SortBy,
+};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
 #[derive(Debug, Parser)]
@@ -34,6 +44,32 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Rank what is in snapshot files.
+    ///
+    /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what
+    /// holds how many bytes in how many blocks.
+    Report(ReportArgs),
+    /// Compare two snapshot files.
+    ///
+    /// Lists what has changed, the greatest change first. Code is matched by module, function and line, never by
+    /// address, so the files may be of two runs, of two builds, or of two machines.
+    Diff(DiffArgs),
+    /// Write a snapshot in the format of another tool: flame graph, page, viewer, spreadsheet, script.
+    ///
+    /// Reads any heap profile in pprof's format, memtrace's own or another program's.
+    Export(ExportArgs),
+    /// Trace a process for a while and write a snapshot.
+    ///
+    /// The file holds every call stack with its numbers, functions and lines; it is a pprof profile. To take one from a
+    /// memtrace that is tracing already, use `ctl`.
+    Snapshot(SnapshotArgs),
+    /// Ask a memtrace that traces a process for a snapshot, to forget, to begin a new peak, or to stop.
+    Ctl(CtlArgs),
+    /// Find the live block that holds an address, also one in its midst: its size, its age, its call stack.
+    ///
+    /// Asks the memtrace that traces the process. Without one, it traces the process for --duration; then only blocks
+    /// that are allocated in this time can be found.
+    Where(WhereArgs),
     /// Say what this kernel, these permissions and a process allow, and what to do about the rest.
     ///
     /// Works without root, and says what it could not see then. Exits with 1 when something is in the way of tracing.
@@ -73,6 +109,126 @@ pub struct FloorArgs {
     pub pid: u32,
 }
 
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The snapshot; `-` is standard input.
+    pub file: PathBuf,
+    /// What to write.
+    #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
+    pub format: &'static dyn Exporter,
+    /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
+    #[arg(long, value_enum, value_name = "VALUE")]
+    pub value: Option<SortArg>,
+    /// An earlier snapshot to show the difference from, as folded or svg.
+    #[arg(long, value_name = "FILE")]
+    pub base: Option<PathBuf>,
+    /// Tell the lines of a function apart.
+    #[arg(long)]
+    pub lines: bool,
+    /// Where to write [default: standard output]. A file is replaced once all of it is written.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Reads a format by its name; the help lists all with their purpose.
+fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
+    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
+    PossibleValuesParser::new(names).map(|name| {
+        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
+    })
+}
+
+/// Snapshot files that are written while tracing.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OutputArgs {
+    /// Write a snapshot when tracing ends; SIGUSR1 writes one at once, into a numbered file beside it.
+    #[arg(short, long, value_name = "FILE", value_parser = parse_output)]
+    pub output: Option<PathBuf>,
+    /// Also write one at this interval, into numbered files: FILE-000001.pb.gz for FILE.pb.gz.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "output")]
+    pub every: Option<Duration>,
+    /// Keep so many of the files of --every, and remove older ones of this run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "every")]
+    pub keep: Option<u64>,
+    /// Write addresses and build ids instead of functions and lines, which can be looked up later.
+    #[arg(long)]
+    pub no_symbols: bool,
+}
+
+/// Arguments of `snapshot`.
+#[derive(Debug, Args)]
+pub struct SnapshotArgs {
+    /// The process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// Trace for this time, as 90s, 5m, 500ms; less when the process ends or on Ctrl-C.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// The file; - is standard output [default: memtrace-PID-TIME.pb.gz].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write addresses and build ids instead of functions and lines, which can be looked up later.
+    #[arg(long)]
+    pub no_symbols: bool,
+    /// What is recorded.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+}
+
+/// Arguments of `ctl`.
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The traced process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// The memtrace that is meant, by its process id, where several trace the process.
+    #[arg(long, value_name = "PID")]
+    pub tracer: Option<u32>,
+    /// What to ask for.
+    #[command(subcommand)]
+    pub command: CtlCommand,
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum CtlCommand {
+    /// Write a snapshot; prints the file's name.
+    Snapshot {
+        /// The file [default: memtrace-PID-TIME.pb.gz].
+        #[arg(short, long, value_name = "FILE", value_parser = parse_output)]
+        output: Option<PathBuf>,
+    },
+    /// Forget what was recorded: only what is allocated from then on counts.
+    Clear,
+    /// Make the peak that of what is live from then on.
+    ResetPeak,
+    /// Say what is traced.
+    Status,
+    /// End tracing as Ctrl-C does.
+    Stop,
+}
+
+/// Arguments of `where`.
+#[derive(Debug, Args)]
+pub struct WhereArgs {
+    /// The process.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// The address: hexadecimal as 0x7f30c8000b70, or decimal.
+    #[arg(value_parser = parse_address)]
+    pub address: u64,
+    /// Without another memtrace: trace for this time before the address is looked for.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// The memtrace that is meant, by its process id, where several trace the process.
+    #[arg(long, value_name = "PID")]
+    pub tracer: Option<u32>,
+    /// What is recorded without another memtrace.
+    #[command(flatten)]
+    pub tracing: TracingArgs,
+}
+
 /// Arguments of `attach`.
 #[derive(Debug, Args)]
 pub struct AttachArgs {
@@ -85,6 +241,9 @@ pub struct AttachArgs {
     /// Time between two refreshes of the table, or two reports [default: 1s on a terminal, else 5s].
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     pub interval: Option<Duration>,
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// What is recorded.
     #[command(flatten)]
     pub tracing: TracingArgs,
@@ -105,6 +264,9 @@ pub struct RunArgs {
     /// Run the command as root even under sudo.
     #[arg(long)]
     pub as_root: bool,
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputArgs,
     /// What is recorded.
     #[command(flatten)]
     pub tracing: TracingArgs,
@@ -129,6 +291,17 @@ pub struct TracingArgs {
     /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
     pub min_size: u64,
+    /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
+    #[arg(long)]
+    pub per_thread: bool,
+    /// Also trace a function that hands out memory, of a pool or an arena: `FILE:NAME(size=argN)`, where FILE is `exe` or a
+    /// pattern of a library's name, and argN the argument with the bytes asked for. Further: count=argN, ptr=argN (given
+    /// back in exchange), result=*argN (stored there), ok=zero. May be repeated; see docs/allocators.md.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::allocating)]
+    pub alloc: Vec<UserFunction>,
+    /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
+    #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
+    pub free: Vec<UserFunction>,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
@@ -155,6 +328,8 @@ pub enum Feature {
     BpfLoop,
     /// Perf events of mappings.
     MappingEvents,
+    /// Return probes.
+    ReturnProbes,
 }
 
 /// What is shown.
@@ -213,6 +388,26 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     if duration.is_zero() { Err("the time must be greater than zero".into()) } else { Ok(duration) }
 }
 
+/// Reads the name of a file to be written while something else has standard output.
+fn parse_output(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("the name is empty".into()),
+        "-" => Err("standard output is taken: name a file, or use `memtrace snapshot -o -`".into()),
+        _ => Ok(text.into()),
+    }
+}
+
+/// Reads an address: `0x` and hexadecimal digits, or decimal.
+fn parse_address(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        // A sign is no digit, though `from_str_radix` takes it for one.
+        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16),
+        Some(_) => return Err(format!("`{text}` is no address")),
+        None => text.parse(),
+    };
+    number.map_err(|_| format!("`{text}` is no address: write it as 0x7f30c8000b70"))
+}
+
 /// Reads a number of bytes: `4096`, `4KiB`, `4k`, `1M`. Units are powers of 1024, as everywhere in memtrace's output.
 fn parse_size(text: &str) -> Result<u64, String> {
     let problem = || format!("`{text}` is no size: write it as 4096, 4KiB or 1MiB");
@@ -252,6 +447,17 @@ mod tests {
         assert_eq!(parse_size("1M"), Ok(1 << 20));
         for bad in ["", "k", "-1", "1T", "99999999999G"] {
             assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Addresses are hexadecimal with 0x, else decimal; all 64 bits may be set.
+    #[test]
+    fn addresses_are_read() {
+        assert_eq!(parse_address("0x7F00"), Ok(0x7f00));
+        assert_eq!(parse_address("4096"), Ok(4096));
+        assert_eq!(parse_address("0xffffffffffffffff"), Ok(u64::MAX));
+        for bad in ["", "0x", "7f00", "-1", "0x+1", "0x10000000000000000", "main"] {
+            assert!(parse_address(bad).is_err(), "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: BPF programs (crate `memtrace-ebpf`) aggregate in maps, [`tracer`] reads them into a
 //! [`profile::RawProfile`], [`process`] turns addresses into places in files, [`symbolize`] names them, and the views
-//! ([`report`], [`tui`]) show a [`profile::Profile`]. Modules may use each other only in that direction; see
+//! ([`report`], [`tui`]) show a [`profile::Profile`]; [`export`] writes a [`profile::Snapshot`] for other tools. Modules may use each other only in that direction; see
 //! `docs/architecture.md`.
 
 // Files that need it say so at their head, with the reason.
@@ -11,13 +11,17 @@
 pub mod allocators;
 pub mod cli;
 pub mod commands;
+pub mod control;
 pub mod doctor;
+pub mod export;
 pub mod process;
 pub mod profile;
 pub mod readable;
 pub mod report;
 pub mod session;
+pub mod snapshot;
 pub mod symbolize;
 pub mod tracer;
 pub mod tui;
 pub mod unwind;
+pub mod whole_file;

@@ -31,6 +31,8 @@ fn help_is_as_committed() {
     assert_snapshot!("help", help(&["--help"]));
     assert_snapshot!("help_attach", help(&["attach", "--help"]));
     assert_snapshot!("help_run", help(&["run", "--help"]));
+    assert_snapshot!("help_report", help(&["report", "--help"]));
+    assert_snapshot!("help_diff", help(&["diff", "--help"]));
     assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
 }
 

@@ -8,8 +8,9 @@ use crate::apt;
 type Requirement = (&'static str, &'static [&'static str]);
 
 /// One line a program.
-const REQUIREMENTS: [Requirement; 17] = [
+const REQUIREMENTS: [Requirement; 22] = [
     ("gcc", &["gcc", "libc6-dev"]),
+    ("musl-gcc", &["musl-tools"]),
     ("g++", &["g++"]),
     ("valgrind", &["valgrind", "libc6-dbg"]),
     ("python3", &["python3"]),
@@ -26,6 +27,11 @@ const REQUIREMENTS: [Requirement; 17] = [
     ("redis-server", &["redis-server"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
+    ("go", &["golang-go"]),
+    // Allocators are libraries: a header that comes with them stands for each.
+    ("/usr/include/jemalloc/jemalloc.h", &["libjemalloc2", "libjemalloc-dev"]),
+    ("/usr/include/gperftools/tcmalloc.h", &["libtcmalloc-minimal4", "libgoogle-perftools-dev"]),
+    ("/usr/include/mimalloc.h", &["libmimalloc2.0", "libmimalloc-dev"]),
 ];
 
 /// Installs what is missing.

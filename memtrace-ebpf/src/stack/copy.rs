@@ -8,7 +8,7 @@ use memtrace_common::copy::{CopyHeader, STACK_BYTES};
 use super::{mix, opaque};
 use crate::{
     maps::{COPY_RING_BYTES, STACK_COPIES},
-    registers::Registers,
+    registers::Caller,
     thread::Thread,
 };
 
@@ -20,7 +20,7 @@ const LENGTHS: [u32; 7] = [STACK_BYTES, 4096, 3072, 2048, 1536, 1024, 512];
 
 /// Copies the stack into the window; returns the bytes copied, 0 when the ring has no room for them.
 #[inline(always)]
-pub fn take(thread: &mut Thread, slot: u32, registers: Registers) -> u32 {
+pub fn take(thread: &mut Thread, slot: u32, registers: Caller) -> u32 {
     let ring = (&raw const STACK_COPIES).cast_mut().cast::<c_void>();
     // SAFETY: asks for a number. Two records are left as a margin for other CPUs that copy at the same time.
     let waiting = unsafe { bpf_ringbuf_query(ring, AVAILABLE) };

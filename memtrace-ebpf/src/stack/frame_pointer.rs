@@ -12,7 +12,7 @@ use memtrace_common::site::{MAX_FRAMES, end};
 use super::{Walked, forget, keep, mix, opaque};
 use crate::{
     maps::FRAME_LIMIT,
-    registers::Registers,
+    registers::Caller,
     thread::{Thread, WINDOW},
 };
 
@@ -31,7 +31,7 @@ struct Chain {
 
 /// Walks from the registers at the return of a call.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, registers: Registers, seed: u64) -> Walked {
+pub fn walk(thread: &mut Thread, registers: Caller, seed: u64) -> Walked {
     let stack_pointer = registers.stack_pointer();
     let caller = registers.instruction_pointer();
     let mut chain = Chain { frame_pointer: registers.frame_pointer(), hash: mix(seed, caller), count: 1 };

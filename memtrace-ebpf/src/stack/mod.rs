@@ -13,10 +13,10 @@ mod window;
 use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
 
 use crate::{
-    maps::UNWIND_MODE,
-    registers::Registers,
+    maps::{PER_THREAD, UNWIND_MODE},
+    registers::Caller,
     site,
-    thread::{FRAME_PLACES, Thread},
+    thread::{self, FRAME_PLACES, Thread},
 };
 
 /// Keeps LLVM from proving things about a value, so that a bound check stays beside the access that it guards.
@@ -29,7 +29,7 @@ pub fn opaque(mut value: u64) -> u64 {
 
 /// Walks the stack and returns the index of its site.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> u32 {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
     let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))
@@ -44,6 +44,9 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     };
     if copied != 0 {
         walked.hash = copy::unique(walked.hash);
+    }
+    if PER_THREAD.load() != 0 {
+        walked.hash = mix(walked.hash, thread::number(thread));
     }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
     let site = forget(thread, u64::from(site)) as u32;

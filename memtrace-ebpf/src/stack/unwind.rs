@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     maps::{FRAME_LIMIT, UNWIND_MODE},
-    registers::Registers,
+    registers::Caller,
     thread::Thread,
 };
 
@@ -30,7 +30,7 @@ mod signal_frame {
 
 /// Walks from the registers at the return of a call.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Registers) -> Walked {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> Walked {
     let limit = FRAME_LIMIT.load();
     let walk = &mut thread.unwind;
     walk.instruction = registers.instruction_pointer();

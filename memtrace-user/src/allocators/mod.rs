@@ -1,143 +1,165 @@
 //! Which functions hand out and take back memory, allocator by allocator.
 //!
 //! One file an allocator, one line in [`ALL`]. What an object is gets decided by the symbols that it defines, never by
-//! its path: copies, containers and static executables put a libc anywhere.
+//! its path: copies, containers and static executables put an allocator anywhere.
 
+mod c_api;
+mod call;
+mod cpp;
+mod generic;
 mod glibc;
+mod jemalloc;
+mod mimalloc;
+mod musl;
+mod tcmalloc;
+mod user;
 
-use memtrace_common::call;
+use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
-/// Every known allocator, in the order in which an object is tried: the most specific first.
-pub static ALL: &[&Allocator] = &[&glibc::GLIBC];
+pub use self::{
+    call::{Call, Kind},
+    user::{FunctionName, UserFunction, UserFunctionError, UserFunctions},
+};
+
+/// Every known allocator, in the order in which an object is tried. Those that programs link statically come before the
+/// C libraries, as a static executable has the marks of both; the last takes what is left.
+pub static ALL: &[&Allocator] =
+    &[&mimalloc::MIMALLOC, &jemalloc::JEMALLOC, &tcmalloc::TCMALLOC, &glibc::GLIBC, &musl::MUSL, &generic::GENERIC];
 
 /// An allocator and the functions to probe in it.
 #[derive(Debug)]
 pub struct Allocator {
     /// The name that people know it by.
     pub name: &'static str,
-    /// Symbols of which one at least is defined by this allocator and by no other.
+    /// Symbols of which one at least is defined by this allocator and by no other; empty for the one that takes any.
     pub marks: &'static [&'static str],
     /// Functions to probe. Those that an object does not define are passed over.
-    pub functions: &'static [AllocatorFunction],
+    pub tables: &'static [Table],
 }
 
-/// A function of an allocator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Functions under all the prefixes that builds of an allocator give them.
+#[derive(Debug)]
+pub struct Table {
+    /// What stands before each name; the empty prefix among them where builds have none.
+    pub prefixes: &'static [&'static str],
+    /// Name and meaning.
+    pub functions: &'static [(&'static str, Call)],
+}
+
+/// A function to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllocatorFunction {
     /// Its symbol, without version.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What a call does.
     pub call: Call,
 }
 
-/// What a call of an allocator function does, as the BPF programs need to know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// `ptr f(size)`.
-    AllocateArg0,
-    /// `ptr f(_, size)`.
-    AllocateArg1,
-    /// `ptr f(count, size)`.
-    AllocateProduct,
-    /// `ptr f(ptr, size)`.
-    Reallocate,
-    /// `int f(ptr *, _, size)`, zero on success.
-    AllocateThroughArg0,
-    /// `f(ptr, ..)`.
-    ReleaseArg0,
-}
-
-impl Call {
-    /// The constant of [`memtrace_common::call`] that travels in the probe's cookie.
-    #[must_use]
-    pub const fn cookie(self) -> u64 {
-        match self {
-            Self::AllocateArg0 => call::ALLOCATE_ARG0,
-            Self::AllocateArg1 => call::ALLOCATE_ARG1,
-            Self::AllocateProduct => call::ALLOCATE_PRODUCT,
-            Self::Reallocate => call::REALLOCATE,
-            Self::AllocateThroughArg0 => call::ALLOCATE_THROUGH_ARG0,
-            Self::ReleaseArg0 => call::RELEASE_ARG0,
-        }
-    }
-
-    /// Indexes of the arguments that the BPF program reads at the probe point.
-    #[must_use]
-    pub const fn arguments(self) -> &'static [usize] {
-        match self {
-            Self::AllocateArg0 | Self::ReleaseArg0 => &[0],
-            Self::AllocateArg1 => &[1],
-            Self::AllocateProduct | Self::Reallocate => &[0, 1],
-            Self::AllocateThroughArg0 => &[0, 2],
-        }
-    }
-
-    /// Whether the outcome counts, so that a return probe has to go with the entry probe.
-    #[must_use]
-    pub const fn needs_return(self) -> bool {
-        !matches!(self, Self::ReleaseArg0)
+impl Allocator {
+    /// All functions, each under every prefix.
+    pub fn functions(&self) -> impl Iterator<Item = AllocatorFunction> + use<'_> {
+        self.tables.iter().flat_map(|table| {
+            let named = |prefix: &'static str, (name, call): (&'static str, Call)| AllocatorFunction {
+                name: if prefix.is_empty() { name.into() } else { format!("{prefix}{name}").into() },
+                call,
+            };
+            let prefixed = move |prefix: &&'static str| {
+                let prefix = *prefix;
+                table.functions.iter().map(move |function| named(prefix, *function))
+            };
+            table.prefixes.iter().flat_map(prefixed)
+        })
     }
 }
 
 /// Every symbol that [`detect`] and attaching want to know of: one pass over a symbol table answers for all.
 pub fn symbols_of_interest() -> impl Iterator<Item = &'static str> {
-    ALL.iter().flat_map(|allocator| allocator.marks.iter().copied().chain(allocator.functions.iter().map(|f| f.name)))
+    static NAMES: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+        let marks = ALL.iter().flat_map(|allocator| allocator.marks.iter().map(|mark| (*mark).to_owned()));
+        let functions =
+            ALL.iter().flat_map(|allocator| allocator.functions().map(|function| function.name.into_owned()));
+        marks.chain(functions).collect()
+    });
+    NAMES.iter().map(String::as_str)
 }
 
-/// The allocator that an ELF object is, or `None`.
+/// Prefixes under which an object may define an allocator's functions.
+const PREFIXES: [&str; 7] = ["", "je_", "_rjem_", "__rjem_", "_rjem_je_", "tc_", "mi_"];
+
+/// The allocator that an ELF object exports, or `None`.
 ///
 /// `defines` tells whether the object itself defines a function of that name: in `.dynsym`, or in `.symtab` for a
 /// static executable. An object is an allocator when it defines both `malloc` and `free`; one that only calls them is
-/// not. An allocator that this table does not know yields `None`, too: its functions may not do what their names say.
+/// not.
 pub fn detect(defines: impl Fn(&str) -> bool) -> Option<&'static Allocator> {
-    if !defines("malloc") || !defines("free") {
+    let has = |name: &str| PREFIXES.iter().any(|prefix| defines(&format!("{prefix}{name}")));
+    if !(has("malloc") && has("free") || has("mallocx") && has("dallocx")) {
         return None;
     }
-    ALL.iter().copied().find(|allocator| allocator.marks.iter().any(|mark| defines(mark)))
+    ALL.iter().copied().find(|allocator| allocator.marks.is_empty() || allocator.marks.iter().any(|mark| defines(mark)))
+}
+
+/// The allocator that an ELF object keeps for itself, or `None`: its functions are in `.symtab` only. Names alone say
+/// less there, as any file may have a private function `free`, so the four of the C library must all be there.
+pub fn detect_private(defines: impl Fn(&str) -> bool) -> Option<&'static Allocator> {
+    let family = ["malloc", "free", "calloc", "realloc"];
+    let whole = |prefix: &&str| family.iter().all(|name| defines(&format!("{prefix}{name}")));
+    if PREFIXES.iter().any(whole) { detect(defines) } else { None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Each kind of call has a cookie of its own, and none is zero: BPF reads an unset cookie as zero.
-    #[test]
-    fn cookies_differ() {
-        let calls = [
-            Call::AllocateArg0,
-            Call::AllocateArg1,
-            Call::AllocateProduct,
-            Call::Reallocate,
-            Call::AllocateThroughArg0,
-            Call::ReleaseArg0,
-        ];
-        let cookies: std::collections::BTreeSet<u64> = calls.iter().map(|call| call.cookie()).collect();
-        assert_eq!(cookies.len(), calls.len());
-        assert!(!cookies.contains(&0));
+    fn name_of(symbols: &[&str]) -> Option<&'static str> {
+        detect(|name| symbols.contains(&name)).map(|allocator| allocator.name)
     }
 
-    /// No function is listed twice in an allocator, which would probe it twice.
+    /// No function is listed twice in an allocator with different meanings: the first would win silently.
     #[test]
     fn functions_are_listed_once() {
         for allocator in ALL {
-            let names: std::collections::BTreeSet<&str> = allocator.functions.iter().map(|f| f.name).collect();
-            assert_eq!(names.len(), allocator.functions.len(), "{}", allocator.name);
+            let mut names = BTreeSet::new();
+            for function in allocator.functions() {
+                assert!(names.insert(function.name.clone()), "{}: {}", allocator.name, function.name);
+            }
         }
     }
 
-    /// glibc is told by its own symbols; a wrapper that defines malloc and free is not glibc.
+    /// A name means the same in every allocator, so that it does not matter which one a static executable is taken for.
     #[test]
-    fn glibc_is_recognised_by_content() {
-        let libc = ["malloc", "free", "gnu_get_libc_version"];
-        assert_eq!(detect(|name| libc.contains(&name)).map(|a| a.name), Some("glibc"));
-        let wrapper = ["malloc", "free", "calloc"];
-        assert!(detect(|name| wrapper.contains(&name)).is_none());
+    fn names_mean_the_same_everywhere() {
+        let mut meanings = std::collections::BTreeMap::new();
+        for function in ALL.iter().flat_map(|allocator| allocator.functions()) {
+            let known = *meanings.entry(function.name.clone()).or_insert(function.call);
+            assert_eq!(known, function.call, "{}", function.name);
+        }
+    }
+
+    /// Allocators are told by their own symbols, and any other object that exports malloc and free is one, too.
+    #[test]
+    fn allocators_are_recognised_by_content() {
+        assert_eq!(name_of(&["malloc", "free", "gnu_get_libc_version"]), Some("glibc"));
+        assert_eq!(name_of(&["malloc", "free", "__dls3"]), Some("musl"));
+        assert_eq!(name_of(&["malloc", "free", "mallctl"]), Some("jemalloc"));
+        assert_eq!(name_of(&["_rjem_malloc", "_rjem_free", "_rjem_mallctl"]), Some("jemalloc"));
+        assert_eq!(name_of(&["malloc", "free", "tc_malloc", "gnu_get_libc_version"]), Some("tcmalloc"));
+        assert_eq!(name_of(&["mi_malloc", "mi_free"]), Some("mimalloc"));
+        assert_eq!(name_of(&["malloc", "free", "calloc"]), Some("unknown allocator"));
     }
 
     /// An object that defines only one of malloc and free serves no heap.
     #[test]
     fn half_an_allocator_is_none() {
-        let half = ["malloc", "gnu_get_libc_version"];
-        assert!(detect(|name| half.contains(&name)).is_none());
+        assert_eq!(name_of(&["malloc", "gnu_get_libc_version"]), None);
+        assert_eq!(name_of(&["free", "operator_new"]), None);
+    }
+
+    /// A private `malloc` and `free` may be anything; the whole family is an allocator.
+    #[test]
+    fn private_functions_need_the_whole_family() {
+        let private = |symbols: &[&str]| detect_private(|name| symbols.contains(&name)).map(|allocator| allocator.name);
+        assert_eq!(private(&["malloc", "free"]), None);
+        assert_eq!(private(&["je_malloc", "je_free", "je_calloc", "je_realloc", "je_mallctl"]), Some("jemalloc"));
     }
 }

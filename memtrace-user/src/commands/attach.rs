@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{self, IsTerminal},
     process::ExitCode,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -11,10 +12,13 @@ use super::{
     live,
     logging::Log,
     plain::{Reporter, Stream},
-    signals::Termination,
+    signals::{Caught, Termination},
+    steering::{Outcome, Steering},
+    taking::{check, say},
 };
 use crate::{
     cli::AttachArgs,
+    profile::Profile,
     session::{self, Session, Update},
     tracer::TracerOptions,
 };
@@ -27,27 +31,42 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// Runs the command.
 ///
 /// # Errors
-/// When the process cannot be traced, or the terminal or standard output fails.
+/// When the process cannot be traced, the terminal or standard output fails, or the snapshot cannot be written.
 pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::new()?;
+    check(&arguments.output)?;
     let mut session = session::attach(arguments.pid, &TracerOptions::from(&arguments.tracing))?;
+    let mut steering = Steering::new(arguments.pid, &arguments.output);
     let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
     session.set_interval(arguments.interval.unwrap_or(if is_terminal { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
     let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
-    if is_terminal {
-        live::show(&mut session, arguments.ranking, deadline, &mut termination, log).await?;
+    let mut last = None;
+    let shown = if is_terminal {
+        live::show(&mut session, &mut steering, arguments.ranking, deadline, &mut termination, log).await
     } else {
-        finish(print(&mut session, arguments, deadline, &mut termination).await)?;
-    }
-    Ok(ExitCode::SUCCESS)
+        let printed = print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await;
+        finish(printed).map_err(Into::into)
+    };
+    // The numbers of the last report, where there is one.
+    let last = match last {
+        Some(profile) => session.snapshot_of(&profile),
+        None => session.take_snapshot(),
+    };
+    // Lines are looked up when the process is no longer traced.
+    drop(session);
+    steering.finish(last, termination.requested()).await?;
+    // A terminal that is gone is no reason to lose the snapshot.
+    shown.map(|()| ExitCode::SUCCESS)
 }
 
-/// Prints a report at each interval, and a last one when tracing ends.
+/// Prints a report at each interval, and a last one when tracing ends; its profile is left in `last`.
 async fn print(
     session: &mut Session,
+    steering: &mut Steering,
     arguments: &AttachArgs,
     deadline: Option<tokio::time::Instant>,
     termination: &mut Termination,
+    last: &mut Option<Arc<Profile>>,
 ) -> io::Result<()> {
     let mut reporter = Reporter::new(arguments.ranking, Stream::Output);
     let nothing = BTreeSet::new();
@@ -55,26 +74,43 @@ async fn print(
     let mut first = true;
     let mut written: Option<Instant> = None;
     loop {
-        tokio::select! {
-            update = session.next(&nothing) => match update? {
-                Update::Reading { profile, symbols } if !first || session.has_ended() => {
-                    reporter.write(session, &profile, &symbols).await?;
-                    written = Some(Instant::now());
+        let outcome = tokio::select! {
+            update = session.next(&nothing) => {
+                match update? {
+                    Update::Reading { profile, symbols } if !first || session.has_ended() => {
+                        reporter.write(session, &profile, &symbols).await?;
+                        written = Some(Instant::now());
+                        *last = Some(profile);
+                    }
+                    Update::Ended => return Ok(()),
+                    Update::Reading { .. } => first = false,
+                    // The reading that follows comes at once, too.
+                    Update::Cleared | Update::PeakReset => first = true,
+                    Update::Symbols(_) | Update::Exec => {}
                 }
-                Update::Ended => return Ok(()),
-                Update::Reading { .. } => first = false,
-                Update::Symbols(_) | Update::Exec => {}
+                Outcome::Nothing
+            }
+            steer = steering.next() => steering.handle(steer, session),
+            caught = termination.next() => match caught {
+                Caught::End => Outcome::Stop,
+                Caught::Snapshot => steering.take(session),
+                Caught::Continued => Outcome::Nothing,
             },
-            () = termination.requested() => break,
             () = live::reached(deadline) => {
                 if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
                     return Ok(());
                 }
-                break;
+                Outcome::Stop
             }
+        };
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Say(message) => say(&message),
+            Outcome::Stop => break,
         }
     }
     let (profile, symbols) = session.read_now().await;
+    *last = Some(Arc::clone(&profile));
     reporter.write(session, &profile, &symbols).await
 }
 

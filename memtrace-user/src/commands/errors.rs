@@ -1,9 +1,13 @@
 //! From an error to what the user reads: what went wrong, what to do about it, and the exit status.
 
+use super::groups::GroupError;
 use crate::{
+    control::ControlError,
+    export::ExportError,
     process::{RunAsError, TargetError},
     report::escape::escape,
     session::{AttachError, LaunchError},
+    snapshot::SnapshotError,
     tracer::TracerError,
     tui::terminal::TerminalError,
 };
@@ -25,8 +29,13 @@ pub fn describe(error: &anyhow::Error) -> Description {
     Description {
         message: escape(&message(error)).into_owned(),
         hint: hint(error).map(|hint| escape(&hint).into_owned()),
-        code: error.downcast_ref::<LaunchError>().map_or(1, LaunchError::exit_code),
+        code: code(error),
     }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    let of_command = error.downcast_ref::<LaunchError>().map(LaunchError::exit_code);
+    of_command.or_else(|| error.downcast_ref::<GroupError>().map(GroupError::exit_code)).unwrap_or(1)
 }
 
 /// The error and its causes, each once: many errors say their cause themselves.
@@ -50,11 +59,20 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     if let Some(error) = error.downcast_ref::<TargetError>() {
         return error.hint();
     }
+    if let Some(error) = error.downcast_ref::<ExportError>() {
+        return error.hint();
+    }
+    if let Some(error) = error.downcast_ref::<ControlError>() {
+        return error.hint();
+    }
     let text = error
         .downcast_ref::<TracerError>()
         .and_then(TracerError::hint)
+        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
         .or_else(|| error.downcast_ref::<RunAsError>().map(RunAsError::hint))
-        .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint));
+        .or_else(|| error.downcast_ref::<TerminalError>().map(TerminalError::hint))
+        .or_else(|| error.downcast_ref::<SnapshotError>().and_then(SnapshotError::hint))
+        .or_else(|| error.downcast_ref::<GroupError>().map(GroupError::hint));
     text.map(str::to_owned)
 }
 

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use super::{
     logging::Log,
     signals::{Caught, Termination},
+    steering::{Outcome, Steering},
 };
 use crate::{
     cli::RankingArgs,
     profile::SiteNamer,
     session::{Session, Update},
-    tui::{App, Reading, Request, Theme, keys, terminal, view},
+    tui::{App, Reading, Request, Theme, Wish, keys, terminal, view},
 };
 
 /// Shows the live table until the user leaves it, a signal ends memtrace, or the deadline comes. When the process ends,
@@ -24,13 +25,14 @@ use crate::{
 /// When the terminal fails.
 pub async fn show(
     session: &mut Session,
+    steering: &mut Steering,
     arguments: RankingArgs,
     deadline: Option<Instant>,
     termination: &mut Termination,
     log: &Log,
 ) -> anyhow::Result<()> {
     let log_file = log.to_file()?;
-    let result = run(session, arguments, deadline, termination).await;
+    let result = run(session, steering, arguments, deadline, termination).await;
     log.to_standard_error();
     if let Some(path) = log_file {
         eprintln!("memtrace: the log is in {}", path.display());
@@ -40,6 +42,7 @@ pub async fn show(
 
 async fn run(
     session: &mut Session,
+    steering: &mut Steering,
     arguments: RankingArgs,
     deadline: Option<Instant>,
     termination: &mut Termination,
@@ -50,7 +53,7 @@ async fn run(
     loop {
         guard.draw(|frame| view::render(frame, &app))?;
         let wanted = app.shown_locations();
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             event = events.next() => {
                 // The terminal is gone: so is whoever looked at it.
@@ -58,17 +61,44 @@ async fn run(
                 match keys::action_for_event(&event).and_then(|action| app.apply(action)) {
                     Some(Request::Quit) => return Ok(()),
                     Some(Request::Suspend) => guard.suspend()?,
-                    Some(Request::Clear) => guard.clear()?,
+                    Some(Request::Redraw) => guard.clear()?,
+                    Some(Request::Ask(wish)) => fulfil(wish, session, steering, &mut app),
                     None => {}
                 }
+                Outcome::Nothing
             }
             signal = termination.next() => match signal {
-                Caught::End => return Ok(()),
-                Caught::Continued => guard.resume()?,
+                Caught::End => Outcome::Stop,
+                Caught::Continued => {
+                    guard.resume()?;
+                    Outcome::Nothing
+                }
+                Caught::Snapshot => steering.take(session),
             },
-            () = reached(deadline) => return Ok(()),
-            update = session.next(&wanted) => take(&mut app, update?),
+            () = reached(deadline) => Outcome::Stop,
+            steer = steering.next() => steering.handle(steer, session),
+            update = session.next(&wanted) => {
+                take(&mut app, update?);
+                Outcome::Nothing
+            }
+        };
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Say(message) => app.set_message(message),
+            Outcome::Stop => return Ok(()),
         }
+    }
+}
+
+/// What it comes to is told by an update, or by the steering.
+fn fulfil(wish: Wish, session: &mut Session, steering: &mut Steering, app: &mut App) {
+    match wish {
+        Wish::Snapshot => match steering.take(session) {
+            Outcome::Say(message) => app.set_message(message),
+            _ => app.set_message("a snapshot is being written: its lines are looked up"),
+        },
+        Wish::Clear => drop(session.clear()),
+        Wish::ResetPeak => drop(session.reset_peak()),
     }
 }
 
@@ -77,6 +107,8 @@ fn take(app: &mut App, update: Update) {
         Update::Reading { profile, symbols } => app.update(Reading { profile, symbols }),
         Update::Symbols(symbols) => app.update_symbols(symbols),
         Update::Exec => app.set_message("the process runs another program now: what the old one held is gone"),
+        Update::Cleared => app.set_message("cleared: only what is allocated from here on counts"),
+        Update::PeakReset => app.set_message("the peak is that of what is live from here on"),
         Update::Ended => app.set_message("the process has ended; q leaves"),
     }
 }

@@ -1,19 +1,30 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod ctl;
+mod diff;
 mod doctor;
 mod errors;
+mod export;
 mod floor;
+mod groups;
 mod live;
 mod logging;
+mod numbered;
 mod plain;
+mod report;
 mod run;
 mod signals;
+mod snapshot;
+mod steering;
+mod taking;
+mod where_block;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
 use crate::{
+    allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
     tracer::{Accelerator, TracerOptions, UnwindMode},
@@ -33,6 +44,12 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
             Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Report(arguments) => report::execute(&arguments),
+            Command::Diff(arguments) => diff::execute(&arguments),
+            Command::Export(arguments) => export::execute(&arguments),
+            Command::Snapshot(arguments) => snapshot::execute(&arguments).await,
+            Command::Ctl(arguments) => ctl::execute(&arguments).await,
+            Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Doctor(arguments) => doctor::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
@@ -52,8 +69,10 @@ impl From<&TracingArgs> for TracerOptions {
                 UnwindArg::Fp => UnwindMode::FramePointer,
                 UnwindArg::Dwarf => UnwindMode::Tables,
             },
+            per_thread: arguments.per_thread,
             from_start: false,
             without: arguments.without.iter().copied().map(Accelerator::from).collect(),
+            functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }
 }
@@ -64,6 +83,7 @@ impl From<Feature> for Accelerator {
             Feature::Multi => Self::Multi,
             Feature::BpfLoop => Self::BpfLoop,
             Feature::MappingEvents => Self::MappingEvents,
+            Feature::ReturnProbes => Self::ReturnProbes,
         }
     }
 }

@@ -4,20 +4,25 @@ use std::{
     collections::BTreeSet,
     io,
     process::{ExitCode, ExitStatus},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
 use tokio::sync::oneshot;
 
 use super::{
+    describe,
     live::reached,
     plain::{Reporter, Stream},
-    signals::Forwarding,
+    signals::{Forwarding, News},
+    steering::{Outcome, Steering},
+    taking::{check, say},
 };
 use crate::{
     cli::RunArgs,
     process::{CommandSpec, RunAs, SignalState, exit_code},
-    session::{self, Session, Update},
+    profile::{Profile, SymbolTable},
+    session::{self, Launched, Session, Update},
     tracer::TracerOptions,
 };
 
@@ -30,46 +35,100 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
     let mut words = arguments.command.into_iter();
     let program = words.next().context("no command given")?;
     let command = CommandSpec { program, arguments: words.collect(), run_as, signals };
+    check(&arguments.output)?;
     let mut forwarding = Forwarding::start()?;
-    let mut launched = session::launch(&command, &TracerOptions::from(&arguments.tracing))?;
+    let launched = session::launch(&command, &TracerOptions::from(&arguments.tracing))?;
     forwarding.set_target(launched.pid);
-    let session = &mut launched.session;
+    forwarding.set_takes_snapshots(arguments.output.output.is_some());
+    let news = forwarding.news();
+    let Launched { mut session, pid, status } = launched;
     // Without --interval only the last report is printed; readings in between keep names up to date.
     session.set_interval(arguments.interval.unwrap_or(std::time::Duration::from_secs(1)));
-    let mut reporter = Reporter::new(arguments.ranking, Stream::Error);
-    let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
-    let traced = async {
-        tokio::select! {
-            result = trace(session, &mut reporter, arguments.interval.is_some()) => result,
-            () = reached(deadline) => {
-                let (profile, symbols) = session.read_now().await;
-                reporter.write(session, &profile, &symbols).await
-            }
-        }
+    let mut tracing = Tracing {
+        reporter: Reporter::new(arguments.ranking, Stream::Error),
+        steering: Steering::new(pid, &arguments.output),
+        periodic: arguments.interval.is_some(),
+        deadline: arguments.duration.map(|duration| tokio::time::Instant::now() + duration),
+        last: None,
     };
     tokio::select! {
-        result = traced => passed_over(result)?,
+        result = tracing.trace(&mut session, &news) => passed_over(result)?,
         result = forwarding.run() => result?,
     }
-    // Probes go before the command's end is waited for, which --duration may put off for long.
-    drop(launched.session);
+    let Tracing { steering, last, .. } = tracing;
+    let last = match last {
+        Some(profile) => session.snapshot_of(&profile),
+        None => session.take_snapshot(),
+    };
+    // Probes go before lines are looked up, and before the command's end is waited for, which --duration may put off for
+    // long.
+    drop(session);
+    forwarding.set_takes_snapshots(false);
+    let ending = async {
+        let written = steering.finish(last, news.interrupted.notified()).await;
+        written_or_else(written, exit_code(wait(status).await?))
+    };
     tokio::select! {
-        status = wait(launched.status) => Ok(ExitCode::from(exit_code(status?))),
+        code = ending => code,
         result = forwarding.run() => result.map(|()| ExitCode::FAILURE).map_err(Into::into),
     }
 }
 
-/// Reports at each interval when asked to, and at the end.
-async fn trace(session: &mut Session, reporter: &mut Reporter, periodic: bool) -> io::Result<()> {
-    let nothing = BTreeSet::new();
-    loop {
-        match session.next(&nothing).await? {
-            Update::Reading { profile, symbols } if periodic || session.has_ended() => {
-                passed_over(reporter.write(session, &profile, &symbols).await)?;
-            }
-            Update::Ended => return Ok(()),
-            _ => {}
+/// A snapshot that could not be written is a failure, unless the command has failed itself.
+fn written_or_else(written: anyhow::Result<()>, command: u8) -> anyhow::Result<ExitCode> {
+    match written {
+        Err(error) if command == 0 => Err(error),
+        Err(error) => {
+            say(&describe(&error).message);
+            Ok(ExitCode::from(command))
         }
+        Ok(()) => Ok(ExitCode::from(command)),
+    }
+}
+
+/// What goes on while the command is traced.
+struct Tracing {
+    reporter: Reporter,
+    steering: Steering,
+    /// Reports are printed at each interval.
+    periodic: bool,
+    deadline: Option<tokio::time::Instant>,
+    /// The last profile that was reported.
+    last: Option<Arc<Profile>>,
+}
+
+impl Tracing {
+    /// Reports at each interval when asked to, and at the end.
+    async fn trace(&mut self, session: &mut Session, news: &News) -> io::Result<()> {
+        let nothing = BTreeSet::new();
+        loop {
+            let outcome = tokio::select! {
+                update = session.next(&nothing) => match update? {
+                    Update::Reading { profile, symbols } if self.periodic || session.has_ended() => {
+                        self.report(session, profile, &symbols).await?;
+                        Outcome::Nothing
+                    }
+                    Update::Ended => return Ok(()),
+                    _ => Outcome::Nothing,
+                },
+                () = reached(self.deadline) => Outcome::Stop,
+                () = news.snapshot.notified() => self.steering.take(session),
+                steer = self.steering.next() => self.steering.handle(steer, session),
+            };
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::Say(message) => say(&message),
+                Outcome::Stop => break,
+            }
+        }
+        let (profile, symbols) = session.read_now().await;
+        self.report(session, profile, &symbols).await
+    }
+
+    async fn report(&mut self, session: &mut Session, profile: Arc<Profile>, names: &SymbolTable) -> io::Result<()> {
+        let written = self.reporter.write(session, &profile, names).await;
+        self.last = Some(profile);
+        passed_over(written)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Signals to memtrace itself, and signals that it passes on to a command.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use nix::{
     sys::{
@@ -9,7 +9,10 @@ use nix::{
     },
     unistd::Pid,
 };
-use tokio::signal::unix::{self, SignalKind};
+use tokio::{
+    signal::unix::{self, SignalKind},
+    sync::Notify,
+};
 
 use crate::readable::Readable;
 
@@ -20,6 +23,8 @@ pub enum Caught {
     End,
     /// To draw its screen anew: it was stopped and goes on.
     Continued,
+    /// To take a snapshot.
+    Snapshot,
 }
 
 /// Signals that end memtrace in an orderly way: probes are removed, the terminal is given back.
@@ -29,6 +34,7 @@ pub struct Termination {
     terminate: unix::Signal,
     hangup: unix::Signal,
     continued: unix::Signal,
+    user: unix::Signal,
 }
 
 impl Termination {
@@ -42,6 +48,7 @@ impl Termination {
             terminate: unix::signal(SignalKind::terminate())?,
             hangup: unix::signal(SignalKind::hangup())?,
             continued: unix::signal(SignalKind::from_raw(libc::SIGCONT))?,
+            user: unix::signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -52,12 +59,13 @@ impl Termination {
             _ = self.terminate.recv() => Caught::End,
             _ = self.hangup.recv() => Caught::End,
             _ = self.continued.recv() => Caught::Continued,
+            _ = self.user.recv() => Caught::Snapshot,
         }
     }
 
     /// Resolves when memtrace is asked to end.
     pub async fn requested(&mut self) {
-        while self.next().await == Caught::Continued {}
+        while self.next().await != Caught::End {}
     }
 }
 
@@ -75,6 +83,18 @@ pub struct Forwarding {
     descriptor: SignalFd,
     readable: Readable,
     to: Option<Pid>,
+    /// SIGUSR1 is for memtrace itself.
+    takes_snapshots: bool,
+    news: Arc<News>,
+}
+
+/// What signals tell memtrace itself while it passes others on.
+#[derive(Debug, Default)]
+pub struct News {
+    /// A snapshot is wanted.
+    pub snapshot: Notify,
+    /// Ctrl-C was pressed. (The command has got it, too.) Only who waits for it is told.
+    pub interrupted: Notify,
 }
 
 impl Forwarding {
@@ -88,12 +108,23 @@ impl Forwarding {
         signals.thread_block()?;
         let descriptor = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let readable = Readable::of(&descriptor)?;
-        Ok(Self { descriptor, readable, to: None })
+        Ok(Self { descriptor, readable, to: None, takes_snapshots: false, news: Arc::default() })
     }
 
     /// Names the process that gets the signals, those that have come already too.
     pub fn set_target(&mut self, pid: u32) {
         self.to = i32::try_from(pid).ok().map(Pid::from_raw);
+    }
+
+    /// Whether SIGUSR1 asks memtrace for a snapshot from now on, instead of being passed on.
+    pub const fn set_takes_snapshots(&mut self, takes: bool) {
+        self.takes_snapshots = takes;
+    }
+
+    /// What is for memtrace itself.
+    #[must_use]
+    pub fn news(&self) -> Arc<News> {
+        Arc::clone(&self.news)
     }
 
     /// Passes signals on for as long as it is polled.
@@ -106,6 +137,11 @@ impl Forwarding {
             while let Some(signal) = self.descriptor.read_signal()? {
                 let number = i32::try_from(signal.ssi_signo).unwrap_or(0);
                 if signal.ssi_code == FROM_KERNEL {
+                    self.news.interrupted.notify_waiters();
+                    continue;
+                }
+                if self.takes_snapshots && number == libc::SIGUSR1 {
+                    self.news.snapshot.notify_one();
                     continue;
                 }
                 if let (Ok(signal), Some(to)) = (Signal::try_from(number), self.to) {

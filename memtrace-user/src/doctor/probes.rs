@@ -2,18 +2,22 @@
 
 use super::finding::{Finding, Level};
 use crate::{
-    process::AddressSpace,
+    allocators::UserFunctions,
+    process::{AddressSpace, MappedFile},
     tracer::{
-        PlannedProbe, ProbePlan,
+        PlannedProbe, ProbePlan, Search,
         probe_point::{Price, ProbePoint},
     },
 };
 
 /// The plans for what a process has mapped, each with the file's path.
 pub fn plans(space: &AddressSpace) -> Vec<(String, ProbePlan)> {
-    let plan = |mapped: &crate::process::MappedFile| {
+    // Nothing is named by the user here, so that it does not matter which file is the program's own.
+    let user = UserFunctions::default();
+    let search = Search { user: &user, is_executable: false };
+    let plan = |mapped: &MappedFile| {
         let file = mapped.file.as_ref()?;
-        let plan = ProbePlan::of(file, &mapped.path);
+        let plan = ProbePlan::of(file, &mapped.path, search);
         Some((mapped.path.to_string(), plan.inspect_err(|error| log::info!("{error}")).ok()??))
     };
     space.files().iter().filter_map(plan).collect()
@@ -26,7 +30,7 @@ pub fn allocators(plans: &[(String, ProbePlan)]) -> Finding {
         let advice = "nothing can be probed; -v tells of each file why it was passed over";
         return Finding::other(CHECK, Level::Failed, "none that memtrace knows", advice);
     }
-    let names: Vec<String> = plans.iter().map(|(path, plan)| format!("{} ({path})", plan.allocator.name)).collect();
+    let names: Vec<String> = plans.iter().map(|(path, plan)| plan.name(path)).collect();
     Finding::ok(CHECK, names.join(", "))
 }
 
@@ -36,7 +40,7 @@ pub fn points(plan: &ProbePlan) -> Vec<Finding> {
 }
 
 fn point(planned: &PlannedProbe) -> Finding {
-    let name = planned.function.name;
+    let name = &*planned.function.name;
     match &planned.point {
         Ok(point) if point.price == Price::Emulated => Finding::ok(name, place(point)),
         Ok(point) => {

@@ -1,13 +1,14 @@
 //! A process: whether it can be traced, and what would be lost.
 
-use std::{fs, io};
-
 use super::{
     files::unseen,
     finding::{Finding, Level, Section},
     modules, probes,
 };
-use crate::process::{AddressSpace, TargetProcess};
+use crate::{
+    process::{AddressSpace, TargetProcess},
+    tracer::{return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+};
 
 /// What is to be said of a process.
 pub fn sections(pid: u32) -> Vec<Section> {
@@ -20,7 +21,7 @@ pub fn sections(pid: u32) -> Vec<Section> {
         }
     };
     let mut findings = vec![Finding::ok("access", target.command())];
-    findings.extend(CHECKS.iter().map(|check| check(pid)));
+    findings.extend(CHECKS.iter().map(|check| check(&target)));
     let space = AddressSpace::new(&target).and_then(|mut space| space.refresh().map(|()| space));
     let space = match space {
         Ok(space) => space,
@@ -39,42 +40,30 @@ pub fn sections(pid: u32) -> Vec<Section> {
 }
 
 /// One line a check.
-const CHECKS: [fn(u32) -> Finding; 2] = [seccomp, shadow_stack];
+const CHECKS: [fn(&TargetProcess) -> Finding; 2] = [seccomp, shadow_stack];
 
 /// Return probes of some kernels use a system call of their own, which a filter may take for the program's.
-fn seccomp(pid: u32) -> Finding {
+fn seccomp(target: &TargetProcess) -> Finding {
     const CHECK: &str = "seccomp";
-    match status(pid, "Seccomp") {
-        Ok(None) => Finding::ok(CHECK, "not known to this kernel"),
-        Ok(Some(mode)) if mode == "0" => Finding::ok(CHECK, "none"),
-        Ok(Some(mode)) if cfg!(target_arch = "x86_64") => {
-            let advice = "kernels 6.11 to 6.13 without the fix of cf6cb56ef244 let a filter end the process at a return \
-                          probe; others do not";
-            Finding::other(CHECK, Level::Degraded, format!("mode {mode}"), advice)
-        }
-        Ok(Some(mode)) => Finding::ok(CHECK, format!("mode {mode}")),
+    const LOST: &str = "kernels like this one may end it at a return probe, which is tried out before it is attached to: \
+                        the ends of calls are then seen at the functions' exits, at four times the cost";
+    match target.confinement() {
+        Ok(confinement) if !confinement.seccomp => Finding::ok(CHECK, "not confined"),
+        Ok(_) if return_probes_may_kill_confined() => Finding::other(CHECK, Level::Degraded, "confined", LOST),
+        Ok(_) => Finding::ok(CHECK, "confined; this kernel's return probes do no harm"),
         Err(error) => unseen(CHECK, &error),
     }
 }
 
 /// A return probe changes the return address on the stack.
-fn shadow_stack(pid: u32) -> Finding {
+fn shadow_stack(target: &TargetProcess) -> Finding {
     const CHECK: &str = "shadow stack";
-    match status(pid, "x86_Thread_features") {
-        Ok(Some(features)) if features.split_whitespace().any(|feature| feature == "shstk") => {
-            let advice = "kernels before 6.11 do not keep it right at a return probe, which ends the process";
-            Finding::other(CHECK, Level::Degraded, "in use", advice)
-        }
-        Ok(_) => Finding::ok(CHECK, "none"),
+    const LOST: &str = "this kernel's return probes would break it (before 6.11): the ends of calls are seen at the \
+                        functions' exits, at four times the cost";
+    match target.confinement() {
+        Ok(confinement) if !confinement.shadow_stack => Finding::ok(CHECK, "none"),
+        Ok(_) if return_probes_keep_shadow_stacks() => Finding::ok(CHECK, "in use; return probes keep it right"),
+        Ok(_) => Finding::other(CHECK, Level::Degraded, "in use", LOST),
         Err(error) => unseen(CHECK, &error),
     }
-}
-
-/// A line of `/proc/PID/status`; `None` where there is no such line.
-fn status(pid: u32, key: &str) -> io::Result<Option<String>> {
-    let status = fs::read(format!("/proc/{pid}/status"))?;
-    // The name of the process is on the first line, with newlines written as `\n`: it cannot pose as a line.
-    let status = String::from_utf8_lossy(&status);
-    let value = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    Ok(value.map(|value| value.trim().to_owned()))
 }

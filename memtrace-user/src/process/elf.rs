@@ -6,6 +6,7 @@
 //! (`symbols`), so memory does not follow the size of the file.
 
 pub mod error;
+mod linkage;
 mod reader;
 mod symbols;
 
@@ -16,6 +17,7 @@ use object::LittleEndian as LE;
 use object::elf;
 
 pub use error::{ElfError, ElfProblem};
+pub use linkage::{Linkage, Linked};
 use reader::Reader;
 pub use symbols::{Function, Functions, Rejected, Rejection};
 
@@ -57,6 +59,8 @@ pub struct Segment {
 pub struct ElfFile {
     reader: Reader,
     machine: Machine,
+    /// `ET_EXEC`, or `ET_DYN` with an entry point.
+    is_program: bool,
     headers: Vec<elf::ProgramHeader64<LE>>,
     sections: symbols::SectionTable,
 }
@@ -92,7 +96,8 @@ impl ElfFile {
             return Err(ElfProblem::Malformed("size of program headers"));
         }
         let headers = reader.many(header.e_phoff.get(LE), count, MAX_PROGRAM_HEADERS, "program headers")?;
-        Ok(Self { reader, machine, headers, sections: symbols::SectionTable::of(&header) })
+        let is_program = header.e_entry.get(LE) != 0;
+        Ok(Self { reader, machine, is_program, headers, sections: symbols::SectionTable::of(&header) })
     }
 
     /// Instruction set.
@@ -173,6 +178,59 @@ impl ElfFile {
         let needs = self.named(self.dynamic())?.iter().any(|entry| entry.d_tag.get(LE) == elf::DT_NEEDED);
         let is_static = !needs && self.headers_of(elf::PT_INTERP).next().is_none();
         self.named(symbols::functions(self, &wanted, is_static))
+    }
+
+    /// The functions of the names `wanted` in `.symtab`, with those that the file keeps for itself. None in a stripped
+    /// file.
+    ///
+    /// # Errors
+    /// When the file is malformed or cannot be read.
+    pub fn private_functions<'a>(&self, wanted: impl IntoIterator<Item = &'a str>) -> Result<Functions, ElfError> {
+        let wanted: Vec<&str> = wanted.into_iter().collect();
+        self.named(symbols::private_functions(self, &wanted))
+    }
+
+    /// The function at an address before relocation, of unknown size, under a name of the caller's; `None` where the
+    /// file has no code there.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn function_at(&self, address: u64, name: &str) -> Result<Option<Function>, ElfError> {
+        self.named(symbols::function_at(self, address, name))
+    }
+
+    /// Addresses of the code that the Go compiler made; `None` of a file that has none.
+    ///
+    /// # Errors
+    /// When the file is malformed or cannot be read.
+    pub fn go_text(&self) -> Result<Option<std::ops::Range<u64>>, ElfError> {
+        self.named(symbols::go_text(self))
+    }
+
+    /// Whether this is a program that loads no library and has no symbol table: nothing says where its functions are.
+    #[must_use]
+    pub fn is_static_and_stripped(&self) -> bool {
+        let no_names = || symbols::has_symtab(self).is_ok_and(|has| !has);
+        let needs = || self.dynamic().is_ok_and(|entries| entries.iter().any(|e| e.d_tag.get(LE) == elf::DT_NEEDED));
+        self.is_program && self.headers_of(elf::PT_INTERP).next().is_none() && !needs() && no_names()
+    }
+
+    /// Bytes at an address before relocation, at most `length` and no more than the file has there.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn bytes_at(&self, address: u64, length: usize) -> Result<Vec<u8>, ElfError> {
+        let Some((offset, left)) = self.offset_of(address) else { return Ok(Vec::new()) };
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(length);
+        self.named(self.reader.up_to(offset, length))
+    }
+
+    /// Where the file's own functions are that it calls through the global offset table.
+    ///
+    /// # Errors
+    /// When the file is malformed or cannot be read.
+    pub fn linkage(&self) -> Result<Linkage, ElfError> {
+        self.named(Linkage::of(self))
     }
 
     /// The dynamic section up to its end mark; empty where there is none.

@@ -14,13 +14,14 @@ use std::{
 
 use super::{
     MapEvent, MappedFile, MappingEvent, TargetError, TargetProcess,
+    elf::ElfFile,
     mapped_file::{FileRef, is_deleted, open_mapped},
     maps_line::{MapsLine, without_deleted_mark},
     proc_dir::ProcDir,
     regions::{Region, Regions},
     vdso::vdso_file,
 };
-use crate::profile::{Location, ModuleId, Modules};
+use crate::profile::{Location, Module, ModuleId, Modules};
 
 /// Ranges that are no longer mapped are forgotten at a refresh once this many are known.
 const MAX_REGIONS: usize = 1 << 18;
@@ -167,11 +168,18 @@ impl AddressSpace {
 
     fn add_file(&mut self, line: &MapsLine, file: Option<Arc<File>>, deleted: bool) -> ModuleId {
         let name = if deleted { without_deleted_mark(&line.name).0 } else { &line.name };
-        let module = self.modules.add(&name.to_string_lossy());
-        let path = Arc::clone(self.modules.path(module));
+        let path: Arc<str> = name.to_string_lossy().into();
+        let build_id = file.as_deref().and_then(build_id);
+        let module = self.modules.push(Module { path: Arc::clone(&path), build_id });
         self.files.push(MappedFile { module, path, file, device: line.device, inode: line.inode, deleted });
         module
     }
+}
+
+/// The build id of a file, by which it is found again when its path leads elsewhere.
+fn build_id(file: &File) -> Option<Arc<[u8]>> {
+    let elf = ElfFile::new(file.try_clone().ok()?, "").ok()?;
+    elf.build_id().ok().flatten().map(Into::into)
 }
 
 impl From<&MapEvent> for MapsLine {

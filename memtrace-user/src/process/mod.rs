@@ -5,6 +5,7 @@
 //! milliseconds only.
 
 mod command_path;
+mod confinement;
 pub mod elf;
 mod libraries;
 mod mapped_file;
@@ -20,9 +21,11 @@ mod spawn;
 mod start_gate;
 mod target;
 mod target_error;
+mod thread_name;
 mod vdso;
 
 pub use command_path::{CommandError, find_command};
+pub use confinement::Confinement;
 pub use libraries::{LibrariesError, list_libraries};
 pub use mapped_file::MappedFile;
 pub use mapping_events::{MapEvent, MappingEvent, MappingEvents, MappingEventsError};
@@ -34,4 +37,5 @@ pub use spawn::{CommandSpec, PreparedChild, SignalState, SpawnError, exit_code};
 pub use target::TargetProcess;
 pub(crate) use target::page_size;
 pub use target_error::TargetError;
+pub use thread_name::thread_name;
 pub use vdso::vdso_file;

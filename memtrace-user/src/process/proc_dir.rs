@@ -62,6 +62,11 @@ impl ProcDir {
         parse_stat(&self.read("stat")?).ok_or_else(|| malformed("stat"))
     }
 
+    /// Reads `status`.
+    pub fn status(&self) -> io::Result<Vec<u8>> {
+        self.read("status")
+    }
+
     /// The numbers after a key of `status`, as `Tgid` or `NSpid`; `None` where the kernel has no such key.
     pub fn status_numbers(&self, key: &str) -> io::Result<Option<Vec<u32>>> {
         Ok(parse_status_numbers(&self.read("status")?, key))
@@ -124,13 +129,20 @@ fn numbers(text: &[u8]) -> impl Iterator<Item = Option<u64>> + '_ {
 }
 
 /// The name stands in parentheses and may itself hold parentheses and spaces, so fields are counted from the last one.
-fn parse_stat(stat: &[u8]) -> Option<StatLine> {
+pub fn parse_stat(stat: &[u8]) -> Option<StatLine> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let fields: Vec<&[u8]> = stat.get(name_end + 2..)?.split(u8::is_ascii_whitespace).collect();
     // The field after the name is number 3 in proc_pid_stat(5).
     let field = |number: usize| fields.get(number - 3).copied();
     let number = |index: usize| str::from_utf8(field(index)?).ok()?.parse().ok();
     Some(StatLine { state: *field(3)?.first()?, flags: number(9)?, threads: number(20)?, start_time: number(22)? })
+}
+
+/// The name in a `stat`.
+pub fn parse_name(stat: &[u8]) -> Option<&[u8]> {
+    let start = stat.iter().position(|byte| *byte == b'(')? + 1;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(start..end)
 }
 
 fn parse_status_numbers(status: &[u8], key: &str) -> Option<Vec<u32>> {
@@ -149,6 +161,8 @@ mod tests {
         let stat = b"7 (a) Z 1 (b \xe4) S 1 7 7 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0 5432 0 0\n";
         let expected = StatLine { state: b'S', flags: 4_194_560, threads: 3, start_time: 5432 };
         assert_eq!(parse_stat(stat), Some(expected));
+        assert_eq!(parse_name(stat), Some(&b"a) Z 1 (b \xe4"[..]));
+        assert_eq!((parse_name(b")("), parse_name(b"7 (a")), (None, None));
     }
 
     /// A line that is cut short is an error and no panic.

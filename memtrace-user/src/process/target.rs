@@ -4,9 +4,14 @@ use std::{
     io::{self, Read},
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     path::Path,
+    time::{Duration, SystemTime},
 };
 
-use nix::fcntl::OFlag;
+use nix::{
+    fcntl::OFlag,
+    time::{ClockId, clock_gettime},
+    unistd::{SysconfVar, sysconf},
+};
 use object::{Endianness, elf, read::elf::FileHeader};
 
 use super::{TargetError, check_pid_namespace, pidfd::PidFd, proc_dir::ProcDir};
@@ -86,6 +91,15 @@ impl TargetProcess {
         self.start_time
     }
 
+    /// When it was started, by the wall clock as it is set now; `None` where the machine does not tell.
+    #[must_use]
+    pub fn started_at(&self) -> Option<SystemTime> {
+        let ticks_a_second = sysconf(SysconfVar::CLK_TCK).ok()?.and_then(|ticks| u32::try_from(ticks).ok())?;
+        let since_boot = Duration::try_from_secs_f64(clock_ticks(self.start_time) / f64::from(ticks_a_second)).ok()?;
+        let uptime = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+        SystemTime::now().checked_sub(uptime.checked_sub(since_boot)?)
+    }
+
     /// The command line, or `[name]` when it has none, as last read. Not escaped for a terminal.
     #[must_use]
     pub fn command(&self) -> &str {
@@ -106,6 +120,15 @@ impl TargetProcess {
             return None;
         }
         self.directory.resident_pages().ok().map(|pages| pages * page_size())
+    }
+
+    /// Resident memory that is no file's, in bytes; `None` when the process has exited.
+    #[must_use]
+    pub fn anonymous_bytes(&self) -> Option<u64> {
+        let status = self.directory.status().ok()?;
+        let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"RssAnon:"))?;
+        let kibibytes = str::from_utf8(line).ok()?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+        Some(kibibytes * 1024)
     }
 
     /// Number of threads; `None` when the process has exited.
@@ -136,6 +159,11 @@ impl AsRawFd for TargetProcess {
     fn as_raw_fd(&self) -> RawFd {
         self.pidfd.as_fd().as_raw_fd()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "hundredths of a second are exact for millions of years")]
+const fn clock_ticks(count: u64) -> f64 {
+    count as f64
 }
 
 fn open_pidfd(pid: u32) -> Result<PidFd, TargetError> {
@@ -175,7 +203,7 @@ fn check_header(pid: u32, header: &[u8]) -> Result<(), TargetError> {
 
 /// Bytes of a page.
 pub(crate) fn page_size() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    let size = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     size.and_then(|size| size.try_into().ok()).unwrap_or(4096)
 }
 

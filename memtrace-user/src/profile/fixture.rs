@@ -99,6 +99,7 @@ impl Scene {
             },
             rates: AllocRates::default(),
             samples: self.samples.clone(),
+            threads: Vec::new(),
             modules: self.modules.clone(),
             losses: self.losses.clone(),
             overhead: Overhead::default(),
@@ -135,6 +136,7 @@ fn typical_scene() -> Scene {
         exited: false,
         rss_bytes: Some(50_650_000),
         allocators: vec!["glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)".into()],
+        notes: Vec::new(),
     };
     let mut scene = Scene { process, ..Scene::default() };
     let with_main = |frames: &[&'static str]| [frames, &MAIN].concat();
@@ -183,6 +185,20 @@ pub(crate) fn hostile() -> (Profile, SymbolTable) {
     scene.process.pid = 666;
     scene.process.command = "evil\u{1b}[2J\u{1b}]0;owned\u{7}\r\nLosses  none".into();
     scene.sample(&["f\u{1b}[31m\u{202e}gpj.exe@/tmp/\u{9b}31m\u{2066}lib.so@a\nb.c:1", "\u{200b}@/tmp/x"], 1, 10, 0);
+    (scene.profile(), scene.symbols)
+}
+
+/// Memory grows, and no allocation was seen.
+pub(crate) fn unseen() -> (Profile, SymbolTable) {
+    let note = "RSS grew by 120.0 MiB, but no allocation was seen: the allocator\u{1b} may be linked statically";
+    let process = ProcessInfo {
+        pid: 8,
+        command: "stripped".into(),
+        rss_bytes: Some(130_000_000),
+        notes: vec![note.into()],
+        ..ProcessInfo::default()
+    };
+    let scene = Scene { process, ..Scene::default() };
     (scene.profile(), scene.symbols)
 }
 

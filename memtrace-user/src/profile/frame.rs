@@ -1,6 +1,8 @@
 //! Code locations that outlive a process, and the names found for them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use super::number_hash::NumberMap;
 
 /// Index of a mapped file in [`Modules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,7 +107,7 @@ pub struct Frame {
 /// Frames of each known location. Inlined functions come first, the physical function last.
 #[derive(Debug, Clone, Default)]
 pub struct SymbolTable {
-    frames: HashMap<Location, Arc<[Frame]>>,
+    frames: NumberMap<Location, Arc<[Frame]>>,
 }
 
 impl SymbolTable {
@@ -123,6 +125,18 @@ impl SymbolTable {
     /// Every location that has been looked up, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (Location, &Arc<[Frame]>)> {
         self.frames.iter().map(|(location, frames)| (*location, frames))
+    }
+
+    /// How many locations have been looked up.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
     }
 
     /// Whether the location has been looked up.

@@ -27,20 +27,41 @@ pub enum LossReason {
     LateProbes,
 }
 
-/// One line a reason: a few words for a header, and what it does to the numbers.
-const REASONS: &[(LossReason, &str, &str)] = &[
-    (LossReason::NoThreadState, "no thread state", "calls not recorded: the kernel had no memory for a thread's state"),
-    (LossReason::NeverReturned, "never returned", "calls left by longjmp, or whose return probe the kernel lost"),
-    (LossReason::UnpairedReturn, "unpaired return", "calls not recorded: their entry was not seen"),
-    (LossReason::LiveFull, "live table full", "blocks not recorded: there was no room for them"),
-    (LossReason::SitesFull, "stack table full", "allocations counted, but under no call stack"),
-    (LossReason::FramesFull, "frame store full", "allocations counted, but under no call stack"),
-    (LossReason::MissedFree, "missed free", "blocks handed out again without a free in between; taken as freed"),
-    (LossReason::AddressRange, "address range", "blocks above 2^48, which are not recorded"),
-    (LossReason::UnreadableResult, "unreadable result", "results of posix_memalign that could not be read"),
-    (LossReason::EventDropped, "event dropped", "events that memtrace was too slow to take"),
+/// One line a reason: its name in files, a few words for a header, and what it does to the numbers.
+const REASONS: &[(LossReason, &str, &str, &str)] = &[
+    (
+        LossReason::NoThreadState,
+        "no-thread-state",
+        "no thread state",
+        "calls not recorded: the kernel had no memory for a thread's state",
+    ),
+    (
+        LossReason::NeverReturned,
+        "never-returned",
+        "never returned",
+        "calls left by longjmp, or whose return probe the kernel lost",
+    ),
+    (LossReason::UnpairedReturn, "unpaired-return", "unpaired return", "calls not recorded: their entry was not seen"),
+    (LossReason::LiveFull, "live-full", "live table full", "blocks not recorded: there was no room for them"),
+    (LossReason::SitesFull, "sites-full", "stack table full", "allocations counted, but under no call stack"),
+    (LossReason::FramesFull, "frames-full", "frame store full", "allocations counted, but under no call stack"),
+    (
+        LossReason::MissedFree,
+        "missed-free",
+        "missed free",
+        "blocks handed out again without a free in between; taken as freed",
+    ),
+    (LossReason::AddressRange, "address-range", "address range", "blocks above 2^48, which are not recorded"),
+    (
+        LossReason::UnreadableResult,
+        "unreadable-result",
+        "unreadable result",
+        "results of posix_memalign that could not be read",
+    ),
+    (LossReason::EventDropped, "event-dropped", "event dropped", "events that memtrace was too slow to take"),
     (
         LossReason::LateProbes,
+        "late-probes",
         "late probes",
         "exec by a second thread: calls until the probes were back are not recorded",
     ),
@@ -52,16 +73,22 @@ impl LossReason {
         REASONS.iter().map(|(reason, ..)| *reason)
     }
 
+    /// Its name in files, which stays whatever the words for people become.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        REASONS[self as usize].1
+    }
+
     /// A few words for a header.
     #[must_use]
     pub fn name(self) -> &'static str {
-        REASONS[self as usize].1
+        REASONS[self as usize].2
     }
 
     /// What it does to the numbers.
     #[must_use]
     pub fn meaning(self) -> &'static str {
-        REASONS[self as usize].2
+        REASONS[self as usize].3
     }
 }
 
@@ -72,7 +99,8 @@ pub struct Losses([u64; REASONS.len()]);
 impl Losses {
     /// Adds to the count of a reason.
     pub fn add(&mut self, reason: LossReason, count: u64) {
-        self.0[reason as usize] += count;
+        let sum = &mut self.0[reason as usize];
+        *sum = sum.saturating_add(count);
     }
 
     /// The count of a reason.
@@ -84,7 +112,7 @@ impl Losses {
     /// Sum over all reasons.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().copied().fold(0, u64::saturating_add)
     }
 
     /// The reasons with a count above zero.

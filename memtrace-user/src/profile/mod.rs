@@ -2,30 +2,52 @@
 //!
 //! Types are named by stage: [`RawProfile`] is what the tracer read from the kernel, addresses only; [`Profile`] is
 //! the same with call stacks resolved to code that outlives the process. [`Ranking`] orders a profile's call sites
-//! for a reader. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
+//! for a reader; [`Groups`] and [`CallTree`] rank any number of profiles by whatever their samples have in common, and
+//! [`ProfileDiff`] compares two. A [`Snapshot`] is a profile complete in itself: of one process or many, with every name, as a file
 //! holds it. Nothing here knows BPF, `/proc` or a terminal, so every view is tested without them.
 
+mod call_tree;
+mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod frame;
+mod frame_keys;
 mod function_path;
+mod group_by;
+mod group_name;
+mod groups;
+#[cfg(test)]
+mod groups_tests;
 mod losses;
+mod number_hash;
+mod owners;
+mod path_key;
 mod pattern;
 mod plumbing;
+mod profile_diff;
 mod ranking;
 mod raw;
 mod site_name;
 mod snapshot;
 mod sort;
 mod stack;
+mod stack_keys;
 mod stats;
+mod tally;
 
+pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
+pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable};
+pub use group_by::GroupBy;
+pub use group_name::{GroupName, Place, ProcessName};
+pub use groups::{Group, Groups, OtherGroups};
 pub use losses::{LossReason, Losses};
+pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
-pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack};
+pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
 pub use site_name::{SiteNamer, SiteReader};
-pub use snapshot::{About, Lack, Snapshot, TracedProcess, TracedThread};
+pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;
 pub use stack::{CallStack, Domain, ProcessIndex, StackEnd, StackSample, ThreadIndex, starts_thread};
 pub use stats::AllocStats;
+pub use tally::{GroupOptions, Samples, SiteRule};

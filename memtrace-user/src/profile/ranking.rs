@@ -1,12 +1,10 @@
 //! Orders the call sites of a profile for a reader.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-};
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
     AllocStats, CallStack, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample, SymbolTable,
+    number_hash::NumberMap,
 };
 
 /// How to rank.
@@ -73,16 +71,15 @@ impl Ranking {
     #[must_use]
     pub fn of(profile: &Profile, symbols: &SymbolTable, namer: &SiteNamer, options: &RankingOptions) -> Self {
         let groups = group(&profile.samples, namer, symbols, &profile.modules);
-        let mut keyed: Vec<_> = groups
-            .into_iter()
-            .map(|(location, stacks)| {
-                let site = Site::new(location, stacks, options.sort);
-                let value = Reverse(options.sort.value(&site.stats));
-                ((value, name_order(location, symbols, &profile.modules)), site)
-            })
-            .collect();
-        keyed.sort_unstable_by_key(|(key, _)| *key);
-        let mut sites: Vec<Site> = keyed.into_iter().map(|(_, site)| site).collect();
+        let mut sites: Vec<Site> =
+            groups.into_iter().map(|(location, stacks)| Site::new(location, stacks, options.sort)).collect();
+        sites.sort_unstable_by_key(|site| Reverse(options.sort.value(&site.stats)));
+        // Names are looked at only where values do not tell.
+        for equal in sites.chunk_by_mut(|a, b| options.sort.value(&a.stats) == options.sort.value(&b.stats)) {
+            if equal.len() > 1 {
+                equal.sort_by_cached_key(|site| name_order(site.location, symbols, &profile.modules));
+            }
+        }
         let total = sites.iter().map(|site| site.stats).sum();
         set_shares(&mut sites, options.sort);
         let left_out = sites.split_off(options.top.unwrap_or(usize::MAX).min(sites.len()));
@@ -105,11 +102,13 @@ impl Ranking {
 
 impl Site {
     fn new(location: Option<Location>, mut stacks: Vec<SiteStack>, sort: SortBy) -> Self {
-        merge_equal(&mut stacks);
-        stacks.sort_by(|a, b| {
-            let value = |stack: &SiteStack| Reverse(sort.value(&stack.stats));
-            value(a).cmp(&value(b)).then_with(|| (&a.stack, a.end).cmp(&(&b.stack, b.end)))
-        });
+        if stacks.len() > 1 {
+            merge_equal(&mut stacks);
+            stacks.sort_by(|a, b| {
+                let value = |stack: &SiteStack| Reverse(sort.value(&stack.stats));
+                value(a).cmp(&value(b)).then_with(|| (&a.stack, a.end).cmp(&(&b.stack, b.end)))
+            });
+        }
         let stats = stacks.iter().map(|stack| stack.stats).sum();
         Self { location, stats, stacks, share: 0.0, running_share: 0.0 }
     }
@@ -126,9 +125,9 @@ fn group(
     namer: &SiteNamer,
     symbols: &SymbolTable,
     modules: &Modules,
-) -> HashMap<Option<Location>, Vec<SiteStack>> {
+) -> NumberMap<Option<Location>, Vec<SiteStack>> {
     let mut reader = namer.reader(symbols, modules);
-    let mut groups: HashMap<_, Vec<SiteStack>> = HashMap::new();
+    let mut groups: NumberMap<_, Vec<SiteStack>> = NumberMap::default();
     for sample in samples {
         let location = reader.site(&sample.stack).map(|index| sample.stack[index]);
         let stack = SiteStack { stack: sample.stack.clone(), end: sample.end, stats: sample.stats };

@@ -5,14 +5,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample};
+use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedThread};
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessTotals {
     /// Bytes live now, of those allocated while traced.
     pub current_bytes: u64,
-    /// Highest value that `current_bytes` ever had.
+    /// Highest value that `current_bytes` had since tracing began, or since `reset-peak`.
     pub peak_bytes: u64,
     /// Sum over all stacks.
     pub stats: AllocStats,
@@ -26,8 +26,19 @@ pub struct ProcessTotals {
     pub release_hits: u64,
 }
 
+/// A thread, as the kernel's programs name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawThread {
+    /// Tells threads apart that had one id after the other.
+    pub number: u32,
+    /// Its id in the initial process id namespace.
+    pub tid: u32,
+    /// Its name (`comm`) when it first allocated through a stack.
+    pub name: Arc<str>,
+}
+
 /// One call stack with raw addresses.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RawStack {
     /// Names the stack from one reading to the next; equal in two stacks of one profile only for those without frames.
     pub id: u32,
@@ -37,6 +48,8 @@ pub struct RawStack {
     pub end: StackEnd,
     /// Layer of memory.
     pub domain: Domain,
+    /// The allocating thread, where threads are told apart.
+    pub thread: Option<RawThread>,
     /// Its counters.
     pub stats: AllocStats,
 }
@@ -44,7 +57,7 @@ pub struct RawStack {
 /// What the tracer read from the kernel at one instant.
 #[derive(Debug, Clone, Default)]
 pub struct RawProfile {
-    /// Time since tracing began.
+    /// Time since tracing began, or since `clear`.
     pub elapsed: Duration,
     /// Counters of the process.
     pub totals: ProcessTotals,
@@ -67,6 +80,8 @@ pub struct ProcessInfo {
     pub rss_bytes: Option<u64>,
     /// What is probed, as `glibc (/usr/lib/x86_64-linux-gnu/libc.so.6)`.
     pub allocators: Vec<String>,
+    /// What the numbers cannot show, and what tracing does differently for this process: full sentences, not escaped.
+    pub notes: Vec<String>,
 }
 
 /// What tracing itself costs.
@@ -96,7 +111,7 @@ pub struct Coverage {
 pub struct Profile {
     /// Wall-clock time of the reading.
     pub taken_at: SystemTime,
-    /// Time since tracing began.
+    /// Time since tracing began, or since `clear`.
     pub elapsed: Duration,
     /// Who is traced.
     pub process: ProcessInfo,
@@ -106,6 +121,8 @@ pub struct Profile {
     pub rates: AllocRates,
     /// A record a call stack.
     pub samples: Vec<StackSample>,
+    /// The threads that are told apart; a sample names its own by [`super::ThreadIndex`].
+    pub threads: Vec<TracedThread>,
     /// Files that the stacks refer to.
     pub modules: Modules,
     /// What could not be recorded.
@@ -149,17 +166,26 @@ impl AllocRates {
 impl Profile {
     /// How much of what was allocated has a whole stack.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.samples)
+    }
+}
+
+impl Coverage {
+    /// Of these samples.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
+    pub fn of(samples: &[StackSample]) -> Self {
         let bytes = |end: StackEnd| -> u64 {
-            self.samples.iter().filter(|s| s.end == end).map(|s| s.stats.allocated_bytes).sum()
+            let of_end = samples.iter().filter(|sample| sample.end == end);
+            of_end.fold(0, |sum, sample| sum.saturating_add(sample.stats.allocated_bytes))
         };
         let parts = [StackEnd::Whole, StackEnd::Truncated, StackEnd::Incomplete].map(bytes);
-        let total: u64 = parts.iter().sum();
+        let total = parts.iter().fold(0_u64, |sum, part| sum.saturating_add(*part));
         if total == 0 {
-            return Coverage { whole: 1.0, ..Coverage::default() };
+            return Self { whole: 1.0, ..Self::default() };
         }
         let [whole, truncated, incomplete] = parts.map(|part| part as f64 / total as f64);
-        Coverage { whole, truncated, incomplete }
+        Self { whole, truncated, incomplete }
     }
 }

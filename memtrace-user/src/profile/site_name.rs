@@ -1,9 +1,13 @@
 //! Which frame names a call site: the first one, innermost first, outside allocators, wrappers and runtime libraries.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{
-    Frame, Location, ModuleId, Modules, SymbolTable, function_path::function_path, pattern::PatternSet, plumbing,
+    Frame, Location, ModuleId, Modules, SymbolTable,
+    function_path::function_path,
+    number_hash::{NumberHash, NumberMap},
+    pattern::PatternSet,
+    plumbing,
 };
 
 /// What a frame says about who wanted the memory.
@@ -53,13 +57,22 @@ impl SiteNamer {
     /// Names the stacks of one profile.
     #[must_use]
     pub fn reader<'a>(&'a self, symbols: &'a SymbolTable, modules: &'a Modules) -> SiteReader<'a> {
-        SiteReader { namer: self, symbols, modules, locations: HashMap::new(), files: HashMap::new() }
+        SiteReader {
+            namer: self,
+            symbols,
+            modules,
+            locations: NumberMap::with_capacity_and_hasher(symbols.len(), NumberHash::default()),
+            files: NumberMap::default(),
+        }
     }
 
     /// Of the functions inlined at a location, the innermost that is no plumbing; else the physical one.
     #[must_use]
     pub fn frame<'a>(&self, location: Location, symbols: &'a SymbolTable) -> Option<&'a Frame> {
         let frames = symbols.frames(location);
+        if let [only] = frames {
+            return Some(only);
+        }
         let names_site =
             |frame: &&Frame| frame.function.as_deref().is_some_and(|name| self.function(name) == Role::Code);
         frames.iter().find(names_site).or(frames.last())
@@ -138,8 +151,8 @@ pub struct SiteReader<'a> {
     namer: &'a SiteNamer,
     symbols: &'a SymbolTable,
     modules: &'a Modules,
-    locations: HashMap<Location, Role>,
-    files: HashMap<ModuleId, bool>,
+    locations: NumberMap<Location, Role>,
+    files: NumberMap<ModuleId, bool>,
 }
 
 impl SiteReader<'_> {

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Losses, Modules, ProcessInfo, ProcessTotals, Profile, StackSample, SymbolTable};
+use super::{AllocStats, Losses, Modules, ProcessInfo, ProcessTotals, Profile, SortBy, StackSample, SymbolTable};
 
 /// A profile of one or several processes with all names that are known.
 #[derive(Debug, Clone, Default)]
@@ -33,16 +33,35 @@ pub struct About {
     pub host: Option<String>,
     /// Its kernel release.
     pub kernel: Option<String>,
+    /// Wall-clock time at which tracing began.
+    pub started_at: Option<SystemTime>,
     /// Wall-clock time of the reading.
     pub taken_at: Option<SystemTime>,
     /// Time from the beginning of tracing to the reading.
     pub elapsed: Option<Duration>,
+    /// What was recorded.
+    pub options: TraceOptions,
+    /// The number that a reader wants first.
+    pub default_sort: SortBy,
     /// What could not be recorded.
     pub losses: Losses,
     /// What the numbers cannot tell, as the file does not hold it; empty for our own.
     pub lacks: Vec<Lack>,
     /// Comments that mean nothing to memtrace, kept as they were.
     pub comments: Vec<String>,
+}
+
+/// What was recorded, and how. `None` where a file does not tell, or where it does not apply.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TraceOptions {
+    /// Numbers are estimates: on average one byte in so many was looked at. `None` when every block was recorded.
+    pub sample_bytes: Option<u64>,
+    /// Blocks of fewer bytes were not recorded.
+    pub min_size: Option<u64>,
+    /// Most frames recorded of a stack.
+    pub max_frames: Option<u32>,
+    /// How stacks were followed, as the command line has it: `auto`, `fp`, `dwarf`.
+    pub unwind: Option<String>,
 }
 
 /// A traced process.
@@ -65,6 +84,18 @@ pub struct TracedThread {
     pub name: Arc<str>,
 }
 
+/// One line a thing that may be missing: its name in a file, and what it does to the numbers.
+const LACKS: [(Lack, &str, &str); 8] = [
+    (Lack::Allocated, "allocated", "only live memory is known: allocated repeats live, and freed is 0"),
+    (Lack::Live, "live", "only allocations are known: live repeats allocated"),
+    (Lack::Blocks, "blocks", "blocks are not counted: they are 0"),
+    (Lack::Bytes, "bytes", "bytes are not counted: they are 0"),
+    (Lack::Process, "process", "the process is not named"),
+    (Lack::StackEnds, "stack-ends", "whether stacks are whole is not known"),
+    (Lack::Functions, "functions", "some code has no function name"),
+    (Lack::Lines, "lines", "there are no source lines"),
+];
+
 /// Something that a profile of another program does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
@@ -86,6 +117,25 @@ pub enum Lack {
     Lines,
 }
 
+impl Lack {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        LACKS.iter().map(|(lack, ..)| *lack)
+    }
+
+    /// Its name in a file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        LACKS[self as usize].1
+    }
+
+    /// What it does to the numbers, for a reader.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        LACKS[self as usize].2
+    }
+}
+
 impl Snapshot {
     /// The snapshot of one process's profile; `about` is completed with what the profile knows.
     #[must_use]
@@ -100,7 +150,7 @@ impl Snapshot {
         Self {
             about,
             processes: vec![process],
-            threads: Vec::new(),
+            threads: profile.threads.clone(),
             modules: profile.modules.clone(),
             samples: profile.samples.clone(),
             symbols: symbols.clone(),
@@ -116,7 +166,15 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::Scene;
+    use super::{super::fixture::Scene, Lack};
+
+    /// The table is indexed by the enum, so its lines must be in the enum's order.
+    #[test]
+    fn table_is_in_the_order_of_the_enum() {
+        for (index, lack) in Lack::all().enumerate() {
+            assert_eq!(lack as usize, index);
+        }
+    }
 
     /// Taking a snapshot of a profile loses none of its bytes and blocks.
     #[test]

@@ -18,14 +18,14 @@ pub enum SortBy {
     FreedBytes,
 }
 
-/// One line an order: its words in a heading, the title of its column, and its value.
-type Order = (SortBy, &'static str, &'static str, fn(&AllocStats) -> u64);
+/// One line an order: its word on the command line, its words in a heading, the title of its column, and its value.
+type Order = (SortBy, &'static str, &'static str, &'static str, fn(&AllocStats) -> u64);
 const ORDERS: [Order; 5] = [
-    (SortBy::LiveBytes, "live bytes", "Live", AllocStats::live_bytes),
-    (SortBy::LiveBlocks, "live blocks", "Blocks", AllocStats::live_blocks),
-    (SortBy::AllocatedBytes, "allocated bytes", "Allocated", |stats| stats.allocated_bytes),
-    (SortBy::AllocatedBlocks, "allocated blocks", "Allocs", |stats| stats.allocated_blocks),
-    (SortBy::FreedBytes, "freed bytes", "Freed", |stats| stats.freed_bytes),
+    (SortBy::LiveBytes, "live-bytes", "live bytes", "Live", AllocStats::live_bytes),
+    (SortBy::LiveBlocks, "live-blocks", "live blocks", "Blocks", AllocStats::live_blocks),
+    (SortBy::AllocatedBytes, "alloc-bytes", "allocated bytes", "Allocated", |stats| stats.allocated_bytes),
+    (SortBy::AllocatedBlocks, "alloc-blocks", "allocated blocks", "Allocs", |stats| stats.allocated_blocks),
+    (SortBy::FreedBytes, "freed-bytes", "freed bytes", "Freed", |stats| stats.freed_bytes),
 ];
 
 impl SortBy {
@@ -34,22 +34,38 @@ impl SortBy {
         ORDERS.iter().map(|(order, ..)| *order)
     }
 
+    /// Its word on the command line and in files: `live-bytes`.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        ORDERS[self as usize].1
+    }
+
     /// A few words for a heading: `live bytes`.
     #[must_use]
     pub fn label(self) -> &'static str {
-        ORDERS[self as usize].1
+        ORDERS[self as usize].2
     }
 
     /// Title of the column that holds the value.
     #[must_use]
     pub fn title(self) -> &'static str {
-        ORDERS[self as usize].2
+        ORDERS[self as usize].3
     }
 
     /// The number of a site, in bytes or blocks.
     #[must_use]
     pub fn value(self, stats: &AllocStats) -> u64 {
-        (ORDERS[self as usize].3)(stats)
+        (ORDERS[self as usize].4)(stats)
+    }
+
+    /// Bytes and blocks of what the number counts: live, allocated or freed ones.
+    #[must_use]
+    pub fn sizes(self, stats: &AllocStats) -> (u64, u64) {
+        match self {
+            Self::LiveBytes | Self::LiveBlocks => (stats.live_bytes(), stats.live_blocks()),
+            Self::AllocatedBytes | Self::AllocatedBlocks => (stats.allocated_bytes, stats.allocated_blocks),
+            Self::FreedBytes => (stats.freed_bytes, stats.freed_blocks),
+        }
     }
 
     /// Whether the number counts bytes; else it counts blocks.

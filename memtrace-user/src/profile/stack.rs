@@ -19,6 +19,23 @@ pub enum StackEnd {
     Incomplete,
 }
 
+/// One line an end, with its name in files.
+const ENDS: [(StackEnd, &str); 3] =
+    [(StackEnd::Whole, "whole"), (StackEnd::Truncated, "truncated"), (StackEnd::Incomplete, "incomplete")];
+
+impl StackEnd {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ENDS.iter().map(|(end, _)| *end)
+    }
+
+    /// Its name, as files have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ENDS[self as usize].1
+    }
+}
+
 /// Functions that nothing calls: where a thread's stack begins. A walk that came to one of them is whole, however it
 /// ended, as glibc does not mark the outermost frame in every build.
 const STARTS: [&str; 8] = [
@@ -47,6 +64,22 @@ pub enum Domain {
     Malloc,
 }
 
+/// One line a domain, with its name in files and filters.
+const DOMAINS: [(Domain, &str); 1] = [(Domain::Malloc, "malloc")];
+
+impl Domain {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        DOMAINS.iter().map(|(domain, _)| *domain)
+    }
+
+    /// Its name, as files and filters have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        DOMAINS[self as usize].1
+    }
+}
+
 /// Index of a process in its profile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessIndex(pub u32);
@@ -70,4 +103,16 @@ pub struct StackSample {
     pub thread: Option<ThreadIndex>,
     /// Its counters.
     pub stats: AllocStats,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tables are indexed by their enum, so their lines must be in its order.
+    #[test]
+    fn tables_are_in_the_order_of_their_enum() {
+        assert!(StackEnd::all().enumerate().all(|(index, end)| end as usize == index));
+        assert!(Domain::all().enumerate().all(|(index, domain)| domain as usize == index));
+    }
 }

@@ -50,11 +50,12 @@ impl Add for AllocStats {
 }
 
 impl AddAssign for AllocStats {
+    /// Stays at the greatest number instead of overflowing: several files, each as large as can be, may be added up.
     fn add_assign(&mut self, other: Self) {
-        self.allocated_blocks += other.allocated_blocks;
-        self.allocated_bytes += other.allocated_bytes;
-        self.freed_blocks += other.freed_blocks;
-        self.freed_bytes += other.freed_bytes;
+        self.allocated_blocks = self.allocated_blocks.saturating_add(other.allocated_blocks);
+        self.allocated_bytes = self.allocated_bytes.saturating_add(other.allocated_bytes);
+        self.freed_blocks = self.freed_blocks.saturating_add(other.freed_blocks);
+        self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
     }
 }
 

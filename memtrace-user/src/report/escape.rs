@@ -20,6 +20,7 @@ const INVISIBLE: &[(char, char)] = &[
     ('\u{feff}', '\u{feff}'),   // byte order mark
     ('\u{ffa0}', '\u{ffa0}'),   // half-width Hangul filler
     ('\u{fff9}', '\u{fffb}'),   // interlinear annotation
+    ('\u{fffe}', '\u{ffff}'),   // no characters; not allowed in XML
     ('\u{e0000}', '\u{e0fff}'), // tags, variation selectors
 ];
 
@@ -47,7 +48,9 @@ fn push_escaped(out: &mut String, character: char) {
     }
 }
 
-fn is_unsafe(character: char) -> bool {
+/// Whether a character would not show as itself.
+#[must_use]
+pub fn is_unsafe(character: char) -> bool {
     character.is_control() || INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 

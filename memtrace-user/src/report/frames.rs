@@ -88,7 +88,9 @@ fn place(file: &str, line: u32) -> String {
     if line == 0 { format!(" ({file})") } else { format!(" ({file}:{line})") }
 }
 
-fn base_name(path: &str) -> &str {
+/// The last part of a path; the path itself where that is empty.
+#[must_use]
+pub fn base_name(path: &str) -> &str {
     path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
 }
 

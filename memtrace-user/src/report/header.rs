@@ -1,7 +1,7 @@
 //! The head of a report: who is traced, the process's totals, and how far the numbers can be trusted.
 
 use super::{elide, escape::escape, timestamp, units};
-use crate::profile::Profile;
+use crate::profile::{Coverage, Losses, Profile};
 
 /// Columns of the labels.
 const LABEL: usize = 11;
@@ -12,15 +12,17 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.extend(profile.process.allocators.iter().map(|name| ("Traced", escape(name).into_owned())));
     rows.push(("Time", time(profile)));
     rows.extend(memory(profile));
-    rows.push(("Stacks", coverage(profile)));
+    let nothing_yet = profile.totals.stats.allocated_blocks == 0;
+    rows.push(("Stacks", if nothing_yet { "none yet".into() } else { coverage(profile.coverage()) }));
     rows.extend(uncounted(profile));
-    rows.extend(losses(profile));
+    rows.extend(losses(&profile.losses));
+    rows.extend(profile.process.notes.iter().map(|note| ("NOTE", escape(note).into_owned())));
     rows.push(("Overhead", overhead(profile)));
     rows.into_iter().flat_map(|(label, text)| row(label, &text, width)).collect()
 }
 
 /// A label and its text, wrapped under itself.
-fn row(label: &str, text: &str, width: Option<usize>) -> Vec<String> {
+pub(super) fn row(label: &str, text: &str, width: Option<usize>) -> Vec<String> {
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(LABEL + 1));
     let lines = elide::wrap(text, room).into_iter().enumerate();
     lines.map(|(index, line)| format!("{:LABEL$} {line}", if index == 0 { label } else { "" })).collect()
@@ -62,11 +64,8 @@ fn memory(profile: &Profile) -> [(&'static str, String); 3] {
     ]
 }
 
-fn coverage(profile: &Profile) -> String {
-    let coverage = profile.coverage();
-    if profile.totals.stats.allocated_blocks == 0 {
-        return "none yet".into();
-    }
+/// How much of what was allocated has whole stacks.
+pub(super) fn coverage(coverage: Coverage) -> String {
     let mut parts = vec![format!("{} whole", units::percent(coverage.whole))];
     for (share, what) in [(coverage.truncated, "cut at --max-frames"), (coverage.incomplete, "incomplete")] {
         if share > 0.0 {
@@ -90,14 +89,15 @@ fn uncounted(profile: &Profile) -> Vec<(&'static str, String)> {
     rows
 }
 
-fn losses(profile: &Profile) -> Vec<(&'static str, String)> {
-    if profile.losses.total() == 0 {
+/// What could not be recorded.
+pub(super) fn losses(losses: &Losses) -> Vec<(&'static str, String)> {
+    if losses.total() == 0 {
         return vec![("Losses", "none".into())];
     }
-    let counts: Vec<_> = profile.losses.iter().map(|(reason, number)| (reason, units::count(number))).collect();
+    let counts: Vec<_> = losses.iter().map(|(reason, number)| (reason, units::count(number))).collect();
     let width = counts.iter().map(|(_, number)| number.len()).max().unwrap_or(0);
     let mut rows =
-        vec![("LOSSES", format!("{} in all: the numbers below are not exact", units::count(profile.losses.total())))];
+        vec![("LOSSES", format!("{} in all: the numbers below are not exact", units::count(losses.total())))];
     for (reason, number) in counts {
         rows.push(("", format!("{number:>width$} {}: {}", reason.name(), reason.meaning())));
     }

@@ -4,14 +4,23 @@
 //! [`units`] numbers, [`escape`] untrusted names, [`elide`] what is too wide, [`frames`] a place in the code,
 //! [`stack`] a call stack.
 
+pub mod csv;
 pub mod elide;
 pub mod escape;
 pub mod frames;
+pub mod group_label;
+pub mod group_record;
+pub mod groups_text;
 mod header;
+pub mod json;
 pub mod sites;
+pub mod snapshot_header;
+pub mod source_text;
 pub mod stack;
+mod table;
 mod text;
-mod timestamp;
+pub mod timestamp;
+pub mod tree_text;
 pub mod units;
 
 pub use text::{TextOptions, write};

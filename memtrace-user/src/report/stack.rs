@@ -40,10 +40,7 @@ pub fn heaviest(site: &Site, ranking: &Ranking, symbols: &SymbolTable, modules: 
                     marked = true;
                 }
             }
-            Part::Again { frames: 1, times } => lines.push(StackLine::note(format!("… the same {times} more times"))),
-            Part::Again { frames, times } => {
-                lines.push(StackLine::note(format!("… these {frames} frames {times} more times")));
-            }
+            Part::Again { frames, times } => lines.push(StackLine::note(again(frames, times))),
         }
     }
     lines.extend(end_note(stack).map(|note| StackLine::note(note.into())));
@@ -58,8 +55,12 @@ fn naming_frame(location: Location, ranking: &Ranking, symbols: &SymbolTable) ->
 }
 
 fn end_note(stack: &SiteStack) -> Option<&'static str> {
-    match stack.end {
-        _ if stack.stack.is_empty() => Some("counted, but no call stack could be recorded"),
+    if stack.stack.is_empty() { Some("counted, but no call stack could be recorded") } else { end(stack.end) }
+}
+
+/// Why there are no further callers; nothing when there are none.
+pub(super) fn end(end: StackEnd) -> Option<&'static str> {
+    match end {
         StackEnd::Whole => None,
         StackEnd::Truncated => Some("… and more callers: cut at --max-frames"),
         StackEnd::Incomplete => Some("… callers unknown: the stack could not be followed further"),
@@ -68,18 +69,27 @@ fn end_note(stack: &SiteStack) -> Option<&'static str> {
 
 /// A frame, or the repetition of the frames just before.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
-    Frame(Location),
+pub(super) enum Part<T> {
+    Frame(T),
     Again { frames: usize, times: usize },
 }
 
+/// What stands for repeated frames.
+pub(super) fn again(frames: usize, times: usize) -> String {
+    if frames == 1 {
+        format!("… the same {times} more times")
+    } else {
+        format!("… these {frames} frames {times} more times")
+    }
+}
+
 /// Folds runs of three or more of one cycle; the shortest cycle wins.
-fn fold(stack: &[Location]) -> Vec<Part> {
+pub(super) fn fold<T: PartialEq + Clone>(stack: &[T]) -> Vec<Part<T>> {
     let mut parts = Vec::new();
     let mut rest = stack;
     while !rest.is_empty() {
         let (frames, times) = cycle(rest).unwrap_or((1, 1));
-        parts.extend(rest[..frames].iter().map(|location| Part::Frame(*location)));
+        parts.extend(rest[..frames].iter().cloned().map(Part::Frame));
         if times > 1 {
             parts.push(Part::Again { frames, times: times - 1 });
         }
@@ -89,7 +99,7 @@ fn fold(stack: &[Location]) -> Vec<Part> {
 }
 
 /// Length of the cycle that the stack starts with and how often it comes in a row, at least three times.
-fn cycle(stack: &[Location]) -> Option<(usize, usize)> {
+fn cycle<T: PartialEq>(stack: &[T]) -> Option<(usize, usize)> {
     (1..=LONGEST_CYCLE.min(stack.len() / 3)).find_map(|frames| {
         let first = &stack[..frames];
         let times = stack.chunks_exact(frames).take_while(|chunk| *chunk == first).count();

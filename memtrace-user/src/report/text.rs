@@ -54,6 +54,12 @@ mod tests {
         RankingOptions::default()
     }
 
+    /// What the numbers cannot show is said in the head.
+    #[test]
+    fn unseen() {
+        assert_snapshot!(report(fixture::unseen(), by_live_bytes(), Some(80)));
+    }
+
     /// A process that has not allocated yet gives a head and a plain sentence.
     #[test]
     fn empty() {

@@ -5,12 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY: u64 = 86_400;
 
 /// `2026-11-22 14:18:42 UTC`; times before 1970 show as its first second.
-pub(super) fn utc(time: SystemTime) -> String {
+#[must_use]
+pub fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (year, month, day) = civil_date(seconds / DAY);
     let of_day = seconds % DAY;
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// The same as RFC 3339 has it: `2026-11-22T14:18:42Z`.
+pub(super) fn rfc3339(time: SystemTime) -> String {
+    utc(time).replacen(' ', "T", 1).replace(" UTC", "Z")
 }
 
 /// Year, month and day of a number of days since 1970, by Howard Hinnant's `civil_from_days`: years are counted
@@ -46,5 +52,6 @@ mod tests {
         ] {
             assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
         }
+        assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(951_782_401)), "2000-02-29T00:00:01Z");
     }
 }

@@ -1,16 +1,19 @@
 //! Begins a session on a process that is already running.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use thiserror::Error;
 
 use super::{
     Beginning, Session,
-    locate::{FoundAllocator, Locator},
+    locate::{FoundAllocator, Locator, Wanted},
     names::Names,
+    notes::Notes,
+    safety::{self, Moment},
     unwinding,
 };
 use crate::{
+    allocators::UserFunctions,
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
     readable::Readable,
@@ -34,10 +37,20 @@ pub enum AttachError {
         /// The files.
         looked_at: String,
     },
+    /// Nothing says where its functions are.
+    #[error("{program} is linked statically and stripped of its symbols: nothing says where its malloc is")]
+    Stripped {
+        /// The program's file.
+        program: String,
+    },
     /// memtrace itself lacks something.
     #[error("cannot start tracing: {0}")]
     Io(#[from] io::Error),
 }
+
+/// What to do about a program that nothing is known of.
+pub(super) const STRIPPED_HINT: &str = "run a build that keeps its symbols (without -s or strip), or name the functions \
+    by their addresses: --alloc 'exe:0x401a20(size=arg0)' --free 'exe:0x401c40(ptr=arg0)'";
 
 impl AttachError {
     /// What to do about it.
@@ -47,10 +60,11 @@ impl AttachError {
             Self::Target(error) => error.hint(),
             Self::Tracer(error) => error.hint().map(str::to_owned),
             Self::NoAllocator { .. } => Some(
-                "memtrace knows glibc's malloc; -v tells of each file why it was passed over. A process that has just \
-                 been started may not have loaded its libraries yet"
+                "no mapped file exports malloc and free; -v tells of each why it was passed over. A process that has \
+                 just been started may not have loaded its libraries yet"
                     .to_owned(),
             ),
+            Self::Stripped { .. } => Some(STRIPPED_HINT.to_owned()),
             Self::Io(_) => None,
         }
     }
@@ -62,11 +76,16 @@ impl AttachError {
 /// [`AttachError`], each with a hint.
 pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
     check_requirements()?;
-    let (target, mut locator, allocators) = allocators_of(pid)?;
+    let (target, mut locator, allocators) = allocators_of(pid, &options.functions)?;
     let mut tracer = Tracer::load(options)?;
+    let mut notes = Notes::default();
+    notes.see_memory(target.anonymous_bytes());
+    let confinement = target.confinement()?;
+    notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
     let events = tracer.take_events()?;
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
+        notes.extend(allocator.remarks(tracer.returns()));
     }
     let host_tgid = target.host_tgid();
     let slot = tracer.new_slot()?;
@@ -80,6 +99,7 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         exited: false,
         rss_bytes: target.rss_bytes(),
         allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
+        notes: Vec::new(),
     };
     let (mapping_events, names) = (None, Names::new()?);
     let target = Some(target);
@@ -89,6 +109,7 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         mapping_events,
         locator,
         names,
+        notes,
         info,
         target,
         slot,
@@ -98,13 +119,19 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
 }
 
 /// The process, what it has mapped, and the allocators therein: at least one.
-pub(super) fn allocators_of(pid: u32) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
+pub(super) fn allocators_of(
+    pid: u32,
+    functions: &Arc<UserFunctions>,
+) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
     let target = TargetProcess::open(pid)?;
     let mut space = AddressSpace::new(&target)?;
     space.refresh()?;
-    let mut locator = Locator::new(space);
+    let mut locator = Locator::new(space, Wanted::of_pid(Arc::clone(functions), pid));
     let allocators = locator.new_allocators();
-    if allocators.is_empty() {
+    if allocators.iter().all(|found| found.probes.probes.is_empty()) {
+        if let Some(program) = locator.stripped_program() {
+            return Err(AttachError::Stripped { program });
+        }
         return Err(AttachError::NoAllocator {
             pid,
             looked_at: names_of(locator.examined_paths().filter(|path| path.starts_with('/'))),

@@ -1,5 +1,7 @@
 //! Empty probes at the places where a session would place its own.
 
+use std::sync::Arc;
+
 use super::{AttachError, attach::allocators_of};
 use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 
@@ -9,7 +11,7 @@ use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 /// As [`super::attach()`], and where the kernel has no uprobe-multi links.
 pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
     check_requirements()?;
-    let (_, _, allocators) = allocators_of(pid)?;
+    let (_, _, allocators) = allocators_of(pid, &Arc::default())?;
     let mut tracer =
         Tracer::load(&TracerOptions { max_frames: 1, unwind: UnwindMode::FramePointer, ..TracerOptions::default() })?;
     for allocator in &allocators {

@@ -11,15 +11,21 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::{
-    AttachError, Beginning, MappingSource, Session, attach::names_of, locate::Locator, names::Names, unwinding,
-    unwinding::WantedTable,
+    AttachError, Beginning, MappingSource, Session,
+    attach::{STRIPPED_HINT, names_of},
+    locate::{FoundAllocator, Locator, Wanted},
+    names::Names,
+    notes::Notes,
+    safety::{self, Moment},
+    unwinding::{self, WantedTable},
 };
 use crate::{
     process::{
-        AddressSpace, CommandSpec, LibrariesError, MappingEvents, PreparedChild, SpawnError, list_libraries, vdso_file,
+        AddressSpace, CommandSpec, Confinement, LibrariesError, MappingEvents, PreparedChild, SpawnError, elf::ElfFile,
+        list_libraries, vdso_file,
     },
     profile::ProcessInfo,
-    tracer::{Accelerator, ProbePlan, ProbedFile, Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Accelerator, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a command cannot be traced or started.
@@ -41,6 +47,12 @@ pub enum LaunchError {
         program: String,
         /// It and its libraries.
         looked_at: String,
+    },
+    /// Nothing says where its functions are.
+    #[error("{program} is linked statically and stripped of its symbols: nothing says where its malloc is")]
+    Stripped {
+        /// The program.
+        program: String,
     },
 }
 
@@ -64,7 +76,10 @@ impl LaunchError {
             Self::Spawn(error) => Some(error.hint()),
             Self::Libraries(error) => error.hint().map(str::to_owned),
             Self::Attach(error) => error.hint(),
-            Self::NoAllocator { .. } => Some("memtrace knows glibc's malloc; -v tells more".to_owned()),
+            Self::NoAllocator { .. } => {
+                Some("neither the program nor its libraries export malloc and free; -v tells more".to_owned())
+            }
+            Self::Stripped { .. } => Some(STRIPPED_HINT.to_owned()),
         }
     }
 
@@ -99,15 +114,22 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let child = PreparedChild::start(command)?;
     let pid = child.pid();
     let paths = list_libraries(child.program(), command.run_as.as_ref())?;
-    let allocators = allocators_of(child.program(), &paths)?;
+    let program = paths.first().and_then(|path| std::fs::File::open(path).ok());
+    let executable = program.and_then(|file| unwinding::file_id(&file));
+    let wanted = Wanted { user: Arc::clone(&options.functions), executable };
+    let allocators = allocators_of(child.program(), &paths, &wanted)?;
     let code = code_of(&paths);
     let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
-    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?);
+    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
     locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
     let mapping_events = mapping_events_of(pid, options)?;
-    for (_, file) in &allocators {
-        tracer.place_probes(file, pid)?;
+    let mut notes = Notes::default();
+    notes.begin_anew();
+    notes.extend(safety::choose_returns(&mut tracer, Confinement::of_pid(pid), Moment::Starting));
+    for allocator in &allocators {
+        tracer.place_probes(&allocator.probes, pid)?;
+        notes.extend(allocator.remarks(tracer.returns()));
     }
     if let Some(store) = tracer.unwind_store() {
         // What the program will map, so that its first call's stack is whole; the addresses come with the mappings.
@@ -119,7 +141,8 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         command: display(command),
         exited: false,
         rss_bytes: None,
-        allocators: allocators.into_iter().map(|(name, _)| name).collect(),
+        allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
+        notes: Vec::new(),
     };
     let names = Names::new()?;
     let mut child = child.release()?;
@@ -136,6 +159,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         mapping_events,
         locator,
         names,
+        notes,
         info,
         target: None,
         // The slot comes with the exec.
@@ -164,22 +188,23 @@ fn mapping_events_of(pid: u32, options: &TracerOptions) -> io::Result<Option<Map
 }
 
 /// The allocators among a program and the libraries that it will load.
-fn allocators_of(program: &Path, paths: &[PathBuf]) -> Result<Vec<(String, ProbedFile)>, LaunchError> {
+fn allocators_of(program: &Path, paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<FoundAllocator>, LaunchError> {
     let mut found = Vec::new();
     for path in paths {
         let name = path.display().to_string();
-        let plan = std::fs::File::open(path).map_err(|error| error.to_string()).and_then(|file| {
-            let plan = ProbePlan::of(&file, &name).map_err(|error| error.to_string())?;
-            Ok(plan.map(|plan| (format!("{} ({name})", plan.allocator.name), plan.probed_file(Arc::new(file), &name))))
-        });
-        match plan {
-            Ok(plan) => found.extend(plan),
+        match std::fs::File::open(path) {
+            Ok(file) => found.extend(wanted.find_in(&Arc::new(file), &name)),
             Err(error) => log::info!("{name}: not looked at for an allocator: {error}"),
         }
     }
-    if found.is_empty() {
+    if found.iter().all(|allocator| allocator.probes.probes.is_empty()) {
+        let program = program.display().to_string();
+        let elf = paths.first().and_then(|path| ElfFile::open(path).ok());
+        if elf.is_some_and(|elf| elf.is_static_and_stripped()) {
+            return Err(LaunchError::Stripped { program });
+        }
         let looked_at = names_of(paths.iter().filter_map(|path| path.to_str()));
-        return Err(LaunchError::NoAllocator { program: program.display().to_string(), looked_at });
+        return Err(LaunchError::NoAllocator { program, looked_at });
     }
     Ok(found)
 }

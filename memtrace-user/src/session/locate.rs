@@ -7,11 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::unwinding::{WantedTable, file_id};
+use super::{
+    safety,
+    threads::Threads,
+    unwinding::{WantedTable, file_id},
+};
 use crate::{
-    process::{AddressSpace, MappedFile, MappingEvent, Region},
+    allocators::UserFunctions,
+    process::{AddressSpace, MappedFile, MappingEvent, Region, elf::ElfFile},
     profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
-    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile},
+    tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
 
 /// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
@@ -24,12 +29,59 @@ pub struct FoundAllocator {
     pub name: String,
     /// Its probes.
     pub probes: ProbedFile,
+    /// Functions that the user has named and the file lacks.
+    pub missing: Vec<String>,
+}
+
+impl FoundAllocator {
+    /// Sentences about what of it is not traced.
+    pub fn remarks(&self, returns: Returns) -> impl Iterator<Item = String> + use<> {
+        let missing = self.missing.clone();
+        let file = self.probes.name.clone();
+        let missing = missing.into_iter().map(move |text| format!("{text}: {file} has no such function"));
+        missing.chain(safety::skipped(&self.probes, returns))
+    }
+}
+
+/// What is looked for in files: allocators in any case, and what the user has named.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Functions that the user has named.
+    pub user: Arc<UserFunctions>,
+    /// The program's own file.
+    pub executable: Option<FileId>,
+}
+
+impl Wanted {
+    /// For a process whose program is known by now.
+    #[must_use]
+    pub fn of_pid(user: Arc<UserFunctions>, pid: u32) -> Self {
+        let executable = File::open(format!("/proc/{pid}/exe")).ok().and_then(|file| file_id(&file));
+        Self { user, executable }
+    }
+
+    /// Looks at a file.
+    pub fn find_in(&self, file: &Arc<File>, path: &str) -> Option<FoundAllocator> {
+        let is_executable = self.executable.is_some() && self.executable == file_id(file);
+        match ProbePlan::of(file, path, Search { user: &self.user, is_executable }) {
+            Ok(plan) => plan.map(|plan| FoundAllocator {
+                name: plan.name(path),
+                probes: plan.probed_file(Arc::clone(file), path),
+                missing: plan.missing,
+            }),
+            Err(error) => {
+                log::info!("not looked at for an allocator: {error}");
+                None
+            }
+        }
+    }
 }
 
 /// The address space with what has been found in it.
 #[derive(Debug)]
 pub struct Locator {
     space: AddressSpace,
+    wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
     stacks: HashMap<u32, Resolved>,
     /// Files that have been looked at for allocators.
@@ -42,12 +94,12 @@ pub struct Locator {
 impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
-    pub fn new(space: AddressSpace) -> Self {
-        Self { space, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
+    pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
+        Self { space, wanted, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
     }
 
     /// The samples of a raw profile.
-    pub fn samples(&mut self, raw: &RawProfile) -> Vec<StackSample> {
+    pub fn samples(&mut self, raw: &RawProfile, threads: &mut Threads) -> Vec<StackSample> {
         self.learn_mappings(&raw.stacks);
         raw.stacks
             .iter()
@@ -64,7 +116,7 @@ impl Locator {
                     end: resolved.end,
                     domain: stack.domain,
                     process: ProcessIndex(0),
-                    thread: None,
+                    thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
                     stats: stack.stats,
                 }
             })
@@ -161,27 +213,31 @@ impl Locator {
             let id = mapped.file.as_deref().and_then(file_id);
             id.is_some_and(|id| self.examined.insert(id))
         };
-        files.filter(is_fresh).filter_map(examine).collect()
+        let wanted = &self.wanted;
+        files.filter(is_fresh).filter_map(|mapped| wanted.find_in(mapped.file.as_ref()?, &mapped.path)).collect()
+    }
+
+    /// The program's path, if it is static and stripped.
+    #[must_use]
+    pub fn stripped_program(&self) -> Option<String> {
+        let own = |mapped: &&MappedFile| {
+            let id = mapped.file.as_deref().and_then(file_id);
+            id.is_some() && id == self.wanted.executable
+        };
+        let program = self.space.files().iter().find(own)?;
+        let file = program.file.as_ref()?.try_clone().ok()?;
+        let elf = ElfFile::new(file, &*program.path).ok()?;
+        elf.is_static_and_stripped().then(|| program.path.to_string())
+    }
+
+    /// The process runs the program of `pid` now.
+    pub fn set_program(&mut self, pid: u32) {
+        self.wanted = Wanted::of_pid(Arc::clone(&self.wanted.user), pid);
     }
 
     /// Files that have been looked at elsewhere need not be looked at here.
     pub fn mark_examined(&mut self, files: impl Iterator<Item = FileId>) {
         self.examined.extend(files);
-    }
-}
-
-fn examine(mapped: &MappedFile) -> Option<FoundAllocator> {
-    let file = mapped.file.as_ref()?;
-    match ProbePlan::of(file, &mapped.path) {
-        Ok(Some(plan)) => Some(FoundAllocator {
-            name: format!("{} ({})", plan.allocator.name, mapped.path),
-            probes: plan.probed_file(Arc::clone(file), &mapped.path),
-        }),
-        Ok(None) => None,
-        Err(error) => {
-            log::info!("not looked at for an allocator: {error}");
-            None
-        }
     }
 }
 

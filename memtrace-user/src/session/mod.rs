@@ -4,21 +4,21 @@
 //! process) and gives the next thing to show. It may be dropped at any await and called again: nothing is lost.
 
 mod attach;
+mod complete;
 mod floor;
 mod launch;
 mod locate;
 mod meter;
 mod names;
+mod notes;
+mod orders;
+mod reading;
+mod safety;
+mod threads;
 mod unwinding;
 mod waits;
 
-use std::{
-    collections::BTreeSet,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinHandle,
@@ -27,18 +27,23 @@ use tokio::{
 
 pub use self::{
     attach::{AttachError, attach},
+    complete::{Finder, Progress, Unfinished},
     floor::place_floor,
     launch::{LaunchError, Launched, launch},
+    orders::{FoundBlock, OrderError},
 };
 use self::{
     locate::Locator,
     meter::OwnUse,
     names::Names,
+    notes::Notes,
+    orders::Orders,
+    threads::Threads,
     waits::{MappingSource, built, ended, mappings_ready, swept},
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocRates, AllocStats, Location, ProcessInfo, Profile, StackEnd, SymbolTable, starts_thread},
+    profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
     tracer::{Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -59,6 +64,10 @@ pub enum Update {
     Symbols(Arc<SymbolTable>),
     /// The process replaced its program by another.
     Exec,
+    /// What was recorded before is forgotten. A reading follows.
+    Cleared,
+    /// The peak is that of what is live from now on. A reading follows.
+    PeakReset,
     /// The process has ended. The reading before was the last, and nothing but symbols will follow.
     Ended,
 }
@@ -83,11 +92,17 @@ pub struct Session {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     meter: OwnUse,
     info: ProcessInfo,
     target: Option<TargetProcess>,
+    /// The slot that the process began in.
+    home: u32,
+    /// The slot that its calls are counted in.
     slot: u32,
     host_tgid: u32,
+    threads: Threads,
+    orders: Orders,
     ticks: Interval,
     exit: Option<Exit>,
     previous: Option<(Duration, AllocStats)>,
@@ -109,6 +124,7 @@ struct Beginning {
     mapping_events: Option<MappingSource>,
     locator: Locator,
     names: Names,
+    notes: Notes,
     info: ProcessInfo,
     target: Option<TargetProcess>,
     slot: u32,
@@ -119,7 +135,7 @@ struct Beginning {
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
-        let Beginning { tracer, events, mapping_events, locator, names, info, target, slot, host_tgid, exit } =
+        let Beginning { tracer, events, mapping_events, locator, names, notes, info, target, slot, host_tgid, exit } =
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
@@ -128,10 +144,14 @@ impl Session {
             mapping_events,
             locator,
             names,
+            notes,
             info,
             target,
+            home: slot,
             slot,
             host_tgid,
+            threads: Threads::default(),
+            orders: Orders::default(),
             ticks: tokio::time::interval(Duration::from_secs(1)),
             exit: Some(exit),
             previous: None,
@@ -162,6 +182,9 @@ impl Session {
             if self.names.find_lines(wanted, &self.locator).await {
                 return Ok(Update::Symbols(self.names.table()));
             }
+            if let Some(update) = self.obey() {
+                return Ok(update);
+            }
             match self.stage {
                 Stage::Running => {}
                 Stage::Ending => {
@@ -179,7 +202,11 @@ impl Session {
                     self.stage = Stage::Over;
                     return Ok(Update::Ended);
                 }
-                Stage::Over => std::future::pending().await,
+                Stage::Over => {
+                    let event = self.orders.next().await;
+                    self.take_order_event(event);
+                    continue;
+                }
             }
             let exit = self.exit.as_mut();
             tokio::select! {
@@ -191,70 +218,17 @@ impl Session {
                 }
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
+                event = self.orders.next() => self.take_order_event(event),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
         }
     }
 
-    /// A reading at once, with names.
-    pub async fn read_now(&mut self) -> (Arc<Profile>, Arc<SymbolTable>) {
-        self.unnamed = Some(self.read());
-        loop {
-            if let Some(Update::Reading { profile, symbols }) = self.name_reading().await {
-                return (profile, symbols);
-            }
-        }
-    }
-
-    /// Looks up the lines of `wanted` and returns all names known.
-    pub async fn lines_of(&mut self, wanted: &BTreeSet<Location>) -> Arc<SymbolTable> {
-        self.names.find_lines(wanted, &self.locator).await;
-        self.names.table()
-    }
-
     /// Whether the traced process has ended.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         self.info.exited
-    }
-
-    async fn name_reading(&mut self) -> Option<Update> {
-        let profile = self.unnamed.as_ref()?;
-        let locations = profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
-        self.names.find_names(locations, &self.locator).await;
-        let mut profile = self.unnamed.take()?;
-        let symbols = self.names.table();
-        mark_whole_stacks(&mut profile, &symbols);
-        Some(Update::Reading { profile: Arc::new(profile), symbols })
-    }
-
-    fn read(&mut self) -> Profile {
-        self.take_mappings();
-        if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
-            self.info.command = command;
-        }
-        let raw = self.tracer.read(self.slot);
-        let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
-            AllocRates::between(&stats, &raw.totals.stats, raw.elapsed.saturating_sub(elapsed))
-        });
-        self.previous = Some((raw.elapsed, raw.totals.stats));
-        let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
-        self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
-        let samples = self.locator.samples(&raw);
-        self.follow_mappings();
-        self.probe_new_allocators();
-        Profile {
-            taken_at: SystemTime::now(),
-            elapsed: raw.elapsed,
-            process: self.info.clone(),
-            totals: raw.totals,
-            rates,
-            samples,
-            modules: self.locator.modules().clone(),
-            losses: raw.losses,
-            overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
-        }
     }
 
     /// Returns whether the process has replaced its program.
@@ -277,8 +251,12 @@ impl Session {
 
     fn follow_exec(&mut self, slot: u32) {
         let old = std::mem::replace(&mut self.slot, slot);
+        self.home = slot;
+        self.orders.forget_spare();
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
+        self.locator.set_program(self.info.pid);
+        self.notes.begin_anew();
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
@@ -292,7 +270,10 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => self.info.allocators.push(file.name),
+                Ok(true) => {
+                    self.notes.extend(file.remarks(self.tracer.returns()));
+                    self.info.allocators.push(file.name);
+                }
                 Ok(false) => {}
                 Err(error) => log::warn!("{}: {error}", file.name),
             }
@@ -358,16 +339,5 @@ impl Session {
         self.stage = Stage::Ending;
         // What was mapped until the end.
         self.take_mappings();
-    }
-}
-
-/// A walk that came to where a thread starts is whole, however it ended.
-fn mark_whole_stacks(profile: &mut Profile, symbols: &SymbolTable) {
-    for sample in &mut profile.samples {
-        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
-        let function = outermost.and_then(|frame| frame.function.as_deref());
-        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
-            sample.end = StackEnd::Whole;
-        }
     }
 }

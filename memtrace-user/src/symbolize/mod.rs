@@ -20,6 +20,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+pub(crate) use self::demangle::demangle;
 use crate::profile::{Frame, Location};
 
 /// How long one request may take before its file is given up. The largest programs' debug information (gigabytes)

@@ -77,7 +77,7 @@ impl CostMeasurement {
 }
 
 /// The file of this program and the offset of [`target`] in it.
-fn place_of_target() -> Option<(PathBuf, u64)> {
+pub(super) fn place_of_target() -> Option<(PathBuf, u64)> {
     let mut space = AddressSpace::of_pid(std::process::id()).ok()?;
     space.refresh().ok()?;
     let address = target as *const () as u64;
@@ -101,14 +101,14 @@ fn time_a_call() -> Duration {
 /// Begins with an instruction that the kernel emulates, as the places chosen in allocators do.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
-extern "C" fn target() {
+pub(super) extern "C" fn target() {
     core::arch::naked_asm!("push rbp", "pop rbp", "ret")
 }
 
 /// Begins with an instruction that the kernel simulates.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
-extern "C" fn target() {
+pub(super) extern "C" fn target() {
     core::arch::naked_asm!("b 2f", "2:", "ret")
 }
 

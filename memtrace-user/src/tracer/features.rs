@@ -88,11 +88,27 @@ pub fn kernel_release() -> String {
 /// Whether the release is certainly below 5.15, the floor. Used only to explain a refusal that has happened.
 #[must_use]
 pub fn below_floor(release: &str) -> bool {
+    version(release).is_some_and(|version| version < (5, 15))
+}
+
+/// Whether return probes keep shadow stacks right (6.11, commit 1713b63a07a2). That cannot be tried out without such a
+/// stack; an older release with the change is taken for one without, at the price of slower probes.
+#[must_use]
+pub fn return_probes_keep_shadow_stacks() -> bool {
+    version(&kernel_release()).is_some_and(|version| version >= (6, 11))
+}
+
+/// Whether the kernel may be one on which return probes kill processes confined by seccomp: `x86_64`, 6.11 to 6.13. Says
+/// no more than that it is worth trying out.
+#[must_use]
+pub fn return_probes_may_kill_confined() -> bool {
+    cfg!(target_arch = "x86_64")
+        && version(&kernel_release()).is_none_or(|version| ((6, 11)..(6, 14)).contains(&version))
+}
+
+fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(major), Some(minor)) => (major, minor) < (5, 15),
-        _ => false,
-    }
+    Some((numbers.next()?, numbers.next()?))
 }
 
 /// What uprobe-multi links a kernel has.

@@ -1,18 +1,18 @@
-//! User space's part of the table of live blocks: it makes the segments, adds one when they fill, and clears what a
-//! process has left behind. See `memtrace_common::live` for the layout.
+//! User space's part of the table of live blocks: it makes the segments, and adds one when they fill. See
+//! `memtrace_common::live` for the layout, and `live_blocks` for what is read of it.
 
 use std::{
     io,
     mem::offset_of,
     os::fd::{AsFd as _, OwnedFd},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
 use memtrace_common::live::{
-    ADDRESS_BITS, BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
+    BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
 };
 
-use super::{mapped::MappedArray, syscall};
+use super::{live_blocks::LiveBlocks, mapped::MappedArray, syscall};
 
 /// The part of all entries, in percent, beyond which a warning is heeded. Warnings come at about 35 %, the first loss at
 /// about 55 %: what lies between must last until the segment is there. Below, a warning is chance.
@@ -29,7 +29,17 @@ pub struct LiveTable {
     /// The map `CURSORS`; its word `newest_word` names the newest segment to the BPF programs.
     cursors: MappedArray<u64>,
     newest_word: u32,
-    segments: Vec<(OwnedFd, MappedArray<Bucket>)>,
+    /// Shared, so that who looks through all blocks does not keep the table from growing.
+    segments: Vec<Arc<Segment>>,
+}
+
+/// A part of the table.
+#[derive(Debug)]
+pub struct Segment {
+    /// The map.
+    pub map: OwnedFd,
+    /// The same, as memory.
+    pub buckets: MappedArray<Bucket>,
 }
 
 impl LiveTable {
@@ -51,13 +61,13 @@ impl LiveTable {
     /// Blocks that fit, if they spread evenly.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        self.segments.iter().map(|(_, buckets)| (buckets.entries() * BUCKET_ENTRIES) as u64).sum()
+        self.segments.iter().map(|segment| (segment.buckets.entries() * BUCKET_ENTRIES) as u64).sum()
     }
 
     /// Bytes of kernel memory of the segments.
     #[must_use]
     pub fn segment_bytes(&self) -> u64 {
-        self.segments.iter().map(|(_, buckets)| buckets.bytes()).sum()
+        self.segments.iter().map(|segment| segment.buckets.bytes()).sum()
     }
 
     /// Bytes of this process's memory that the table takes as mapped memory.
@@ -69,7 +79,7 @@ impl LiveTable {
     /// Entries in use, estimated from some thousand buckets of each segment.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.segments.iter().map(|(_, buckets)| used(buckets)).sum()
+        self.segments.iter().map(|segment| used(&segment.buckets)).sum()
     }
 
     /// Adds a segment, larger than the newest, when the table is too full, or puts off the next warning when it is not. Takes some 10 ms when it adds.
@@ -83,7 +93,7 @@ impl LiveTable {
         // A warning without need: blocks that come and go meet full buckets now and then. Warn again later.
         let newest = self.newest();
         let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
-        let buckets = self.segments[newest as usize].1.entries() as u64;
+        let buckets = self.segments[newest as usize].buckets.entries() as u64;
         self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 256);
         Ok(())
     }
@@ -103,26 +113,16 @@ impl LiveTable {
         syscall::set_inner_map(self.outer.as_fd(), index, map.as_fd())?;
         // Last: programs look at it first.
         self.cursors.store(self.newest_word, 0, u64::from(index));
-        self.segments.push((map, memory));
+        self.segments.push(Arc::new(Segment { map, buckets: memory }));
         Ok(())
     }
 
-    /// Removes what a process slot has left: its process has exited or replaced its image, so no program will look
-    /// for these blocks any more. Returns how many there were.
-    pub fn clear_slot(&self, slot: u32) -> u64 {
-        let mut cleared = 0;
-        for (_, buckets) in &self.segments {
-            for bucket in 0..u32::try_from(buckets.entries()).unwrap_or(u32::MAX) {
-                for word in buckets.words(bucket).iter().step_by(size_of::<LiveEntry>() / 8).take(BUCKET_ENTRIES) {
-                    let key = word.load(Ordering::Relaxed);
-                    if key >> ADDRESS_BITS == u64::from(slot) && slot != 0 {
-                        word.store(0, Ordering::Relaxed);
-                        cleared += 1;
-                    }
-                }
-            }
-        }
-        cleared
+    /// All blocks, to be looked through without the table's lock.
+    ///
+    /// # Errors
+    /// When descriptors are short.
+    pub fn blocks(&self) -> io::Result<LiveBlocks> {
+        Ok(LiveBlocks::new(self.outer.try_clone()?, self.segments.clone()))
     }
 }
 
@@ -135,5 +135,3 @@ fn used(buckets: &MappedArray<Bucket>) -> u64 {
     let used = sampled.flat_map(keys).filter(|key| key.load(Ordering::Relaxed) != 0).count();
     used as u64 * u64::from(step)
 }
-
-const _: () = assert!(offset_of!(Bucket, entries) == 0 && offset_of!(LiveEntry, key) == 0);

@@ -2,11 +2,14 @@
 
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
+mod confined;
 mod cost;
+mod eras;
 mod error;
 mod events;
 mod features;
 mod links;
+mod live_blocks;
 mod live_keeper;
 mod live_table;
 mod mapped;
@@ -18,6 +21,7 @@ mod read;
 mod setup;
 mod stack_copy;
 mod syscall;
+mod ticks;
 mod unwind_store;
 
 use std::{
@@ -43,11 +47,14 @@ pub use self::{
     events::{Events, TracerEvent},
     features::{
         BPF, Capability, MultiLinks, PERFMON, SYS_ADMIN, check_requirements, effective_capabilities, has_bpf_loop,
-        has_cookies, has_task_storage, kernel_release, multi_links,
+        has_cookies, has_task_storage, kernel_release, multi_links, return_probes_keep_shadow_stacks,
+        return_probes_may_kill_confined,
     },
-    links::{Probe, ProbedFile},
+    links::{Probe, ProbedFile, Returns},
+    live_blocks::{LiveBlocks, start_of},
     options::{Accelerator, TracerOptions, UnwindMode},
-    plan::{PlannedProbe, ProbePlan},
+    plan::{PlannedProbe, ProbePlan, Search},
+    ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
@@ -60,10 +67,10 @@ use self::{
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     stack_copy::StackCopy,
 };
-use crate::profile::RawProfile;
+use crate::profile::{RawProfile, RawStack};
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
-const CURSORS: u32 = 3;
+const CURSORS: u32 = 4;
 const NEXT_SLOT: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
 
@@ -73,6 +80,7 @@ pub struct Tracer {
     // Dropped in this order: probes before what their programs use.
     links: Vec<ProbeLinks>,
     multi: Option<MultiPrograms>,
+    returns: Returns,
     /// Device and inode of the files that are probed.
     placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
@@ -80,7 +88,7 @@ pub struct Tracer {
     _live_keeper: LiveKeeper,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
-    max_frames: u32,
+    options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     cursors: MappedArray<u64>,
     ebpf: Ebpf,
@@ -122,11 +130,12 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
-            reader: Reader::new(maps),
+            returns: if options.allows(Accelerator::ReturnProbes) { Returns::Probes } else { Returns::Exits },
+            reader: Reader::new(maps, options.per_thread),
             _live_keeper: live_keeper,
             unwind,
             stack_copies,
-            max_frames: options.max_frames,
+            options: options.clone(),
             live,
             cursors,
             ebpf,
@@ -146,13 +155,32 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid)?,
-            None => links::attach_perf(&mut self.ebpf, file, pid)?,
+            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid, self.returns)?,
+            None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
         };
         self.links.push(links);
         self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
+    }
+
+    /// Decides how the ends of calls are seen in files that are probed from now on.
+    pub const fn set_returns(&mut self, returns: Returns) {
+        self.returns = returns;
+    }
+
+    /// Whether processes that are confined by seccomp survive return probes on this kernel, tried out; `None` when that
+    /// cannot be.
+    #[must_use]
+    pub fn return_probes_spare_confined(&self) -> Option<bool> {
+        // Kernels without multi links are older than the system call that filters do not know.
+        self.multi.as_ref().map_or(Some(true), confined::survives_return_probes)
+    }
+
+    /// How the ends of calls are seen.
+    #[must_use]
+    pub const fn returns(&self) -> Returns {
+        self.returns
     }
 
     /// Places probes that do nothing where [`Self::place_probes`] would place its own.
@@ -162,7 +190,7 @@ impl Tracer {
     pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
         let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
         let programs = self.multi.as_ref().ok_or_else(missing)?;
-        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid)?);
+        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid, self.returns)?);
         Ok(())
     }
 
@@ -175,16 +203,6 @@ impl Tracer {
         self.links.clear();
         self.probed.clear();
         std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
-    }
-
-    /// Takes a slot for a process.
-    ///
-    /// # Errors
-    /// [`TracerError::Setup`] when there is none left.
-    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))
     }
 
     /// Begins to record a process, named by its id in the initial pid namespace, in a slot of its own.
@@ -242,7 +260,7 @@ impl Tracer {
         while let Some(record) = copies.next() {
             let Some(copy) = StackCopy::parse(&record) else { continue };
             let slot = copy.header.slot;
-            let stack = copy.follow(self.max_frames as usize, |address| store.rule_at(slot, address));
+            let stack = copy.follow(self.options.max_frames as usize, |address| store.rule_at(slot, address));
             log::trace!("site {}: {} frames followed here, {:?}", copy.header.site, stack.0.len(), stack.1);
             self.reader.replace_stack(copy.header.site, stack);
         }
@@ -268,12 +286,27 @@ impl Tracer {
     }
 
     /// Forgets the live blocks of a slot whose process has exited or replaced its image.
-    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + 'static {
-        let live = Arc::clone(&self.live);
-        move || {
-            let cleared = live.lock().unwrap_or_else(PoisonError::into_inner).clear_slot(slot);
-            log::debug!("{cleared} live blocks of slot {slot} forgotten");
+    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + use<> {
+        let blocks = self.live_blocks();
+        move || match blocks {
+            Ok(blocks) => {
+                let cleared = blocks.clear_slot(slot);
+                log::debug!("{cleared} live blocks of slot {slot} forgotten");
+            }
+            Err(error) => log::warn!("live blocks of slot {slot} stay in the table: {error}"),
         }
+    }
+
+    /// The stack of a site that a slot has counted under, without its counters.
+    pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
+        self.follow_copies();
+        self.reader.stack_of(slot, site)
+    }
+
+    /// How it traces.
+    #[must_use]
+    pub const fn options(&self) -> &TracerOptions {
+        &self.options
     }
 
     /// Whether probes are placed by uprobe-multi links.

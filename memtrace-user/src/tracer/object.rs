@@ -27,7 +27,11 @@ pub const BEGIN: &str = "begin";
 /// See [`BEGIN`].
 pub const FINISH: &str = "finish";
 /// See [`BEGIN`].
+pub const LEAVE: &str = "leave";
+/// See [`BEGIN`].
 pub const RELEASE: &str = "release";
+/// See [`BEGIN`].
+pub const RELEASE_OTHER: &str = "release_other";
 /// See [`BEGIN`].
 pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].
@@ -42,6 +46,8 @@ pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerErr
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
     loader.override_global("UNWIND_MODE", &unwind_mode, true);
+    let per_thread = u32::from(options.per_thread);
+    loader.override_global("PER_THREAD", &per_thread, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
     let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
     loader.override_global("COPY_RING_BYTES", &ring_bytes, true);

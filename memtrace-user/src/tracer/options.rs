@@ -1,8 +1,11 @@
 //! How a process is traced.
 
+use std::sync::Arc;
+
 use memtrace_common::{site::MAX_FRAMES, unwind::mode};
 
 use super::features;
+use crate::allocators::UserFunctions;
 
 /// How to trace.
 #[derive(Debug, Clone)]
@@ -13,10 +16,14 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
+    /// Tell threads apart: each has call stacks of its own.
+    pub per_thread: bool,
     /// The process is started for tracing, so that all its mappings will be new.
     pub from_start: bool,
     /// Accelerators that are left alone even where they are to be had.
     pub without: Vec<Accelerator>,
+    /// Functions to trace besides those of allocators.
+    pub functions: Arc<UserFunctions>,
 }
 
 /// A kernel feature that is used where it is there, and done without where it is not. The numbers are the same.
@@ -28,16 +35,26 @@ pub enum Accelerator {
     BpfLoop,
     /// Perf events that tell of each mapping of a command that is started; without, `/proc/PID/maps` is read now and then.
     MappingEvents,
+    /// Return probes; without, the ends of calls are seen at the functions' exits.
+    ReturnProbes,
 }
 
 impl Accelerator {
     /// Every accelerator.
-    pub const ALL: [Self; 3] = [Self::Multi, Self::BpfLoop, Self::MappingEvents];
+    pub const ALL: [Self; 4] = [Self::Multi, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes];
 }
 
 impl Default for TracerOptions {
     fn default() -> Self {
-        Self { max_frames: MAX_FRAMES, min_size: 0, unwind: UnwindMode::Auto, from_start: false, without: Vec::new() }
+        Self {
+            max_frames: MAX_FRAMES,
+            min_size: 0,
+            unwind: UnwindMode::Auto,
+            per_thread: false,
+            from_start: false,
+            without: Vec::new(),
+            functions: Arc::default(),
+        }
     }
 }
 
@@ -68,6 +85,17 @@ pub enum UnwindMode {
 }
 
 impl UnwindMode {
+    /// As the command line has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::FramePointer => "fp",
+            Self::Tables => "dwarf",
+        }
+    }
+
+    /// The constant of `memtrace_common::unwind::mode`, for this kernel.
     fn for_kernel(self, may_loop: bool) -> u32 {
         let wanted = match self {
             Self::FramePointer => return mode::FRAME_POINTER,

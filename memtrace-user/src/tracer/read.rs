@@ -9,12 +9,14 @@ use std::{
 
 use memtrace_common::{
     loss,
-    process::ProcessRecord,
-    site::{self, SiteRecord, UNATTRIBUTED, header},
+    process::{ProcessRecord, current},
+    site::{self, FIRST_SITE, SiteRecord, THREAD_WORDS, header},
 };
 
 use super::mapped::MappedArray;
-use crate::profile::{AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, StackEnd};
+use crate::profile::{
+    AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd,
+};
 
 /// The kernel's counters of losses, by what they mean here.
 const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
@@ -50,12 +52,17 @@ struct KnownStack {
     site: u32,
     end: StackEnd,
     addresses: Arc<[u64]>,
+    thread: Option<RawThread>,
 }
 
 /// Reads on from where it stopped, so that a reading costs what is new plus a few nanoseconds a stack.
 #[derive(Debug)]
 pub struct Reader {
     maps: Maps,
+    /// Stacks are followed by words that name their thread.
+    per_thread: bool,
+    /// Losses that are told no more.
+    forgotten: Losses,
     next_word: u32,
     seen_sites: HashSet<u32>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
@@ -66,8 +73,15 @@ pub struct Reader {
 impl Reader {
     /// A reader that has seen nothing yet.
     #[must_use]
-    pub fn new(maps: Maps) -> Self {
-        Self { maps, next_word: 0, seen_sites: HashSet::new(), replacements: HashMap::new(), stacks: HashMap::new() }
+    pub fn new(maps: Maps, per_thread: bool) -> Self {
+        let (forgotten, seen_sites, replacements, stacks) = Default::default();
+        Self { maps, per_thread, forgotten, next_word: 0, seen_sites, replacements, stacks }
+    }
+
+    /// The maps.
+    #[must_use]
+    pub const fn maps(&self) -> &Maps {
+        &self.maps
     }
 
     /// Bytes of maps that are seen as memory.
@@ -84,15 +98,11 @@ impl Reader {
         let stacks = self.stacks.get(&slot).map_or(&[][..], Vec::as_slice);
         let mut stacks: Vec<RawStack> = stacks
             .iter()
-            .map(|stack| RawStack {
-                id: stack.site,
-                addresses: Arc::clone(&stack.addresses),
-                end: stack.end,
-                domain: Domain::Malloc,
-                stats: self.stats(stack.site),
-            })
+            .map(|stack| RawStack { stats: self.stats(stack.site), ..stack.raw() })
+            // What was forgotten leaves stacks without numbers.
+            .filter(|stack| stack.stats != AllocStats::default())
             .collect();
-        stacks.extend(self.unattributed());
+        stacks.extend(self.unattributed(slot));
         let mut totals = self.totals(slot);
         totals.stats = stacks.iter().map(|stack| stack.stats).sum();
         RawProfile { elapsed, totals, stacks, losses: self.losses() }
@@ -110,38 +120,60 @@ impl Reader {
         }
     }
 
+    /// The stack of a site of a slot, without its counters. Empty where it is not known.
+    #[must_use]
+    pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
+        self.take_new_stacks();
+        let known = self.stacks.get(&slot).and_then(|stacks| stacks.iter().find(|stack| stack.site == site));
+        known.map_or_else(|| RawStack { id: site, ..RawStack::default() }, KnownStack::raw)
+    }
+
+    /// Sites that a slot has counted under, the one for what has no stack included.
+    pub fn sites_of(&mut self, slot: u32) -> impl Iterator<Item = u32> {
+        self.take_new_stacks();
+        self.stacks.get(&slot).into_iter().flatten().map(|stack| stack.site).chain([slot])
+    }
+
+    /// Losses up to here are told no more.
+    pub fn forget_losses(&mut self) {
+        self.forgotten = self.all_losses();
+    }
+
     /// What found no room in the tables: counted, under no stack.
-    fn unattributed(&self) -> Option<RawStack> {
-        let stats = self.stats(UNATTRIBUTED);
-        (stats.allocated_blocks > 0).then(|| RawStack {
-            id: UNATTRIBUTED,
-            addresses: Arc::new([]),
-            end: StackEnd::Incomplete,
-            domain: Domain::Malloc,
-            stats,
-        })
+    fn unattributed(&self, slot: u32) -> Option<RawStack> {
+        let stats = self.stats(slot);
+        (stats.allocated_blocks > 0).then(|| RawStack { id: slot, stats, ..RawStack::default() })
     }
 
     /// Learns the stacks that were committed since the last reading.
     fn take_new_stacks(&mut self) {
         while let Some(word) = self.header(self.next_word) {
-            let count = header::frames(word);
             let first = self.next_word + 1;
-            self.next_word = first + u32::try_from(count).unwrap_or(0);
+            self.next_word = first + u32::try_from(header::frames(word)).unwrap_or(0);
             let site = header::site(word);
             // A stack that two threads added at once is stored twice; both records name the same site.
-            if site == UNATTRIBUTED || !self.seen_sites.insert(site) {
+            if site < FIRST_SITE || !self.seen_sites.insert(site) {
                 continue;
             }
-            log::trace!("site {site}: {count} frames, end {}", header::end(word));
-            let addresses = (first..self.next_word).map(|index| self.maps.frames.load(index, 0)).collect();
+            log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
+            let after = if self.per_thread { self.next_word.saturating_sub(THREAD_WORDS) } else { self.next_word };
+            let thread = self.per_thread.then(|| self.thread_at(after));
+            let addresses = (first..after).map(|index| self.maps.frames.load(index, 0)).collect();
             let (addresses, end) = match self.replacements.remove(&site) {
                 Some((addresses, end)) => (addresses.into(), end),
                 None => (addresses, stack_end(header::end(word))),
             };
-            let stack = KnownStack { site, end, addresses };
+            let stack = KnownStack { site, end, addresses, thread };
             self.stacks.entry(header::slot(word)).or_default().push(stack);
         }
+    }
+
+    /// The thread that the words from here on name.
+    fn thread_at(&self, word: u32) -> RawThread {
+        let [ids, name @ ..] = [0, 1, 2].map(|offset| self.maps.frames.load(word + offset, 0));
+        let name: Vec<u8> = name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+        let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or(0);
+        RawThread { number: half(ids >> 32), tid: half(ids), name: String::from_utf8_lossy(&name).into() }
     }
 
     /// The header at a word, if a whole record lies there.
@@ -170,9 +202,12 @@ impl Reader {
     fn totals(&self, slot: u32) -> ProcessTotals {
         let load = |offset| self.maps.processes.load(slot, offset);
         let entries = load(offset_of!(ProcessRecord, entries));
+        let now = load(offset_of!(ProcessRecord, current));
+        let peak = load(offset_of!(ProcessRecord, peaks) + 8 * current::peak(now));
         ProcessTotals {
-            current_bytes: load(offset_of!(ProcessRecord, current_bytes)),
-            peak_bytes: load(offset_of!(ProcessRecord, peak_bytes)),
+            current_bytes: current::bytes(now),
+            // A program adds first and raises the peak a moment later.
+            peak_bytes: peak.max(current::bytes(now)),
             stats: AllocStats::default(),
             failed_calls: load(offset_of!(ProcessRecord, failed_calls)),
             unknown_frees: load(offset_of!(ProcessRecord, unknown_frees)),
@@ -183,10 +218,32 @@ impl Reader {
 
     fn losses(&self) -> Losses {
         let mut losses = Losses::default();
+        for (reason, count) in self.all_losses().iter() {
+            losses.add(reason, count.saturating_sub(self.forgotten.count(reason)));
+        }
+        losses
+    }
+
+    fn all_losses(&self) -> Losses {
+        let mut losses = Losses::default();
         for (index, reason) in LOSS_REASONS {
             losses.add(reason, self.maps.losses.load(index, 0));
         }
         losses
+    }
+}
+
+impl KnownStack {
+    /// Without counters.
+    fn raw(&self) -> RawStack {
+        RawStack {
+            id: self.site,
+            addresses: Arc::clone(&self.addresses),
+            end: self.end,
+            domain: Domain::Malloc,
+            thread: self.thread.clone(),
+            stats: AllocStats::default(),
+        }
     }
 }
 

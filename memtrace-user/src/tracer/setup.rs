@@ -64,7 +64,15 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// # Errors
 /// [`TracerError::Refused`] when the kernel has such links and does not take the programs.
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [object::BEGIN, object::FINISH, object::RELEASE, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+    let names = [
+        object::BEGIN,
+        object::FINISH,
+        object::LEAVE,
+        object::RELEASE,
+        object::RELEASE_OTHER,
+        object::FLOOR_ENTRY,
+        object::FLOOR_RETURN,
+    ];
     // Tried before the programs are loaded: older kernels verify them and then link them nowhere.
     match features::multi_links() {
         Ok(MultiLinks::Usable) => object::load_multi_programs(ebpf, &names).map(Some),

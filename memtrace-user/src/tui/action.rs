@@ -19,6 +19,12 @@ pub enum Action {
     SortPrevious,
     /// Hold what is shown, or go on with the newest reading. Tracing goes on all the time.
     TogglePause,
+    /// Write a snapshot.
+    Snapshot,
+    /// Forget what was recorded, once asked twice.
+    Clear,
+    /// Begin a new peak.
+    ResetPeak,
     /// Show or hide the keys.
     ToggleHelp,
     /// Hide the keys.
@@ -59,5 +65,18 @@ pub enum Request {
     /// Give the terminal back and stop the process until it is continued.
     Suspend,
     /// Clear the screen before the next drawing.
+    Redraw,
+    /// Something of the session.
+    Ask(Wish),
+}
+
+/// What the session is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// Write a snapshot.
+    Snapshot,
+    /// Forget what was recorded.
     Clear,
+    /// Begin a new peak.
+    ResetPeak,
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    action::{Action, Move, Request},
+    action::{Action, Move, Request, Wish},
     theme::Theme,
     view::layout::Areas,
 };
@@ -35,6 +35,8 @@ pub struct App {
     pub(super) paused: bool,
     pub(super) help: bool,
     pub(super) message: Option<String>,
+    /// What the user has been asked to confirm.
+    asked: Option<Wish>,
     pub(super) theme: Theme,
     /// Index of the selected site; valid whenever there is any site.
     pub(super) selected: usize,
@@ -57,6 +59,7 @@ impl App {
             paused: false,
             help: false,
             message: None,
+            asked: None,
             theme,
             selected: 0,
             follows_site: false,
@@ -101,13 +104,22 @@ impl App {
 
     /// Changes the state; tells what the loop has to do, if anything.
     pub fn apply(&mut self, action: Action) -> Option<Request> {
+        let mut asked = None;
         if !matches!(action, Action::Resize { .. }) {
             self.message = None;
+            asked = self.asked.take();
         }
         match action {
             Action::Quit => return Some(Request::Quit),
             Action::Suspend => return Some(Request::Suspend),
-            Action::Redraw => return Some(Request::Clear),
+            Action::Redraw => return Some(Request::Redraw),
+            Action::Snapshot => return Some(Request::Ask(Wish::Snapshot)),
+            Action::ResetPeak => return Some(Request::Ask(Wish::ResetPeak)),
+            Action::Clear if asked == Some(Wish::Clear) => return Some(Request::Ask(Wish::Clear)),
+            Action::Clear => {
+                self.asked = Some(Wish::Clear);
+                self.set_message("c again forgets what was recorded; any other key does not");
+            }
             Action::Sort(sort) => self.sort_by(sort),
             Action::SortNext => self.sort_by(self.sort.next()),
             Action::SortPrevious => self.sort_by(self.sort.previous()),
@@ -276,6 +288,18 @@ mod tests {
         assert_eq!(app.message.as_deref(), Some("hello"));
         app.apply(Action::ToggleHelp);
         assert_eq!(app.message, None);
+    }
+
+    /// What was recorded is forgotten only when asked for twice in a row.
+    #[test]
+    fn clearing_is_asked_twice() {
+        let mut app = app();
+        assert_eq!(app.apply(Action::Clear), None);
+        assert!(app.message.is_some());
+        assert_eq!(app.apply(Action::Clear), Some(Request::Ask(Wish::Clear)));
+        assert_eq!(app.apply(Action::Clear), None);
+        app.apply(Action::ToggleHelp);
+        assert_eq!(app.apply(Action::Clear), None);
     }
 
     /// Only what is on the screen is worth looking up.

@@ -47,14 +47,19 @@ const fn hinted(binding: Binding, hint: &'static str) -> Binding {
 #[rustfmt::skip]
 pub const BINDINGS: &[Binding] = &[
     hinted(bind(&[char_key('q'), ctrl('c')], "q Ctrl-C", Action::Quit, "detach and quit"), "quit"),
-    hinted(bind(&[char_key('s'), char_key('>')], "s >", Action::SortNext, "sort by the next number"), "sort"),
-    bind(&[char_key('S'), char_key('<')], "S <", Action::SortPrevious, "sort by the previous number"),
+    hinted(bind(&[char_key('?'), char_key('h')], "? h", Action::ToggleHelp, "show or hide this help"), "help"),
+    bind(&[key(KeyCode::Esc)], "Esc", Action::CloseHelp, "hide this help"),
+    hinted(bind(&[char_key('>')], ">", Action::SortNext, "sort by the next number"), "sort"),
+    bind(&[char_key('<')], "<", Action::SortPrevious, "sort by the previous number"),
     bind(&[char_key('1')], "1", Action::Sort(SortBy::LiveBytes), "sort by live bytes"),
     bind(&[char_key('2')], "2", Action::Sort(SortBy::LiveBlocks), "sort by live blocks"),
     bind(&[char_key('3')], "3", Action::Sort(SortBy::AllocatedBytes), "sort by allocated bytes"),
     bind(&[char_key('4')], "4", Action::Sort(SortBy::AllocatedBlocks), "sort by allocated blocks"),
     bind(&[char_key('5')], "5", Action::Sort(SortBy::FreedBytes), "sort by freed bytes"),
-    hinted(bind(&[char_key('p'), char_key(' ')], "p Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
+    hinted(bind(&[char_key(' ')], "Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
+    hinted(bind(&[char_key('s')], "s", Action::Snapshot, "write a snapshot"), "snapshot"),
+    bind(&[char_key('c')], "c", Action::Clear, "forget what was recorded"),
+    bind(&[char_key('p')], "p", Action::ResetPeak, "make what is live the peak"),
     bind(&[key(KeyCode::Up), char_key('k')], "↑ k", Action::Select(Move::Up), "select the call site above"),
     bind(&[key(KeyCode::Down), char_key('j')], "↓ j", Action::Select(Move::Down), "select the call site below"),
     bind(&[key(KeyCode::PageUp), ctrl('b')], "PgUp", Action::Select(Move::PageUp), "a screen up"),
@@ -63,8 +68,6 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[key(KeyCode::End), char_key('G')], "End G", Action::Select(Move::Last), "to the last"),
     bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "suspend; tracing goes on"),
     bind(&[ctrl('l')], "Ctrl-L", Action::Redraw, "draw the screen anew"),
-    hinted(bind(&[char_key('?'), char_key('h')], "? h", Action::ToggleHelp, "show or hide this help"), "help"),
-    bind(&[key(KeyCode::Esc)], "Esc", Action::CloseHelp, "hide this help"),
 ];
 
 /// What a key does, if anything.

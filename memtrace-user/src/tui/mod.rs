@@ -11,6 +11,6 @@ pub mod terminal;
 mod theme;
 pub mod view;
 
-pub use action::{Action, Request};
+pub use action::{Action, Request, Wish};
 pub use app::{App, Reading};
 pub use theme::Theme;

@@ -96,14 +96,14 @@ fn no_allocator() {
     let file = without_libc("no_libc", &[]);
     let target = Target::start(&file);
     let message = format!("no known allocator in process {} (looked at {})", target.pid(), file.display());
-    let hint = "memtrace knows glibc's malloc; -v tells of each file why it was passed over. A process that has just been \
-                started may not have loaded its libraries yet";
+    let hint = "no mapped file exports malloc and free; -v tells of each why it was passed over. A process that has just \
+                been started may not have loaded its libraries yet";
     assert_eq!(outcome(&mut attach(target.pid())), failure(1, &message, hint));
 
     let mut relative = run(&["./no_libc"]);
     relative.current_dir(file.parent().expect("a directory"));
     let message = "no known allocator in ./no_libc (looked at ./no_libc)";
-    let hint = "memtrace knows glibc's malloc; -v tells more";
+    let hint = "neither the program nor its libraries export malloc and free; -v tells more";
     assert_eq!(outcome(&mut relative), failure(1, message, hint));
 }
 

@@ -94,7 +94,7 @@ pub fn run_attached(words: &[&str], options: &TracerOptions) -> Outcome {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break last.expect("a last reading"),
                 Update::Exec => go_on(&mut running.0),
-                Update::Symbols(_) => {}
+                _ => {}
             }
         }
     });

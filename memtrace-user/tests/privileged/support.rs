@@ -32,10 +32,11 @@ pub struct Named {
 }
 
 /// All accelerators.
-const ACCELERATORS: [Named; 3] = [
+const ACCELERATORS: [Named; 4] = [
     Named { name: "multi", accelerator: Accelerator::Multi },
     Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
     Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
+    Named { name: "return-probes", accelerator: Accelerator::ReturnProbes },
 ];
 
 /// Accelerators that every test does without: `MEMTRACE_TEST_WITHOUT=multi,bpf-loop`.
@@ -65,6 +66,14 @@ pub fn program(name: &str) -> PathBuf {
 
 /// The same with more flags, as another file. In a virtual machine it is there already: see [`programs`].
 pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
+    let source = programs::source(Path::new(env!("CARGO_MANIFEST_DIR")), name);
+    let source = source.unwrap_or_else(|| panic!("no tests/programs/{name}.c"));
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cc");
+    compiled(if is_cpp { "c++" } else { "cc" }, name, output, flags)
+}
+
+/// The same by a compiler of one's choice.
+pub fn compiled(compiler: &str, name: &str, output: &str, flags: &[&str]) -> PathBuf {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
     if std::env::var_os("MEMTRACE_TEST_PREBUILT").is_some() {
         assert!(file.exists(), "{output} is not taken into virtual machines: add it to `IN_VMS`");
@@ -72,10 +81,10 @@ pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
     }
     let source = programs::source(Path::new(env!("CARGO_MANIFEST_DIR")), name);
     let source = source.unwrap_or_else(|| panic!("no tests/programs/{name}.c"));
-    let compiler = if source.extension().is_some_and(|extension| extension == "cc") { "c++" } else { "cc" };
     // Written under a name of its own and renamed: tests that use one program run side by side.
     let unique = file.with_extension(format!("{:?}", std::thread::current().id()).replace(['(', ')'], ""));
-    let status = programs::compile(compiler, &source, flags, &unique).status().expect("the compiler runs");
+    let status = programs::compile(compiler, &source, flags, &unique).status();
+    let status = status.unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(status.success(), "{} does not compile", source.display());
     std::fs::rename(&unique, &file).expect("the program can be renamed");
     file
@@ -118,7 +127,7 @@ pub fn run_traced(words: &[&str], options: &TracerOptions) -> Outcome {
             match session.next(&std::collections::BTreeSet::new()).await.expect("events arrive") {
                 Update::Reading { profile, symbols } => last = Some((profile, symbols)),
                 Update::Ended => break,
-                Update::Symbols(_) | Update::Exec => {}
+                _ => {}
             }
         }
         let (profile, symbols) = last.expect("a last reading");

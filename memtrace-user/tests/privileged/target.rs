@@ -27,13 +27,23 @@ impl Target {
         Self::start_command(Command::new(program.as_ref()).arg(argument))
     }
 
-    fn start_command(command: &mut Command) -> Self {
+    /// Starts a command that need not say that it is ready.
+    pub fn start_shell(command: &mut Command) -> Self {
+        Self::spawn(command.stderr(Stdio::null()))
+    }
+
+    /// Starts a command that becomes a program, and waits until that is ready.
+    pub fn start_command(command: &mut Command) -> Self {
+        let mut target = Self::spawn(command);
+        assert_eq!(target.hear(), "ready");
+        target
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the target starts");
         let input = child.stdin.take().expect("a pipe");
         let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut target = Self { child: Running(child), input, output };
-        assert_eq!(target.hear(), "ready");
-        target
+        Self { child: Running(child), input, output }
     }
 
     /// Its id.

@@ -4,7 +4,8 @@
 //! them. A name is found wherever it stands, also as the tail of another (`malloc` in `__libc_malloc`), since linkers
 //! share tails.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use object::LittleEndian as LE;
 use object::elf;
@@ -15,7 +16,10 @@ use super::{ElfFile, ElfProblem, Segment};
 const MAX_SECTIONS: usize = 1 << 20;
 /// Bytes of a symbol table or its strings. The largest seen, of browsers with debug information, have 300 MB.
 const MAX_TABLE: u64 = 1 << 30;
-/// Places in the strings where a wanted name stands. Real files have a handful.
+/// Places in the strings where a wanted name stands, as the tail of others too: a program with all its symbols has some
+/// thousand that end in `free`.
+const MAX_PLACES: usize = 1 << 18;
+/// Symbols of a wanted name. Real files have a handful.
 const MAX_MATCHES: usize = 4096;
 /// Bytes read at a time.
 const CHUNK: usize = 256 * 1024;
@@ -90,11 +94,18 @@ pub(super) struct SectionTable {
     offset: u64,
     count: u16,
     entry_size: u16,
+    /// Index of the section with the sections' names.
+    names: u16,
 }
 
 impl SectionTable {
     pub(super) fn of(header: &elf::FileHeader64<LE>) -> Self {
-        Self { offset: header.e_shoff.get(LE), count: header.e_shnum.get(LE), entry_size: header.e_shentsize.get(LE) }
+        Self {
+            offset: header.e_shoff.get(LE),
+            count: header.e_shnum.get(LE),
+            entry_size: header.e_shentsize.get(LE),
+            names: header.e_shstrndx.get(LE),
+        }
     }
 
     fn read(self, file: &ElfFile) -> Result<Vec<elf::SectionHeader64<LE>>, ElfProblem> {
@@ -122,6 +133,7 @@ struct Match {
     symbol: elf::Sym64<LE>,
 }
 
+/// Exported functions; those of `.symtab` where `.dynsym` has none and the file is a static executable.
 pub(super) fn functions(file: &ElfFile, wanted: &[&str], is_static: bool) -> Result<Functions, ElfProblem> {
     let sections = file.sections.read(file)?;
     let exported = in_table(file, &sections, elf::SHT_DYNSYM, wanted)?;
@@ -129,6 +141,26 @@ pub(super) fn functions(file: &ElfFile, wanted: &[&str], is_static: bool) -> Res
         return collect(file, wanted, in_table(file, &sections, elf::SHT_SYMTAB, wanted)?);
     }
     collect(file, wanted, exported)
+}
+
+/// Functions of `.symtab`, those that are private to the file too; none in a stripped file.
+pub(super) fn private_functions(file: &ElfFile, wanted: &[&str]) -> Result<Functions, ElfProblem> {
+    let sections = file.sections.read(file)?;
+    collect(file, wanted, in_table(file, &sections, elf::SHT_SYMTAB, wanted)?)
+}
+
+/// Places and sizes of the relocation tables that apply on loading.
+pub(super) fn relocations(file: &ElfFile) -> Result<Vec<(u64, u64)>, ElfProblem> {
+    let applies = |section: &&elf::SectionHeader64<LE>| {
+        section.sh_type.get(LE) == elf::SHT_RELA && section.sh_flags.get(LE) & u64::from(elf::SHF_ALLOC) != 0
+    };
+    let sections = file.sections.read(file)?;
+    Ok(sections.iter().filter(applies).map(|section| (section.sh_offset.get(LE), section.sh_size.get(LE))).collect())
+}
+
+/// Whether the file has a symbol table besides that for dynamic linking.
+pub(super) fn has_symtab(file: &ElfFile) -> Result<bool, ElfProblem> {
+    Ok(file.sections.read(file)?.iter().any(|section| section.sh_type.get(LE) == elf::SHT_SYMTAB))
 }
 
 fn in_table(
@@ -143,7 +175,7 @@ fn in_table(
     let strings = usize::try_from(table.sh_link.get(LE)).ok().and_then(|link| sections.get(link));
     let strings = strings.ok_or(ElfProblem::Malformed("link from symbols to their strings"))?;
     let names = find_names(file, strings, wanted)?;
-    find_symbols(file, table, &names)
+    find_symbols(file, table, &names, kind == elf::SHT_SYMTAB)
 }
 
 /// Places in a string table, with the index of the wanted name that stands there.
@@ -155,8 +187,16 @@ fn find_names(
     const PART: &str = "symbol names";
     let needles: Vec<Vec<u8>> = wanted.iter().map(|name| [name.as_bytes(), b"\0"].concat()).collect();
     let overlap = needles.iter().map(Vec::len).max().unwrap_or(1);
-    let mut last = [false; 256];
-    wanted.iter().filter_map(|name| name.bytes().last()).for_each(|byte| last[usize::from(byte)] = true);
+    // Most strings are ruled out by their last two bytes.
+    let mut by_tail: HashMap<[u8; 2], Vec<usize>> = HashMap::new();
+    for (index, name) in wanted.iter().enumerate() {
+        let tail = name.as_bytes().last_chunk::<2>().ok_or(ElfProblem::Malformed(PART))?;
+        by_tail.entry(*tail).or_default().push(index);
+    }
+    let mut is_tail = vec![false; 1 << 16];
+    for tail in by_tail.keys() {
+        is_tail[usize::from(u16::from_le_bytes(*tail))] = true;
+    }
     let (start, size) = extent(strings, PART)?;
     let mut places = BTreeMap::new();
     let mut done = 0;
@@ -164,15 +204,19 @@ fn find_names(
         // Each chunk reaches into the next by the longest name, so that none is missed at a seam.
         let length = usize::try_from(size - done).unwrap_or(usize::MAX).min(CHUNK + overlap);
         let chunk = file.reader.bytes(start + done, length, length, PART)?;
-        let ends = (1..chunk.len()).filter(|at| chunk[*at] == 0 && last[usize::from(chunk[at - 1])]);
-        for zero in ends.map(|at| at + 1) {
-            for (index, _) in needles.iter().enumerate().filter(|(_, needle)| chunk[..zero].ends_with(needle)) {
-                let place = done + (zero - needles[index].len()) as u64;
-                places.insert(u32::try_from(place).map_err(|_| ElfProblem::Malformed(PART))?, index);
+        for zero in (2..chunk.len()).filter(|at| chunk[*at] == 0) {
+            let tail = [chunk[zero - 2], chunk[zero - 1]];
+            if !is_tail[usize::from(u16::from_le_bytes(tail))] {
+                continue;
+            }
+            let string = &chunk[..=zero];
+            for index in by_tail[&tail].iter().filter(|index| string.ends_with(&needles[**index])) {
+                let place = done + (zero + 1 - needles[*index].len()) as u64;
+                places.insert(u32::try_from(place).map_err(|_| ElfProblem::Malformed(PART))?, *index);
             }
         }
-        if places.len() > MAX_MATCHES {
-            return Err(ElfProblem::TooLarge { part: PART, size: places.len() as u64, limit: MAX_MATCHES as u64 });
+        if places.len() > MAX_PLACES {
+            return Err(ElfProblem::TooLarge { part: PART, size: places.len() as u64, limit: MAX_PLACES as u64 });
         }
         done += CHUNK as u64;
     }
@@ -183,6 +227,7 @@ fn find_symbols(
     file: &ElfFile,
     table: &elf::SectionHeader64<LE>,
     names: &BTreeMap<u32, usize>,
+    with_private: bool,
 ) -> Result<Vec<Match>, ElfProblem> {
     const PART: &str = "symbols";
     const ENTRY: u64 = size_of::<elf::Sym64<LE>>() as u64;
@@ -195,7 +240,7 @@ fn find_symbols(
         let symbols: Vec<elf::Sym64<LE>> = file.reader.many(start + done, count, count, PART)?;
         let found = symbols
             .into_iter()
-            .filter(is_function)
+            .filter(|symbol| is_function(symbol, with_private))
             .filter_map(|symbol| names.get(&symbol.st_name.get(LE)).map(|name| Match { name: *name, symbol }));
         matches.extend(found);
         if matches.len() > MAX_MATCHES {
@@ -206,12 +251,14 @@ fn find_symbols(
     Ok(matches)
 }
 
-/// Defined here, global or weak, and code. An undefined symbol may have an address, too: that of its PLT entry.
-fn is_function(symbol: &elf::Sym64<LE>) -> bool {
+/// Defined here and code; global or weak, unless private ones are asked for. An undefined symbol may have an address,
+/// too: that of its PLT entry.
+fn is_function(symbol: &elf::Sym64<LE>, with_private: bool) -> bool {
     let kind = symbol.st_info & 0xf;
     let binding = symbol.st_info >> 4;
     symbol.st_shndx.get(LE) != elf::SHN_UNDEF
-        && matches!(binding, elf::STB_GLOBAL | elf::STB_WEAK | elf::STB_GNU_UNIQUE)
+        && (matches!(binding, elf::STB_GLOBAL | elf::STB_WEAK | elf::STB_GNU_UNIQUE)
+            || with_private && binding == elf::STB_LOCAL)
         && matches!(kind, elf::STT_FUNC | elf::STT_GNU_IFUNC)
 }
 
@@ -224,6 +271,34 @@ fn extent(section: &elf::SectionHeader64<LE>, part: &'static str) -> Result<(u64
         return Err(ElfProblem::Malformed(part));
     }
     Ok((start, size))
+}
+
+/// The code that the Go compiler made lies between two symbols of its runtime; without them (stripped) all code counts
+/// as such. A Go program is known by the section that its stack unwinder reads.
+pub(super) fn go_text(file: &ElfFile) -> Result<Option<Range<u64>>, ElfProblem> {
+    let sections = file.sections.read(file)?;
+    let names = sections.get(usize::from(file.sections.names));
+    let Some(names) = names else { return Ok(None) };
+    let named = |section: &elf::SectionHeader64<LE>| -> bool {
+        const NAME: &[u8] = b".gopclntab\0";
+        let at = names.sh_offset.get(LE).checked_add(u64::from(section.sh_name.get(LE)));
+        at.and_then(|at| file.reader.up_to(at, NAME.len()).ok()).is_some_and(|bytes| bytes == NAME)
+    };
+    if !sections.iter().any(named) {
+        return Ok(None);
+    }
+    let wanted = ["runtime.text", "runtime.etext"];
+    let found = in_table(file, &sections, elf::SHT_SYMTAB, &wanted)?;
+    let address = |index: usize| found.iter().find(|found| found.name == index).map(|f| f.symbol.st_value.get(LE));
+    Ok(Some(address(0).unwrap_or(0)..address(1).unwrap_or(u64::MAX)))
+}
+
+/// The function at an address before relocation; its size is not known.
+pub(super) fn function_at(file: &ElfFile, address: u64, name: &str) -> Result<Option<Function>, ElfProblem> {
+    let place = file.segments().filter(|segment| segment.executable).find_map(|segment| segment.place(address));
+    let Some((offset, left)) = place else { return Ok(None) };
+    let code = file.reader.up_to(offset, usize::try_from(left.min(UNSIZED_CODE)).unwrap_or(0))?;
+    Ok(Some(Function { names: vec![name.to_owned()], address, offset, size: 0, code }))
 }
 
 fn collect(file: &ElfFile, wanted: &[&str], mut matches: Vec<Match>) -> Result<Functions, ElfProblem> {

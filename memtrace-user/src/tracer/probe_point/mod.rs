@@ -19,6 +19,7 @@
 //! the probe never fires (seen on 6.18, `x86_64`, with what `is_prefix_bad` refuses). Such places are errors here.
 
 mod aarch64;
+pub mod exits;
 mod x86_64;
 
 use std::fmt;
@@ -77,10 +78,10 @@ pub enum ProbePointError {
 }
 
 /// What a probe is for, as far as its place depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Purpose {
     /// Indexes of the arguments that must be as at entry.
-    pub arguments: &'static [usize],
+    pub arguments: Vec<usize>,
     /// A return probe goes with it.
     pub with_return: bool,
     /// The argument that names the block given back: calls with NULL need not be seen.
@@ -90,7 +91,7 @@ pub struct Purpose {
 impl From<Call> for Purpose {
     fn from(call: Call) -> Self {
         let with_return = call.needs_return();
-        Self { arguments: call.arguments(), with_return, skip_null: (!with_return).then_some(0) }
+        Self { arguments: call.arguments(), with_return, skip_null: call.released() }
     }
 }
 
@@ -113,7 +114,7 @@ impl<'a> From<&'a Function> for Code<'a> {
 ///
 /// # Errors
 /// When the entry is the only place left and the kernel takes no probe there.
-pub fn choose(code: Code<'_>, machine: Machine, purpose: Purpose) -> Result<ProbePoint, ProbePointError> {
+pub fn choose(code: Code<'_>, machine: Machine, purpose: &Purpose) -> Result<ProbePoint, ProbePointError> {
     match machine {
         Machine::X86_64 => x86_64::choose(code, purpose),
         Machine::Aarch64 => aarch64::choose(code, purpose),

@@ -38,6 +38,10 @@ fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     if has_losses || screen.height >= LOWEST_WITH_ALL {
         lines.push(losses(profile, width, theme));
     }
+    // A third of the screen at most: the table is what one came for.
+    let room = usize::from(screen.height / 3).saturating_sub(lines.len());
+    let notes = profile.process.notes.iter().flat_map(|note| elide::wrap(&escape(note), width));
+    lines.extend(notes.take(room).map(|text| Line::styled(text, theme.alarm)));
     lines
 }
 

@@ -174,7 +174,9 @@ fn every_key_leads_to_a_screen() {
             let expected = match binding.action {
                 Action::Quit => Some(Request::Quit),
                 Action::Suspend => Some(Request::Suspend),
-                Action::Redraw => Some(Request::Clear),
+                Action::Redraw => Some(Request::Redraw),
+                Action::Snapshot => Some(Request::Ask(Wish::Snapshot)),
+                Action::ResetPeak => Some(Request::Ask(Wish::ResetPeak)),
                 _ => None,
             };
             assert_eq!(request, expected, "{}", binding.shown);

@@ -43,7 +43,7 @@ const HARMLESS: &[(u32, u32, Writes)] = &[
     (0xfff0_0000, 0xd530_0000, Writes::Register),
 ];
 
-pub(super) fn choose(code: Code<'_>, purpose: Purpose) -> Result<ProbePoint, ProbePointError> {
+pub(super) fn choose(code: Code<'_>, purpose: &Purpose) -> Result<ProbePoint, ProbePointError> {
     let words: Vec<u32> = code.bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
     if words.is_empty() {
         return Err(ProbePointError::NotCode(code.bytes.to_vec()));
@@ -64,7 +64,7 @@ pub(super) fn choose(code: Code<'_>, purpose: Purpose) -> Result<ProbePoint, Pro
 }
 
 /// The first place that qualifies. Offsets in bytes.
-fn walk(words: &[u32], purpose: Purpose) -> Option<Place> {
+fn walk(words: &[u32], purpose: &Purpose) -> Option<Place> {
     let targets = words.iter().enumerate().filter_map(|(index, word)| target(index * 4, *word));
     let limit = targets.filter(|target| *target > 0).min().unwrap_or(usize::MAX);
     let mut null_check = None;
@@ -84,13 +84,13 @@ fn walk(words: &[u32], purpose: Purpose) -> Option<Place> {
 }
 
 /// `cbz xN`, where xN is the block given back.
-fn is_null_check(word: u32, purpose: Purpose) -> bool {
+fn is_null_check(word: u32, purpose: &Purpose) -> bool {
     let register = usize::try_from(word & 0x1f).ok();
     word & 0xff00_0000 == 0xb400_0000 && purpose.skip_null.is_some() && purpose.skip_null == register
 }
 
 /// Neither memory nor a register that must be as at entry is written, and the next instruction follows.
-fn leaves_alone(word: u32, purpose: Purpose) -> bool {
+fn leaves_alone(word: u32, purpose: &Purpose) -> bool {
     HARMLESS.iter().find(|(mask, value, _)| word & mask == *value).is_some_and(|(_, _, writes)| match writes {
         Writes::Nothing => true,
         Writes::Register => {

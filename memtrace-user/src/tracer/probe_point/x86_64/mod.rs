@@ -9,8 +9,9 @@ use yaxpeax_x86::long_mode::{InstDecoder, Instruction, Opcode, Operand, RegSpec,
 
 use super::{Code, Place, Price, ProbePoint, ProbePointError, Purpose, Reason};
 
-/// Where the System V ABI passes integer arguments. No allocator function has more than three.
-const ARGUMENTS: [RegSpec; 3] = [RegSpec::rdi(), RegSpec::rsi(), RegSpec::rdx()];
+/// Where the System V ABI passes integer arguments.
+const ARGUMENTS: [RegSpec; 6] =
+    [RegSpec::rdi(), RegSpec::rsi(), RegSpec::rdx(), RegSpec::rcx(), RegSpec::r8(), RegSpec::r9()];
 
 /// Stack pointer and frame pointer, from which BPF starts.
 const KEPT: [RegSpec; 2] = [RegSpec::rsp(), RegSpec::rbp()];
@@ -57,7 +58,7 @@ struct Step {
     instruction: Instruction,
 }
 
-pub(super) fn choose(code: Code<'_>, purpose: Purpose) -> Result<ProbePoint, ProbePointError> {
+pub(super) fn choose(code: Code<'_>, purpose: &Purpose) -> Result<ProbePoint, ProbePointError> {
     let (steps, decoded) = decode(code.bytes);
     let Some(entry) = steps.first() else {
         return Err(ProbePointError::NotCode(code.bytes.iter().copied().take(16).collect()));
@@ -97,7 +98,7 @@ fn decode(bytes: &[u8]) -> (Vec<Step>, bool) {
 }
 
 /// The first place that qualifies.
-fn walk(bytes: &[u8], steps: &[Step], purpose: Purpose) -> Option<Place> {
+fn walk(bytes: &[u8], steps: &[Step], purpose: &Purpose) -> Option<Place> {
     let limit = steps.iter().filter_map(Step::target).filter(|target| *target > 0).min().unwrap_or(usize::MAX);
     let block = purpose.skip_null.and_then(|index| ARGUMENTS.get(index));
     let mut null_tested = false;
@@ -140,7 +141,7 @@ impl Step {
     }
 
     /// Neither memory nor a register that must be as at entry is written, and the next instruction follows.
-    fn leaves_alone(&self, purpose: Purpose) -> bool {
+    fn leaves_alone(&self, purpose: &Purpose) -> bool {
         let opcode = self.instruction.opcode();
         if WRITES_NO_REGISTER.contains(&opcode) {
             return true;

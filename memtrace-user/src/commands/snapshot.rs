@@ -1,0 +1,58 @@
+//! `memtrace snapshot --pid PID`: traces a process for a while and writes what it has seen.
+
+use std::{collections::BTreeSet, process::ExitCode, time::SystemTime};
+
+use super::{
+    live::reached,
+    numbered::default_name,
+    signals::Termination,
+    steering::{Outcome, Steering},
+    taking::{check, say},
+};
+use crate::{
+    cli::{OutputArgs, SnapshotArgs},
+    session::{self, Session, Update},
+    tracer::TracerOptions,
+};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the process cannot be traced, or the file cannot be written.
+pub async fn execute(arguments: &SnapshotArgs) -> anyhow::Result<ExitCode> {
+    let mut termination = Termination::new()?;
+    let output = arguments.output.clone().unwrap_or_else(|| default_name(arguments.pid, SystemTime::now()));
+    let output = OutputArgs { output: Some(output), no_symbols: arguments.no_symbols, ..OutputArgs::default() };
+    check(&output)?;
+    let mut session = session::attach(arguments.pid, &TracerOptions::from(&arguments.tracing))?;
+    let mut steering = Steering::new(arguments.pid, &output);
+    let deadline = tokio::time::Instant::now() + arguments.duration;
+    trace(&mut session, &mut steering, deadline, &mut termination).await?;
+    let last = session.take_snapshot();
+    // Lines are looked up when the process is no longer traced.
+    drop(session);
+    steering.finish(last, termination.requested()).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Until the deadline, a signal, or the end of the process.
+async fn trace(
+    session: &mut Session,
+    steering: &mut Steering,
+    deadline: tokio::time::Instant,
+    termination: &mut Termination,
+) -> std::io::Result<()> {
+    let nothing = BTreeSet::new();
+    loop {
+        tokio::select! {
+            update = session.next(&nothing) => if matches!(update?, Update::Ended) { return Ok(()) },
+            steer = steering.next() => match steering.handle(steer, session) {
+                Outcome::Nothing => {}
+                Outcome::Say(message) => say(&message),
+                Outcome::Stop => return Ok(()),
+            },
+            () = termination.requested() => return Ok(()),
+            () = reached(Some(deadline)) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Completes a snapshot with what takes time: lines and inlined functions of all its locations, build ids of its files.
+//!
+//! All of it happens beside the session, with a symbol thread of its own: the live table and the session's events do not
+//! wait for it, and the traced process least of all.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs::File,
+    sync::Arc,
+};
+
+use tokio::sync::{Mutex, watch};
+
+use super::{locate::Locator, reading::mark_whole_stacks};
+use crate::{
+    process::elf::ElfFile,
+    profile::{About, Location, ModuleId, Profile, Snapshot, SymbolTable, TraceOptions},
+    symbolize::{Detail, Query, Symbolizer},
+    tracer::{TracerOptions, kernel_release},
+};
+
+/// Locations that are looked up at once: of one file, so that its debug information is read once.
+const AT_ONCE: usize = 4096;
+
+/// A snapshot whose names have not been looked up.
+#[derive(Debug)]
+pub struct Unfinished {
+    snapshot: Snapshot,
+    /// Functions that the session knows already.
+    names: Arc<SymbolTable>,
+    files: HashMap<ModuleId, Arc<File>>,
+}
+
+/// How far a completion has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Locations looked up.
+    pub done: usize,
+    /// Locations in all.
+    pub all: usize,
+}
+
+/// Finds lines and build ids for the snapshots of one session, each once. Clones share what has been found; one
+/// snapshot after the other is completed.
+#[derive(Debug, Clone, Default)]
+pub struct Finder(Arc<Mutex<Found>>);
+
+#[derive(Debug, Default)]
+struct Found {
+    symbolizer: Option<Symbolizer>,
+    table: SymbolTable,
+    build_ids: HashMap<ModuleId, Option<Arc<[u8]>>>,
+}
+
+/// What is known before anything is looked up: who has taken the profile, where, and how.
+#[must_use]
+pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    About {
+        tool: Some(concat!("memtrace ", env!("CARGO_PKG_VERSION")).to_owned()),
+        host: host.map(|name| name.trim_end().to_owned()),
+        kernel: Some(kernel_release()),
+        started_at: profile.taken_at.checked_sub(profile.elapsed),
+        options: TraceOptions {
+            sample_bytes: None,
+            min_size: (options.min_size > 0).then_some(options.min_size),
+            max_frames: Some(options.max_frames),
+            unwind: Some(options.unwind.name().to_owned()),
+        },
+        ..About::default()
+    }
+}
+
+impl Unfinished {
+    pub(super) fn new(snapshot: Snapshot, names: Arc<SymbolTable>, locator: &Locator) -> Self {
+        let modules: BTreeSet<ModuleId> = locations(&snapshot).map(|location| location.module).collect();
+        let files = modules.into_iter().filter_map(|module| Some((module, locator.file(module)?))).collect();
+        Self { snapshot, names, files }
+    }
+}
+
+fn locations(snapshot: &Snapshot) -> impl Iterator<Item = Location> {
+    snapshot.samples.iter().flat_map(|sample| sample.stack.iter().copied())
+}
+
+impl Finder {
+    /// Finds the functions, lines and inlined functions of all locations. What cannot be found, or is not found when `stop`
+    /// resolves, stays without, or with the function that the session knows. Needs a tokio runtime.
+    pub async fn complete(
+        &self,
+        unfinished: Unfinished,
+        progress: &watch::Sender<Progress>,
+        stop: impl Future<Output = ()>,
+    ) -> Snapshot {
+        let mut found = self.0.lock().await;
+        let Unfinished { mut snapshot, names, files } = unfinished;
+        let wanted: BTreeSet<Location> = locations(&snapshot).collect();
+        tokio::select! {
+            () = found.find_lines(&wanted, &files, progress) => {}
+            () = stop => {}
+        }
+        found.add_build_ids(&mut snapshot, &files).await;
+        for location in wanted {
+            let table = if found.table.knows(location) { &found.table } else { &*names };
+            snapshot.symbols.insert(location, table.frames(location).into());
+        }
+        drop(found);
+        mark_whole_stacks(&mut snapshot.samples, &snapshot.symbols);
+        snapshot
+    }
+
+    /// The snapshot with build ids and without names, to be looked up later.
+    pub async fn complete_without_symbols(&self, unfinished: Unfinished) -> Snapshot {
+        let Unfinished { mut snapshot, files, .. } = unfinished;
+        self.0.lock().await.add_build_ids(&mut snapshot, &files).await;
+        snapshot
+    }
+}
+
+impl Found {
+    async fn find_lines(
+        &mut self,
+        wanted: &BTreeSet<Location>,
+        files: &HashMap<ModuleId, Arc<File>>,
+        progress: &watch::Sender<Progress>,
+    ) {
+        let mut by_file: BTreeMap<ModuleId, Vec<Location>> = BTreeMap::new();
+        for location in wanted.iter().filter(|location| !self.table.knows(**location)) {
+            by_file.entry(location.module).or_default().push(*location);
+        }
+        let all = by_file.values().map(Vec::len).sum();
+        let mut done = 0;
+        progress.send_replace(Progress { done, all });
+        for (module, locations) in by_file {
+            for some in locations.chunks(AT_ONCE) {
+                let queries =
+                    some.iter().map(|location| Query { location: *location, file: files.get(&module).cloned() });
+                let Some(symbolizer) = self.symbolizer() else { return };
+                for (location, frames) in symbolizer.resolve(queries.collect(), Detail::Lines).await {
+                    self.table.insert(location, frames);
+                }
+                done += some.len();
+                progress.send_replace(Progress { done, all });
+            }
+        }
+    }
+
+    fn symbolizer(&mut self) -> Option<&Symbolizer> {
+        if self.symbolizer.is_none() {
+            let started = Symbolizer::start();
+            self.symbolizer = started.inspect_err(|error| log::error!("snapshot without lines: {error}")).ok();
+        }
+        self.symbolizer.as_ref()
+    }
+
+    async fn add_build_ids(&mut self, snapshot: &mut Snapshot, files: &HashMap<ModuleId, Arc<File>>) {
+        let path = |module| Arc::clone(snapshot.modules.path(module));
+        let unknown: Vec<_> = files
+            .iter()
+            .filter(|(module, _)| !self.build_ids.contains_key(module))
+            .map(|(module, file)| (*module, Arc::clone(file), path(*module)))
+            .collect();
+        let read = move || -> Vec<_> {
+            unknown.into_iter().map(|(module, file, path)| (module, build_id(&file, &path))).collect()
+        };
+        self.build_ids.extend(tokio::task::spawn_blocking(read).await.unwrap_or_default());
+        for module in files.keys() {
+            snapshot.modules.set_build_id(*module, self.build_ids.get(module).cloned().flatten());
+        }
+    }
+}
+
+fn build_id(file: &File, path: &str) -> Option<Arc<[u8]>> {
+    let elf = ElfFile::new(file.try_clone().ok()?, path).ok()?;
+    elf.build_id().ok().flatten().map(Into::into)
+}

@@ -1,0 +1,122 @@
+//! Readings: the counters as they are, with the names of their functions.
+
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+
+use super::{
+    Session, Update,
+    complete::{Unfinished, about},
+};
+use crate::{
+    process::TargetProcess,
+    profile::{AllocRates, Location, Profile, Snapshot, StackEnd, StackSample, SymbolTable, starts_thread},
+};
+
+impl Session {
+    /// A reading at once, with names.
+    pub async fn read_now(&mut self) -> (Arc<Profile>, Arc<SymbolTable>) {
+        self.unnamed = Some(self.read());
+        loop {
+            if let Some(Update::Reading { profile, symbols }) = self.name_reading().await {
+                return (profile, symbols);
+            }
+        }
+    }
+
+    /// Looks up the lines of `wanted` and returns all names known.
+    pub async fn lines_of(&mut self, wanted: &BTreeSet<Location>) -> Arc<SymbolTable> {
+        self.names.find_lines(wanted, &self.locator).await;
+        self.names.table()
+    }
+
+    /// A reading at once, without names.
+    #[must_use]
+    pub fn peek(&mut self) -> Profile {
+        // The rates of the next reading are from the last one that was shown.
+        let previous = self.previous;
+        let profile = self.read();
+        self.previous = previous;
+        profile
+    }
+
+    /// A reading at once for a snapshot; its names are found beside the session.
+    #[must_use]
+    pub fn take_snapshot(&mut self) -> Unfinished {
+        let profile = self.peek();
+        self.snapshot_of(&profile)
+    }
+
+    /// A snapshot of a reading of this session.
+    #[must_use]
+    pub fn snapshot_of(&self, profile: &Profile) -> Unfinished {
+        let about = about(self.tracer.options(), profile);
+        let mut snapshot = Snapshot::of(profile, &SymbolTable::default(), about);
+        mark_whole_stacks(&mut snapshot.samples, &self.names.table());
+        let started_at = self.target.as_ref().and_then(TargetProcess::started_at);
+        snapshot.processes.iter_mut().for_each(|process| process.started_at = started_at);
+        Unfinished::new(snapshot, self.names.table(), &self.locator)
+    }
+
+    /// A snapshot of some samples alone.
+    pub(super) fn unfinished(&self, samples: Vec<StackSample>) -> Unfinished {
+        let snapshot = Snapshot {
+            samples,
+            threads: self.threads.list(),
+            modules: self.locator.modules().clone(),
+            ..Snapshot::default()
+        };
+        Unfinished::new(snapshot, self.names.table(), &self.locator)
+    }
+
+    pub(super) async fn name_reading(&mut self) -> Option<Update> {
+        let profile = self.unnamed.as_ref()?;
+        let locations = profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        self.names.find_names(locations, &self.locator).await;
+        let mut profile = self.unnamed.take()?;
+        let symbols = self.names.table();
+        mark_whole_stacks(&mut profile.samples, &symbols);
+        Some(Update::Reading { profile: Arc::new(profile), symbols })
+    }
+
+    pub(super) fn read(&mut self) -> Profile {
+        self.take_mappings();
+        if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
+            self.info.command = command;
+        }
+        let raw = self.tracer.read(self.slot);
+        let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
+            AllocRates::between(&stats, &raw.totals.stats, raw.elapsed.saturating_sub(elapsed))
+        });
+        self.previous = Some((raw.elapsed, raw.totals.stats));
+        let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
+        self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
+        self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
+        self.info.notes = self.notes.lines(&raw.totals);
+        let samples = self.locator.samples(&raw, &mut self.threads);
+        self.threads.refresh_names(self.info.pid);
+        self.follow_mappings();
+        self.probe_new_allocators();
+        Profile {
+            taken_at: SystemTime::now(),
+            elapsed: raw.elapsed,
+            process: self.info.clone(),
+            totals: raw.totals,
+            rates,
+            samples,
+            threads: self.threads.list(),
+            modules: self.locator.modules().clone(),
+            losses: raw.losses,
+            overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
+        }
+    }
+}
+
+/// A walk that came to where a thread starts is whole, however it ended.
+pub(super) fn mark_whole_stacks(samples: &mut [StackSample], symbols: &SymbolTable) {
+    for sample in samples {
+        let outermost = sample.stack.last().and_then(|location| symbols.frames(*location).last());
+        let function = outermost.and_then(|frame| frame.function.as_deref());
+        if sample.end == StackEnd::Incomplete && function.is_some_and(starts_thread) {
+            sample.end = StackEnd::Whole;
+        }
+    }
+}

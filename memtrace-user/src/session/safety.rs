@@ -1,0 +1,50 @@
+//! How the ends of calls may be seen in a process without doing it harm, and what is said about it.
+
+use crate::{
+    process::Confinement,
+    tracer::{ProbedFile, Returns, Tracer, return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+};
+
+/// When a process is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It runs, and is what it is.
+    Running,
+    /// It is about to begin, and may confine itself later.
+    Starting,
+}
+
+/// Chooses how the ends of calls are seen; a sentence for the user where it is not the ordinary way.
+pub fn choose_returns(tracer: &mut Tracer, confinement: Confinement, moment: Moment) -> Option<String> {
+    let reason = if confinement.shadow_stack && !return_probes_keep_shadow_stacks() {
+        "this kernel's return probes would break the process's shadow stack"
+    } else if endangered_by_seccomp(tracer, confinement, moment) {
+        "this kernel kills processes confined by seccomp at return probes"
+    } else {
+        return None;
+    };
+    tracer.set_returns(Returns::Exits);
+    Some(format!(
+        "{reason}: the ends of calls are seen at the functions' own exits instead, at about four times the cost of a call"
+    ))
+}
+
+fn endangered_by_seccomp(tracer: &Tracer, confinement: Confinement, moment: Moment) -> bool {
+    let confined = confinement.seccomp || moment == Moment::Starting;
+    // Trying it out takes a moment, so that it is left out where the kernel is known.
+    let doubtful = confinement.seccomp || return_probes_may_kill_confined();
+    confined && doubtful && tracer.return_probes_spare_confined() != Some(true)
+}
+
+/// A sentence about the functions of a file that are not probed.
+pub fn skipped(file: &ProbedFile, returns: Returns) -> Option<String> {
+    let skipped = file.skipped(returns);
+    let (_, reason) = skipped.first()?;
+    let names: Vec<&str> = skipped.iter().map(|(name, _)| name.as_str()).collect();
+    Some(format!(
+        "{} of {} not traced, as a return probe would do harm and another way is not known ({reason}): {}",
+        names.len(),
+        file.name,
+        names.join(", ")
+    ))
+}
