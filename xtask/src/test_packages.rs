@@ -24,7 +24,7 @@ const REQUIREMENTS: [Requirement; 22] = [
     ("postgres", &["postgresql"]),
     ("pgbench", &["postgresql-contrib"]),
     ("nginx", &["nginx-light"]),
-    ("redis-server", &["redis-server"]),
+    ("redis-server", &["redis-server", "redis-tools"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
     ("go", &["golang-go"]),

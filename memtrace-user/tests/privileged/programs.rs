@@ -22,6 +22,9 @@ pub const IN_VMS: [Program; 11] = [
     ("threads", "threads", &[]),
 ];
 
+/// A source that is compiled with musl, too, and the program's name.
+pub const WITH_MUSL: (&str, &str) = ("simple", "simple-musl");
+
 /// With frame pointers and without tail calls, so that stacks are as in the source.
 const FLAGS: [&str; 6] =
     ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-builtin", "-pthread"];

@@ -30,10 +30,10 @@ pub struct Binaries {
 ///
 /// # Errors
 /// When something does not compile.
-pub fn build(machine: Machine, cache: &Path) -> Result<Binaries> {
+pub fn build(machine: Machine, cache: &Path, userland: &Path) -> Result<Binaries> {
     setup::ensure()?;
     let [tests, memtrace] = rust(machine)?;
-    let programs = compile_programs(machine, &cache.join("programs").join(machine.name()))?;
+    let programs = compile_programs(machine, userland, &cache.join("programs").join(machine.name()))?;
     // Cargo's CARGO_TARGET_TMPDIR, which is compiled into the tests.
     let target =
         if machine.is_host() { workspace::target_dir() } else { workspace::target_dir().join(machine.target()) };
@@ -63,6 +63,8 @@ fn rust(machine: Machine) -> Result<[PathBuf; 2]> {
 fn cross(cargo: &mut Command, machine: Machine) -> Result<()> {
     let target = machine.target();
     cargo.args(["--target", &target]).env(machine.linker_variable(), machine.compiler());
+    // All dependencies are built for these tests alone, which wait for the emulator most of the time.
+    cargo.args(["--config", "profile.dev.package.\"*\".opt-level=0"]);
     if has_standard_library(&target)? {
         return Ok(());
     }
@@ -84,7 +86,7 @@ fn has_standard_library(target: &str) -> Result<bool> {
     Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib").is_dir())
 }
 
-fn compile_programs(machine: Machine, directory: &Path) -> Result<Vec<PathBuf>> {
+fn compile_programs(machine: Machine, userland: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let package = workspace::root().join("memtrace-user");
     let compile = |(output, name, flags): &programs::Program| {
@@ -93,5 +95,22 @@ fn compile_programs(machine: Machine, directory: &Path) -> Result<Vec<PathBuf>> 
         read(&mut programs::compile(&machine.compiler(), &source, flags, &output))?;
         Ok(output)
     };
-    programs::IN_VMS.iter().map(compile).collect()
+    let mut compiled: Vec<_> = programs::IN_VMS.iter().map(compile).collect::<Result<_>>()?;
+    compiled.push(compile_with_musl(machine, userland, &package, directory)?);
+    Ok(compiled)
+}
+
+/// What `musl-gcc` does, for either architecture: musl's headers, start files and library, from its packages.
+fn compile_with_musl(machine: Machine, userland: &Path, package: &Path, directory: &Path) -> Result<PathBuf> {
+    let (name, output) = programs::WITH_MUSL;
+    let source = programs::source(package, name).with_context(|| format!("no tests/programs/{name}.c"))?;
+    let headers = userland.join(format!("usr/include/{}-linux-musl", machine.name()));
+    let library = userland.join(format!("usr/lib/{}-linux-musl", machine.name()));
+    let output = directory.join(output);
+    let mut compiler = programs::compile(&machine.compiler(), &source, &["-nostdinc", "-nostdlib"], &output);
+    compiler.arg("-isystem").arg(headers).arg(library.join("Scrt1.o")).arg(library.join("crti.o"));
+    compiler.arg("-L").arg(&library).args(["-lc", "-lgcc"]).arg(library.join("crtn.o"));
+    compiler.arg(format!("-Wl,-dynamic-linker,/lib/ld-musl-{}.so.1", machine.name()));
+    read(&mut compiler)?;
+    Ok(output)
 }

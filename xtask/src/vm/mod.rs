@@ -95,7 +95,9 @@ struct Guest {
 impl Guest {
     fn prepare(machine: Machine, cache: &Path) -> Result<Self> {
         machine.install_tools()?;
-        Ok(Self { userland: guest::userland(cache, machine)?, binaries: binaries::build(machine, cache)? })
+        let userland = guest::userland(cache, machine)?;
+        let binaries = binaries::build(machine, cache, &userland)?;
+        Ok(Self { userland, binaries })
     }
 
     fn test(&self, kernel: &Kernel, image: &Path, arguments: &Arguments, cache: &Path) -> Result<Row> {
