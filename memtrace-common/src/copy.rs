@@ -1,10 +1,11 @@
 //! Copies of stacks that the walker could not follow because it did not know a mapping yet; user space, which learns of
 //! it a moment later, follows them.
 
-/// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack.
-pub const STACK_BYTES: u32 = 8192;
+/// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack. They are a part of the
+/// thread's storage, and newer kernels (7.0) give no more than 8 KiB for that.
+pub const STACK_BYTES: u32 = 6144;
 
-/// Pieces of a stack at most: 128 KiB. More than one are sent only while the ring buffer is less than half full.
+/// Pieces of a stack at most: 96 KiB. More than one are sent only while the ring buffer is less than half full.
 pub const PIECES: u32 = 16;
 
 /// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.

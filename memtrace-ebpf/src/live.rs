@@ -39,6 +39,11 @@ fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
 }
 
 #[inline(always)]
+fn bucket_at(segment: u32, index: u32) -> Option<*mut Bucket> {
+    LIVE.get_value_ptr_mut(segment, &index).map(<*mut _>::cast)
+}
+
+#[inline(always)]
 fn newest_segment() -> u32 {
     // SAFETY: a map value, written by user space alone.
     CURSORS.get_ptr(NEWEST_SEGMENT).map_or(0, |word| unsafe { core::ptr::read_volatile(word) } as u32)
@@ -77,7 +82,7 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
     let Some(mask) = segment_mask(segment) else { return 0 };
     let hash = hash_of(key);
     for probe in 0..PROBES {
-        let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
+        let Some(bucket) = bucket_at(segment, bucket_index(hash, probe, mask)) else { return 0 };
         for entry in 0..BUCKET_ENTRIES {
             let place = key_of(bucket, entry);
             // SAFETY: a map value. Volatile, as other CPUs write it.
@@ -156,7 +161,7 @@ fn remove_from(segment: u32, key: u64, taken: &mut LiveEntry) -> u32 {
     let Some(mask) = segment_mask(segment) else { return 0 };
     let hash = hash_of(key);
     for probe in 0..PROBES {
-        let Some(bucket) = LIVE.get_value_ptr_mut(segment, &bucket_index(hash, probe, mask)) else { return 0 };
+        let Some(bucket) = bucket_at(segment, bucket_index(hash, probe, mask)) else { return 0 };
         for entry in 0..BUCKET_ENTRIES {
             let place = key_of(bucket, entry);
             // SAFETY: a map value. Volatile, as other CPUs write it.

@@ -19,6 +19,7 @@ mod event;
 mod live;
 mod loss;
 mod maps;
+mod own_stack;
 mod process;
 mod record;
 mod registers;
@@ -27,7 +28,6 @@ mod stack;
 mod thread;
 
 use aya_ebpf::{
-    EbpfContext as _,
     helpers::bpf_get_attach_cookie,
     macros::{raw_tracepoint, uprobe, uretprobe},
     programs::{ProbeContext, RawTracePointContext, RetProbeContext},
@@ -47,7 +47,7 @@ macro_rules! debug_log {
 /// Entry of an allocating function. The link's cookie says what it does.
 #[uprobe]
 pub fn begin(context: ProbeContext) -> u32 {
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "begin {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
     record::begin(registers);
     0
@@ -56,7 +56,7 @@ pub fn begin(context: ProbeContext) -> u32 {
 /// Return of an allocating function.
 #[uretprobe]
 pub fn finish(context: RetProbeContext) -> u32 {
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "finish {:x} sp {:x}", registers.result(), registers.stack_pointer());
     record::finish(registers);
     0
@@ -65,7 +65,7 @@ pub fn finish(context: RetProbeContext) -> u32 {
 /// The instruction that returns from an allocating function which has no return probe.
 #[uprobe]
 pub fn leave(context: ProbeContext) -> u32 {
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "leave {:x} sp {:x}", registers.result(), registers.stack_pointer());
     record::leave(registers);
     0
@@ -74,7 +74,7 @@ pub fn leave(context: ProbeContext) -> u32 {
 /// Entry of a function that frees its first argument.
 #[uprobe]
 pub fn release(context: ProbeContext) -> u32 {
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     debug_log!(&context, "release {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
     record::release(registers.argument0());
     0
@@ -83,7 +83,7 @@ pub fn release(context: ProbeContext) -> u32 {
 /// Entry of a function that frees another argument: the link's cookie says which.
 #[uprobe]
 pub fn release_other(context: ProbeContext) -> u32 {
-    let registers = Registers(context.as_ptr());
+    let registers = Registers::of(&context);
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
     record::release(registers.argument(call::get(call, call::field::BLOCK)));

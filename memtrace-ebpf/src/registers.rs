@@ -5,6 +5,10 @@
 
 use core::ffi::c_void;
 
+use aya_ebpf::EbpfContext;
+
+use crate::own_stack;
+
 #[cfg(bpf_target_arch = "x86_64")]
 use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs};
@@ -64,6 +68,13 @@ pub fn user_stack_pointer() -> u64 {
 pub struct Registers(pub *mut c_void);
 
 impl Registers {
+    /// The first thing that every uprobe program does: see [`own_stack`].
+    #[inline(always)]
+    pub fn of(context: &impl EbpfContext) -> Self {
+        own_stack::stay(context.as_ptr());
+        Self(context.as_ptr())
+    }
+
     #[inline(always)]
     fn read<const OFFSET: usize>(self) -> u64 {
         let value: u64;

@@ -142,6 +142,10 @@ pub struct Thread {
     pub window: [u64; WINDOW / 8],
 }
 
+/// Kernels since 7.0 take task storage from the slab caches, of which the largest has two pages (`kmalloc_nolock` in
+/// mm/slub.c); in larger storage every allocation fails. The kernel's own part takes up to 192 bytes.
+const _: () = assert!(size_of::<Thread>() <= 8192 - 192);
+
 /// The running thread's state, made when it has none; `None`, and counted, when the kernel cannot give it.
 #[inline(always)]
 pub fn current<'a>() -> Option<&'a mut Thread> {

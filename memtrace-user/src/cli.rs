@@ -75,10 +75,35 @@ pub enum Command {
     /// Looks up functions, lines and inlined functions in the programs and libraries on this machine, and in their debug
     /// files. A file is used only if it has the build id that the snapshot states.
     Symbolize(SymbolizeArgs),
+    /// Say what this kernel, these permissions and a process allow, and what to do about the rest.
+    ///
+    /// Works without root, and says what it could not see then. Exits with 1 when something is in the way of tracing.
+    Doctor(DoctorArgs),
     /// Place probes that do nothing where `attach` would place its own, until standard input closes: the floor that
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
     Floor(FloorArgs),
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at this process, too.
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// How to say it.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: DoctorFormat,
+}
+
+/// How `doctor` says what it found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DoctorFormat {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }
 
 /// Arguments of `floor`.
@@ -179,11 +204,15 @@ pub enum UnwindArg {
     Dwarf,
 }
 
-/// A kernel feature that has a fall-back.
+/// [`crate::tracer::Accelerator`] as it is written on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// `bpf_loop`.
+    BpfLoop,
+    /// Perf events of mappings.
+    MappingEvents,
     /// Return probes.
     ReturnProbes,
 }

@@ -12,6 +12,7 @@ pub mod allocators;
 pub mod cli;
 pub mod commands;
 pub mod control;
+pub mod doctor;
 pub mod export;
 pub mod process;
 pub mod profile;

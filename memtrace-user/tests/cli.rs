@@ -38,6 +38,7 @@ fn help_is_as_committed() {
     assert_snapshot!("help_symbolize", help(&["symbolize", "--help"]));
     assert_snapshot!("help_report", help(&["report", "--help"]));
     assert_snapshot!("help_diff", help(&["diff", "--help"]));
+    assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
 }
 
 /// Without a word, memtrace says what it can do, and fails.
@@ -92,4 +93,32 @@ fn usage_errors_name_their_cause() {
         let text = refusal(arguments);
         assert!(text.starts_with("error: ") && text.contains(cause), "{text}");
     }
+}
+
+/// The doctor's words for programs are JSON with a level for each check, whatever the permissions, and its exit status is
+/// 1 exactly if one has failed.
+#[test]
+fn doctor_speaks_json() {
+    let (code, output, errors) = memtrace(&["doctor", "--format", "json"]);
+    assert_eq!(errors, "");
+    let diagnosis: serde_json::Value = serde_json::from_str(&output).expect("JSON");
+    let sections = diagnosis["sections"].as_array().expect("sections");
+    assert_eq!(sections.iter().map(|section| &section["title"]).collect::<Vec<_>>(), ["Kernel", "Permissions"]);
+    let findings = || sections.iter().flat_map(|section| section["findings"].as_array().expect("findings"));
+    let level = |name: &str| findings().find(|finding| finding["check"] == name).map(|finding| &finding["level"]);
+    assert_eq!(level("release"), Some(&"ok".into()));
+    assert!(level("CAP_BPF").is_some());
+    let failed = findings().any(|finding| finding["level"] == "failed");
+    assert_eq!(code, Some(i32::from(failed)));
+    for finding in findings().filter(|finding| finding["level"] != "ok") {
+        assert!(finding["advice"].is_string(), "{finding}");
+    }
+}
+
+/// Of a process that is not there, the doctor says so, and fails.
+#[test]
+fn doctor_names_a_missing_process() {
+    let (code, output, _) = memtrace(&["doctor", "--pid", "4194305"]);
+    assert_eq!(code, Some(1));
+    assert!(output.contains("Process 4194305\n  failed    access  "), "{output}");
 }

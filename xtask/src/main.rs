@@ -6,6 +6,7 @@ mod bpf_linker;
 mod build;
 #[path = "../../memtrace-ebpf/cargo_call.rs"]
 mod cargo_call;
+mod debian;
 mod debian_rust_src;
 mod lint;
 mod privilege;
@@ -15,6 +16,7 @@ mod rust_src;
 mod setup;
 mod test;
 mod test_packages;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Task {
     Run(run::Arguments),
     /// Install what the tests need, build them, run all of them as root
     Test(test::Arguments),
+    /// Run tests that trace real programs on other kernels and architectures, in virtual machines
+    VmTest(vm::Arguments),
     /// Measure what tracing costs, beside empty probes and other tracers, and print it as tables
     Bench(bench::Arguments),
     /// Check formatting, lints and documentation of every crate; a warning is an error
@@ -62,6 +66,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Build(arguments) => build::build(&arguments),
         Task::Run(arguments) => run::run(&arguments),
         Task::Test(arguments) => test::test(&arguments),
+        Task::VmTest(arguments) => vm::vm_test(&arguments),
         Task::Bench(arguments) => bench::bench(arguments),
         Task::Lint => lint::lint(),
     }

@@ -26,7 +26,7 @@ const REQUIREMENTS: &[Requirement] = &[
     ("postgres", &["postgresql"]),
     ("pgbench", &["postgresql-contrib"]),
     ("nginx", &["nginx-light"]),
-    ("redis-server", &["redis-server"]),
+    ("redis-server", &["redis-server", "redis-tools"]),
     ("ab", &["apache2-utils"]),
     ("bpftool", &["bpftool"]),
     ("chromium", &["chromium"]),

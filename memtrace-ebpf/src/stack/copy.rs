@@ -51,7 +51,8 @@ fn waiting() -> u64 {
 #[inline(never)]
 fn read_piece(thread: &mut Thread, address: u64) -> u32 {
     let window = (&raw mut thread.window).cast::<c_void>();
-    let in_page = address & (PAGE - 1);
+    // What a full piece would have in the last page that it reaches into.
+    let in_page = address.wrapping_add(u64::from(STACK_BYTES)) & (PAGE - 1);
     let left = thread.stack_top.wrapping_sub(address);
     let beyond = if left < u64::from(STACK_BYTES) { u64::from(STACK_BYTES) - left } else { 0 };
     for less in [beyond, in_page, in_page + PAGE] {

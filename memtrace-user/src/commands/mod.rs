@@ -3,6 +3,7 @@
 mod attach;
 mod ctl;
 mod diff;
+mod doctor;
 mod errors;
 mod export;
 mod floor;
@@ -29,7 +30,7 @@ use crate::{
     allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{TracerOptions, UnwindMode},
+    tracer::{Accelerator, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -53,6 +54,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Ctl(arguments) => ctl::execute(&arguments).await,
             Command::Where(arguments) => where_block::execute(&arguments).await,
             Command::Symbolize(arguments) => symbolize::execute(&arguments).await,
+            Command::Doctor(arguments) => doctor::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
         }
     });
@@ -73,9 +75,19 @@ impl From<&TracingArgs> for TracerOptions {
             },
             per_thread: arguments.per_thread,
             from_start: false,
-            without_multi: arguments.without.contains(&Feature::Multi),
-            without_return_probes: arguments.without.contains(&Feature::ReturnProbes),
+            without: arguments.without.iter().copied().map(Accelerator::from).collect(),
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
+        }
+    }
+}
+
+impl From<Feature> for Accelerator {
+    fn from(feature: Feature) -> Self {
+        match feature {
+            Feature::Multi => Self::Multi,
+            Feature::BpfLoop => Self::BpfLoop,
+            Feature::MappingEvents => Self::MappingEvents,
+            Feature::ReturnProbes => Self::ReturnProbes,
         }
     }
 }

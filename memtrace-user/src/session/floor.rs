@@ -12,16 +12,8 @@ use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
     check_requirements()?;
     let (_, _, allocators) = allocators_of(pid, &Arc::default())?;
-    let mut tracer = Tracer::load(&TracerOptions {
-        max_frames: 1,
-        min_size: 0,
-        unwind: UnwindMode::FramePointer,
-        per_thread: false,
-        from_start: false,
-        without_multi: false,
-        without_return_probes: false,
-        functions: Arc::default(),
-    })?;
+    let mut tracer =
+        Tracer::load(&TracerOptions { max_frames: 1, unwind: UnwindMode::FramePointer, ..TracerOptions::default() })?;
     for allocator in &allocators {
         tracer.place_floor_probes(&allocator.probes, pid)?;
     }

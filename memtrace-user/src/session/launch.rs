@@ -21,11 +21,11 @@ use super::{
 };
 use crate::{
     process::{
-        AddressSpace, CommandSpec, Confinement, LibrariesError, MappingEvents, MappingEventsError, PreparedChild,
-        SpawnError, elf::ElfFile, list_libraries, vdso_file,
+        AddressSpace, CommandSpec, Confinement, LibrariesError, MappingEvents, PreparedChild, SpawnError, elf::ElfFile,
+        list_libraries, vdso_file,
     },
     profile::ProcessInfo,
-    tracer::{Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Accelerator, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a command cannot be traced or started.
@@ -37,9 +37,6 @@ pub enum LaunchError {
     /// Its libraries are not known.
     #[error(transparent)]
     Libraries(#[from] LibrariesError),
-    /// Its mappings cannot be watched.
-    #[error(transparent)]
-    MappingEvents(#[from] MappingEventsError),
     /// As for a running process.
     #[error(transparent)]
     Attach(#[from] AttachError),
@@ -78,7 +75,6 @@ impl LaunchError {
         match self {
             Self::Spawn(error) => Some(error.hint()),
             Self::Libraries(error) => error.hint().map(str::to_owned),
-            Self::MappingEvents(error) => Some(error.hint().to_owned()),
             Self::Attach(error) => error.hint(),
             Self::NoAllocator { .. } => {
                 Some("neither the program nor its libraries export malloc and free; -v tells more".to_owned())
@@ -127,7 +123,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let events = tracer.take_events()?;
     let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
     locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
-    let mapping_events = MappingSource::new(MappingEvents::open(pid)?)?;
+    let mapping_events = mapping_events_of(pid, options)?;
     let mut notes = Notes::default();
     notes.begin_anew();
     notes.extend(safety::choose_returns(&mut tracer, Confinement::of_pid(pid), Moment::Starting));
@@ -160,7 +156,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let session = Session::begin(Beginning {
         tracer,
         events,
-        mapping_events: Some(mapping_events),
+        mapping_events,
         locator,
         names,
         notes,
@@ -174,6 +170,21 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         }),
     });
     Ok(Launched { session, pid, status })
+}
+
+/// What tells of the process's mappings as they happen. Without it they are read now and then: of a command that ends
+/// soon, functions have no names.
+fn mapping_events_of(pid: u32, options: &TracerOptions) -> io::Result<Option<MappingSource>> {
+    if !options.allows(Accelerator::MappingEvents) {
+        return Ok(None);
+    }
+    match MappingEvents::open(pid) {
+        Ok(events) => MappingSource::new(events).map(Some),
+        Err(error) => {
+            log::warn!("{error}: functions of a command that ends soon have no names ({})", error.hint());
+            Ok(None)
+        }
+    }
 }
 
 /// The allocators among a program and the libraries that it will load.

@@ -12,18 +12,23 @@ use aya_obj::generated::bpf_func_id;
 
 use super::{
     error::TracerError,
-    syscall::{MultiLink, link_multi},
+    syscall::{MultiLink, link_multi, load_empty_multi_program},
 };
 
-/// Capabilities by number in `CapEff` (include/uapi/linux/capability.h).
-const SYS_ADMIN: (u32, &str) = (21, "CAP_SYS_ADMIN");
-const PERFMON: (u32, &str) = (38, "CAP_PERFMON");
-const BPF: (u32, &str) = (39, "CAP_BPF");
+/// A capability: its bit in `CapEff`, and its name (include/uapi/linux/capability.h).
+pub type Capability = (u32, &'static str);
+
+/// Stands for every other one that matters here.
+pub const SYS_ADMIN: Capability = (21, "CAP_SYS_ADMIN");
+/// To attach programs to probes.
+pub const PERFMON: Capability = (38, "CAP_PERFMON");
+/// To load programs.
+pub const BPF: Capability = (39, "CAP_BPF");
 
 /// Checks what can be checked before anything is loaded.
 ///
 /// # Errors
-/// [`TracerError::NotPermitted`] with the missing capabilities, [`TracerError::NoBtf`].
+/// [`TracerError::NotPermitted`] with the missing capabilities, [`TracerError::NoBtf`], [`TracerError::KernelTooOld`].
 pub fn check_requirements() -> Result<(), TracerError> {
     let missing = missing_capabilities(effective_capabilities());
     if !missing.is_empty() {
@@ -32,7 +37,29 @@ pub fn check_requirements() -> Result<(), TracerError> {
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         return Err(TracerError::NoBtf { release: kernel_release() });
     }
+    if !has_cookies() {
+        return Err(TracerError::KernelTooOld { release: kernel_release() });
+    }
     Ok(())
+}
+
+/// Whether uprobes have cookies (5.15): the youngest feature that nothing can stand in for.
+#[must_use]
+pub fn has_cookies() -> bool {
+    // Where it cannot be found out, loading the programs will tell.
+    has_helper(bpf_func_id::BPF_FUNC_get_attach_cookie).unwrap_or(true)
+}
+
+/// Whether programs may keep state with a thread (5.13).
+#[must_use]
+pub fn has_task_storage() -> bool {
+    has_helper(bpf_func_id::BPF_FUNC_task_storage_get).unwrap_or(false)
+}
+
+/// `None` when it cannot be found out.
+fn has_helper(helper: bpf_func_id) -> Option<bool> {
+    let supported = aya::sys::is_helper_supported(ProgramType::KProbe, helper);
+    supported.inspect_err(|error| log::info!("{helper:?}: {error}")).ok()
 }
 
 /// `CAP_BPF` and `CAP_PERFMON` exist since 5.8; `CAP_SYS_ADMIN` stands for both.
@@ -44,7 +71,9 @@ fn missing_capabilities(effective: u64) -> Vec<&'static str> {
     [BPF, PERFMON].iter().filter(|capability| !has(capability)).map(|(_, name)| *name).collect()
 }
 
-fn effective_capabilities() -> u64 {
+/// The capabilities that memtrace has: a set of bits.
+#[must_use]
+pub fn effective_capabilities() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     line.and_then(|value| u64::from_str_radix(value.trim(), 16).ok()).unwrap_or(0)
@@ -82,13 +111,31 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?, numbers.next()?))
 }
 
+/// What uprobe-multi links a kernel has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MultiLinks {
+    /// Links that filter by process.
+    Usable,
+    /// None, or links that filter by thread.
+    Unusable,
+}
+
+/// Tries uprobe-multi links with a program that does nothing.
+///
+/// # Errors
+/// When the kernel does not even take that program.
+pub fn multi_links() -> io::Result<MultiLinks> {
+    let program = load_empty_multi_program()?;
+    let usable = multi_links_filter_by_process(program.as_fd());
+    Ok(if usable { MultiLinks::Usable } else { MultiLinks::Unusable })
+}
+
 /// Whether uprobe-multi links exist (6.6) and filter by process, not by thread (6.10, and later 6.6 and 6.9 kernels;
 /// commit 46ba0e49b642).
 ///
 /// The fixed kernels check the process id first and so answer `EINVAL` to an impossible one; the others look at the
 /// path first (libbpf's `probe_uprobe_multi_link`).
-#[must_use]
-pub fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
+fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
     let probe = |pid: u32| {
         let link = MultiLink { path: Path::new("/"), offsets: &[0], cookies: &[0], pid, at_return: false };
         link_multi(program.as_fd(), &link).err().and_then(|error| error.raw_os_error())
@@ -99,8 +146,7 @@ pub fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
 /// Whether programs may call `bpf_loop` (5.17).
 #[must_use]
 pub fn has_bpf_loop() -> bool {
-    let supported = aya::sys::is_helper_supported(ProgramType::KProbe, bpf_func_id::BPF_FUNC_loop);
-    supported.inspect_err(|error| log::info!("bpf_loop: {error}")).unwrap_or(false)
+    has_helper(bpf_func_id::BPF_FUNC_loop).unwrap_or(false)
 }
 
 /// Turns the kernel's refusal to load into what to do about it.

@@ -50,10 +50,14 @@ pub use self::{
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{Events, TracerEvent},
-    features::{check_requirements, kernel_release, return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+    features::{
+        BPF, Capability, MultiLinks, PERFMON, SYS_ADMIN, check_requirements, effective_capabilities, has_bpf_loop,
+        has_cookies, has_task_storage, kernel_release, multi_links, return_probes_keep_shadow_stacks,
+        return_probes_may_kill_confined,
+    },
     links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
-    options::{TracerOptions, UnwindMode},
+    options::{Accelerator, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan, Search},
     ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
@@ -109,7 +113,7 @@ impl Tracer {
     /// [`TracerError`] with what is missing or was refused.
     pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
         check_requirements()?;
-        let unwind_mode = options.unwind.for_kernel();
+        let unwind_mode = options.unwind_mode();
         let mut ebpf = object::load(options, unwind_mode)?;
         let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
         cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
@@ -122,7 +126,7 @@ impl Tracer {
         let live = live_table(&ebpf)?;
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
-        let multi = if options.without_multi { None } else { multi_programs(&ebpf)? };
+        let multi = if options.allows(Accelerator::Multi) { multi_programs(&ebpf)? } else { None };
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
@@ -135,7 +139,7 @@ impl Tracer {
             placed: Vec::new(),
             probed: HashSet::new(),
             multi,
-            returns: if options.without_return_probes { Returns::Exits } else { Returns::Probes },
+            returns: if options.allows(Accelerator::ReturnProbes) { Returns::Probes } else { Returns::Exits },
             reader: Reader::new(maps, options.per_thread),
             _live_keeper: live_keeper,
             unwind,
@@ -392,4 +396,4 @@ impl Tracer {
 }
 
 /// Bytes that the kernel holds for a traced thread: `Thread` of memtrace-ebpf and its headers.
-const THREAD_STATE_BYTES: u64 = 8192 + 128 * 8 + 256;
+const THREAD_STATE_BYTES: u64 = 8192;

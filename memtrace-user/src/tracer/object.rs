@@ -91,6 +91,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         | Map::HashMap(data)
         | Map::RingBuf(data)
         | Map::PerCpuArray(data)
+        | Map::ProgramArray(data)
         | Map::Unsupported(data) => Some(data.fd().as_fd()),
         _ => None,
     }

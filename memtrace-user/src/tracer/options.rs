@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memtrace_common::unwind::mode;
+use memtrace_common::{site::MAX_FRAMES, unwind::mode};
 
 use super::features;
 use crate::allocators::UserFunctions;
@@ -20,12 +20,55 @@ pub struct TracerOptions {
     pub per_thread: bool,
     /// The process is started for tracing, so that all its mappings will be new.
     pub from_start: bool,
-    /// Use perf-event links even where uprobe-multi links would do.
-    pub without_multi: bool,
-    /// See the ends of calls at the functions' exits even where return probes would do.
-    pub without_return_probes: bool,
+    /// Accelerators that are left alone even where they are to be had.
+    pub without: Vec<Accelerator>,
     /// Functions to trace besides those of allocators.
     pub functions: Arc<UserFunctions>,
+}
+
+/// A kernel feature that is used where it is there, and done without where it is not. The numbers are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accelerator {
+    /// uprobe-multi links that filter by process; without, a perf-event link for each probe.
+    Multi,
+    /// `bpf_loop`; without, stacks are followed by frame pointers alone.
+    BpfLoop,
+    /// Perf events that tell of each mapping of a command that is started; without, `/proc/PID/maps` is read now and then.
+    MappingEvents,
+    /// Return probes; without, the ends of calls are seen at the functions' exits.
+    ReturnProbes,
+}
+
+impl Accelerator {
+    /// Every accelerator.
+    pub const ALL: [Self; 4] = [Self::Multi, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes];
+}
+
+impl Default for TracerOptions {
+    fn default() -> Self {
+        Self {
+            max_frames: MAX_FRAMES,
+            min_size: 0,
+            unwind: UnwindMode::Auto,
+            per_thread: false,
+            from_start: false,
+            without: Vec::new(),
+            functions: Arc::default(),
+        }
+    }
+}
+
+impl TracerOptions {
+    /// Whether an accelerator may be used.
+    #[must_use]
+    pub fn allows(&self, accelerator: Accelerator) -> bool {
+        !self.without.contains(&accelerator)
+    }
+
+    /// How stacks are followed on this kernel: a constant of `memtrace_common::unwind::mode`.
+    pub(super) fn unwind_mode(&self) -> u32 {
+        self.unwind.for_kernel(self.allows(Accelerator::BpfLoop))
+    }
 }
 
 /// How stacks are followed.
@@ -53,7 +96,7 @@ impl UnwindMode {
     }
 
     /// The constant of `memtrace_common::unwind::mode`, for this kernel.
-    pub(super) fn for_kernel(self) -> u32 {
+    fn for_kernel(self, may_loop: bool) -> u32 {
         let wanted = match self {
             Self::FramePointer => return mode::FRAME_POINTER,
             Self::Auto => mode::AUTO,
@@ -61,6 +104,9 @@ impl UnwindMode {
         };
         if cfg!(not(target_arch = "x86_64")) {
             log::info!("the walker by unwind tables reads x86_64 rules only: stacks are followed by frame pointers");
+            return mode::FRAME_POINTER;
+        }
+        if !may_loop {
             return mode::FRAME_POINTER;
         }
         if features::has_bpf_loop() {

@@ -1,9 +1,6 @@
 //! Sets up what a [`super::Tracer`] consists of, each from the maps of the loaded object.
 
-use std::{
-    os::fd::AsFd as _,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use aya::{Ebpf, maps::RingBuf};
 use memtrace_common::{
@@ -15,7 +12,7 @@ use memtrace_common::{
 use super::{
     CURSORS, NEWEST_SEGMENT,
     error::TracerError,
-    features,
+    features::{self, MultiLinks},
     live_keeper::LiveKeeper,
     live_table::LiveTable,
     mapped::MappedArray,
@@ -73,7 +70,7 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.
 ///
 /// # Errors
-/// [`TracerError::KernelTooOld`].
+/// [`TracerError::Refused`] when the kernel has such links and does not take the programs.
 pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
     let names = [
         object::BEGIN,
@@ -84,15 +81,13 @@ pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError>
         object::FLOOR_ENTRY,
         object::FLOOR_RETURN,
     ];
-    match object::load_multi_programs(ebpf, &names) {
-        Ok(programs) => {
-            let fixed = features::multi_links_filter_by_process(programs[object::BEGIN].as_fd());
-            if !fixed {
-                log::info!("uprobe-multi links of this kernel filter by thread; using perf-event links");
-            }
-            Ok(fixed.then_some(programs))
+    // Tried before the programs are loaded: older kernels verify them and then link them nowhere.
+    match features::multi_links() {
+        Ok(MultiLinks::Usable) => object::load_multi_programs(ebpf, &names).map(Some),
+        Ok(MultiLinks::Unusable) => {
+            log::info!("no uprobe-multi links that filter by process (6.10): using perf-event links");
+            Ok(None)
         }
-        Err(error @ TracerError::KernelTooOld { .. }) => Err(error),
         Err(error) => {
             log::info!("no uprobe-multi links, using perf-event links: {error}");
             Ok(None)

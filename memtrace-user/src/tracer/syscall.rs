@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_prog_info, bpf_prog_type};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_insn, bpf_prog_info, bpf_prog_type};
 
 /// `BPF_TRACE_UPROBE_MULTI` of the kernel's `enum bpf_attach_type` (6.6).
 const UPROBE_MULTI: u32 = 48;
@@ -59,7 +59,7 @@ pub fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
 #[derive(Debug)]
 pub struct ProgramImage<'a> {
     /// Instructions, eight bytes each, with map descriptors and calls resolved.
-    pub instructions: &'a [aya_obj::generated::bpf_insn],
+    pub instructions: &'a [bpf_insn],
     /// Licence, ending with a zero byte.
     pub license: &'a std::ffi::CStr,
     /// Type information of the object.
@@ -87,6 +87,30 @@ pub fn load_multi_program(image: &ProgramImage<'_>) -> Result<OwnedFd, (io::Erro
             Err((error, String::from_utf8_lossy(&log[..end]).into_owned()))
         }
     }
+}
+
+/// Loads a program for uprobe-multi links that does nothing.
+///
+/// # Errors
+/// What the kernel says.
+pub fn load_empty_multi_program() -> io::Result<OwnedFd> {
+    let instruction = |code: u8| {
+        // SAFETY: plain integers, for which zero is valid.
+        let mut instruction: bpf_insn = unsafe { zeroed() };
+        instruction.code = code;
+        instruction
+    };
+    // r0 = 0; exit
+    let instructions = [instruction(0xb7), instruction(0x95)];
+    let mut attributes = empty();
+    // SAFETY: writing plain fields of a union.
+    let fields = unsafe { &mut attributes.__bindgen_anon_3 };
+    fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    fields.expected_attach_type = UPROBE_MULTI;
+    fields.insns = instructions.as_ptr() as u64;
+    fields.insn_cnt = 2;
+    fields.license = c"GPL".as_ptr() as u64;
+    bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes).map(owned)
 }
 
 fn load(image: &ProgramImage<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {

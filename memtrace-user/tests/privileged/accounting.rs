@@ -9,7 +9,7 @@ use memtrace::{
 
 use crate::{
     numbers::{Amount, Fixed, Use, run_attached},
-    support::{Outcome, options, program, program_with, run_traced},
+    support::{Outcome, every_way, options, program, run_traced},
 };
 
 /// The numbers of a scenario.
@@ -31,11 +31,6 @@ impl Numbers {
     }
 }
 
-/// Perf-event links instead of uprobe-multi links.
-fn without_multi() -> TracerOptions {
-    TracerOptions { without_multi: true, ..options() }
-}
-
 fn run(scenario: &str, options: &TracerOptions) -> Outcome {
     finished(run_traced(&[program("accounting").to_str().expect("a UTF-8 path"), scenario], options))
 }
@@ -50,9 +45,9 @@ fn finished(outcome: Outcome) -> Outcome {
     outcome
 }
 
-/// Runs a scenario with both kinds of links and compares all that is counted.
+/// Runs a scenario with all accelerators and without each, and compares all that is counted.
 fn expect(scenario: &str, numbers: &Numbers) {
-    for options in [options(), without_multi()] {
+    for options in every_way() {
         let outcome = run(scenario, &options);
         assert_eq!(Numbers::of(&outcome), *numbers, "{scenario}, {options:?}");
         assert_eq!(outcome.losses(), [], "{scenario}, {options:?}");
@@ -138,7 +133,7 @@ fn callers_in_the_library_count() {
 /// Frees of blocks from before the attach are counted as such, and as nothing else.
 #[test]
 fn frees_of_blocks_from_before_the_attach() {
-    for options in [options(), without_multi()] {
+    for options in every_way() {
         let outcome = attached("freed_from_before", &options);
         let numbers = Numbers { allocated: (1, 77), freed: (0, 0), peak: 77, failed: 0, unknown_frees: 10 };
         assert_eq!(Numbers::of(&outcome), numbers);
@@ -180,7 +175,7 @@ fn exec_begins_anew() {
 /// anew, and the gap is a loss.
 #[test]
 fn exec_from_another_thread_begins_anew() {
-    for options in [options(), without_multi()] {
+    for options in every_way() {
         let outcome = attached("exec_from_thread", &options);
         let numbers = Numbers { allocated: (2, 311), freed: (1, 300), peak: 300, failed: 0, unknown_frees: 0 };
         assert_eq!(Numbers::of(&outcome), numbers);
@@ -215,7 +210,7 @@ fn threads_that_leave_do_not_disturb() {
 /// Allocator calls left by a jump out of a signal handler are counted as never returned, and later ones are exact.
 #[test]
 fn calls_left_by_longjmp_do_not_disturb() {
-    for options in [options(), without_multi()] {
+    for options in every_way() {
         let outcome = run("interrupted", &options);
         assert_eq!(outcome.usage(), Use { allocated: (100, 6400), freed: (0, 0) });
         let left = outcome.profile.losses.count(LossReason::NeverReturned);
@@ -274,8 +269,7 @@ fn short_lived_blocks_are_those_with_short_lives() {
 /// own count of what passed through it is the same.
 #[test]
 fn a_preloaded_wrapper_does_not_count_twice() {
-    let flags = ["-shared", "-fPIC", "-O2", "-foptimize-sibling-calls"];
-    let library = program_with("preload", "preload.so", &flags);
+    let library = program("preload.so");
     let program = program("accounting");
     let directory = tempfile::tempdir().expect("a directory");
     let output = directory.path().join("counts");

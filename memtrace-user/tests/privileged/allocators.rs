@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
-use memtrace::{profile::AllocStats, tracer::TracerOptions};
+use memtrace::{
+    profile::AllocStats,
+    tracer::{Accelerator, TracerOptions},
+};
 
 use crate::{
     binary::memtrace,
@@ -157,7 +160,7 @@ fn every_operator_counts_the_same() {
 /// Without return probes, where they would do harm, the numbers are the same.
 #[test]
 fn exits_count_as_return_probes_do() {
-    let options = TracerOptions { without_return_probes: true, ..options() };
+    let options = TracerOptions { without: vec![Accelerator::ReturnProbes], ..options() };
     for way in C_WAYS.iter().filter(|way| ["glibc", "musl", "jemalloc", "tcmalloc", "mimalloc"].contains(&way.name)) {
         let outcome = way.run("allocators", "wait", &options);
         way.expect(&outcome, &FUNCTIONS);
@@ -179,7 +182,7 @@ fn exceptions_pass() {
 /// Perf-event links do what uprobe-multi links do.
 #[test]
 fn operators_with_perf_event_links() {
-    let options = TracerOptions { without_multi: true, ..options() };
+    let options = TracerOptions { without: vec![Accelerator::Multi], ..options() };
     for way in CPP_WAYS.iter().filter(|way| way.name == "tcmalloc") {
         let outcome = way.run("operators", "thrown", &options);
         way.expect(&outcome, &OPERATORS);

@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::support::Running;
+use crate::support::{Running, without};
 
 /// How long anything may take on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,12 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// A command line of memtrace.
 pub fn memtrace(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_memtrace"));
-    command.args(arguments);
+    let (first, rest) = arguments.split_at(arguments.len().min(1));
+    command.args(first);
+    if matches!(first, ["attach" | "run"]) {
+        command.args(without().into_iter().flat_map(|feature| ["--without", feature.name]));
+    }
+    command.args(rest);
     command
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use memtrace::{
     profile::Profile,
     session::{self, Session, Update},
-    tracer::TracerOptions,
+    tracer::{Accelerator, TracerOptions},
 };
 
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
 #[test]
 fn a_process_confined_by_seccomp_lives() {
     let program = program("confined");
-    for without_return_probes in [false, true] {
-        let options = TracerOptions { without_return_probes, ..options() };
+    for without in [vec![], vec![Accelerator::ReturnProbes]] {
+        let options = TracerOptions { without, ..options() };
         let outcome = run_attached(&[program.to_str().expect("UTF-8")], &options);
         assert_eq!(outcome.status.code(), Some(0), "{:?}", outcome.status);
         assert_eq!(outcome.usage(), Use { allocated: (100, 10_000), freed: (50, 5_000) });

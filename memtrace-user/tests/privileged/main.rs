@@ -2,6 +2,7 @@
 
 mod binary;
 mod numbers;
+mod programs;
 mod support;
 mod target;
 mod traces;
@@ -10,10 +11,12 @@ mod accounting;
 mod allocators;
 mod containers;
 mod control;
+mod doctor;
 mod errors;
 mod gates;
 mod harm;
 mod isolation;
+mod kernels;
 mod latency;
 mod live;
 mod names_later;
@@ -23,6 +26,7 @@ mod smoke;
 mod stacks;
 mod steering;
 mod taking;
+mod targets;
 mod threads;
 mod transparency;
 mod unwinding;

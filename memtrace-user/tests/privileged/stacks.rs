@@ -12,7 +12,7 @@ use memtrace::{
 
 use crate::{
     numbers::Fixed,
-    support::{Outcome, options, program_with},
+    support::{Outcome, options, program},
 };
 
 /// Chains by the size of the block at their end, innermost function first.
@@ -25,7 +25,7 @@ fn frame_pointers() -> TracerOptions {
 
 /// The program with frame pointers, each function a call.
 fn plain() -> PathBuf {
-    program_with("stacks", "stacks", &["-fno-inline"])
+    program("stacks")
 }
 
 /// Runs a part of `programs/stacks.c`; what it recorded comes with it.
@@ -134,7 +134,7 @@ fn a_stack_at_the_end_of_mapped_memory_is_read() {
 #[test]
 fn the_caller_is_never_lost() {
     let mixed = plain();
-    let without = program_with("stacks", "stacks-without-frame-pointers", &["-fno-inline", "-fomit-frame-pointer"]);
+    let without = program("stacks-without-frame-pointers");
     for program in [&mixed, &without] {
         let (outcome, _) = run(program, "without_frame_pointer", &frame_pointers());
         assert_eq!(outcome.functions(sample(&outcome, 6000))[0], "without_frame_pointer");

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use memtrace::{
     profile::{Profile, SymbolTable},
     session::{self, OrderError, Session, Update},
-    tracer::TracerOptions,
+    tracer::{Accelerator, TracerOptions},
 };
 use tokio::sync::oneshot;
 
@@ -86,7 +86,7 @@ fn clear_forgets_what_was_before() {
 /// the end what was kept after the last clear is live to the byte, and all else that was counted has been freed.
 #[test]
 fn clear_is_exact_under_load() {
-    let without_multi = TracerOptions { without_multi: true, ..options() };
+    let without_multi = TracerOptions { without: vec![Accelerator::Multi], ..options() };
     for options in [options(), without_multi] {
         let mut target = Target::start(program("steer"));
         runtime().block_on(async {

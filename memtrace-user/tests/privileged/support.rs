@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus},
+    process::{Child, ExitStatus},
     sync::Arc,
 };
 
@@ -11,53 +11,80 @@ use memtrace::{
     process::{CommandSpec, SignalState},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Update},
-    tracer::{TracerOptions, UnwindMode},
+    tracer::{Accelerator, TracerOptions},
 };
+
+use crate::programs;
 
 /// The ordinary options.
 pub fn options() -> TracerOptions {
     TracerOptions {
-        max_frames: 127,
-        min_size: 0,
-        unwind: UnwindMode::Auto,
-        per_thread: false,
-        from_start: false,
-        without_multi: false,
-        without_return_probes: false,
-        functions: Arc::default(),
+        without: without().into_iter().map(|feature| feature.accelerator).collect(),
+        ..TracerOptions::default()
     }
 }
 
-/// Compiles `tests/programs/NAME.c`, or `NAME.cc`, with frame pointers and without tail calls, so that stacks are as in the source.
+/// An accelerator and its name on the command line.
+#[derive(Clone, Copy)]
+pub struct Named {
+    pub name: &'static str,
+    pub accelerator: Accelerator,
+}
+
+/// All accelerators.
+const ACCELERATORS: [Named; 4] = [
+    Named { name: "multi", accelerator: Accelerator::Multi },
+    Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
+    Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
+    Named { name: "return-probes", accelerator: Accelerator::ReturnProbes },
+];
+
+/// Accelerators that every test does without: `MEMTRACE_TEST_WITHOUT=multi,bpf-loop`.
+pub fn without() -> Vec<Named> {
+    let names = std::env::var("MEMTRACE_TEST_WITHOUT").unwrap_or_default();
+    let known = |name: &str| ACCELERATORS.iter().copied().find(|accelerator| accelerator.name == name);
+    let names = names.split(',').filter(|name| !name.is_empty());
+    names.map(|name| known(name).unwrap_or_else(|| panic!("no accelerator {name}"))).collect()
+}
+
+/// The ordinary options, and the same without each accelerator.
+pub fn every_way() -> Vec<TracerOptions> {
+    let without = |accelerator: Accelerator| {
+        let mut options = options();
+        options.without.push(accelerator);
+        options
+    };
+    std::iter::once(options()).chain(Accelerator::ALL.map(without)).collect()
+}
+
+/// The program that `tests/programs/NAME.c`, or `NAME.cc`, is compiled to, or one of [`programs::IN_VMS`].
 pub fn program(name: &str) -> PathBuf {
-    program_with(name, name, &[])
+    let listed = programs::IN_VMS.iter().find(|(output, ..)| *output == name);
+    let (output, source, flags) = listed.copied().unwrap_or((name, name, &[]));
+    program_with(source, output, flags)
 }
 
-/// The same with more flags, as another file.
+/// The same with more flags, as another file. In a virtual machine it is there already: see [`programs`].
 pub fn program_with(name: &str, output: &str, flags: &[&str]) -> PathBuf {
-    let is_cpp = source_of(name).extension().is_some_and(|extension| extension == "cc");
+    let source = programs::source(Path::new(env!("CARGO_MANIFEST_DIR")), name);
+    let source = source.unwrap_or_else(|| panic!("no tests/programs/{name}.c"));
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cc");
     compiled(if is_cpp { "c++" } else { "cc" }, name, output, flags)
-}
-
-fn source_of(name: &str) -> PathBuf {
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name);
-    let sources = [base.with_extension("c"), base.with_extension("cc")];
-    sources.into_iter().find(|source| source.exists()).unwrap_or_else(|| panic!("no {}.c", base.display()))
 }
 
 /// The same by a compiler of one's choice.
 pub fn compiled(compiler: &str, name: &str, output: &str, flags: &[&str]) -> PathBuf {
-    let source = source_of(name);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(output);
+    if std::env::var_os("MEMTRACE_TEST_PREBUILT").is_some() {
+        assert!(file.exists(), "{output} is not taken into virtual machines: add it to `IN_VMS`");
+        return file;
+    }
+    let source = programs::source(Path::new(env!("CARGO_MANIFEST_DIR")), name);
+    let source = source.unwrap_or_else(|| panic!("no tests/programs/{name}.c"));
     // Written under a name of its own and renamed: tests that use one program run side by side.
     let unique = file.with_extension(format!("{:?}", std::thread::current().id()).replace(['(', ')'], ""));
-    let status = Command::new(compiler)
-        .args(["-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-builtin", "-pthread", "-o"])
-        .arg(&unique)
-        .arg(&source)
-        .args(flags)
-        .status()
-        .unwrap_or_else(|error| panic!("{compiler}: {error}"));
+    let status = programs::compile(compiler, &source, flags, &unique).status();
+    let status = status.unwrap_or_else(|error| panic!("{compiler}: {error}"));
     assert!(status.success(), "{} does not compile", source.display());
     std::fs::rename(&unique, &file).expect("the program can be renamed");
     file
