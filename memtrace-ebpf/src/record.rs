@@ -38,7 +38,8 @@ pub fn begin(registers: Registers) {
     let stack_pointer = registers.stack_pointer();
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
-    if thread.pending.stack_pointer != 0 && !takes_over(thread, process, era, call, registers) {
+    let before = thread.pending.stack_pointer;
+    if before != 0 && !takes_over(thread, process, era, call, registers) {
         return;
     }
     let pending = &mut thread.pending;
@@ -52,7 +53,11 @@ pub fn begin(registers: Registers) {
         pending.size = pending.size.wrapping_mul(registers.argument(call::get(call, field::COUNT)));
     }
     if call & flag::BY_EXITS != 0 {
-        pending.return_address = registers.return_address();
+        let address = registers.return_address();
+        // Of a function that was jumped to, another tracer's return probe may have taken the place meanwhile.
+        if before != stack_pointer || !address.is_multiple_of(PAGE) {
+            pending.return_address = address;
+        }
         pending.probed_at = registers.instruction_pointer();
         thread.suspended.inner_result = 0;
     }
@@ -123,6 +128,7 @@ fn suspend(thread: &mut Thread) {
     thread.suspended.stack_pointer = thread.pending.stack_pointer;
     thread.suspended.call = thread.pending.call;
     thread.suspended.size = thread.pending.size;
+    thread.suspended.return_address = thread.pending.return_address;
 }
 
 /// The pending call has ended with `address`; one that was set aside for it goes on.
@@ -133,6 +139,7 @@ fn end(thread: &mut Thread, address: u64) {
     if thread.suspended.stack_pointer != 0 {
         thread.pending.call = thread.suspended.call;
         thread.pending.size = thread.suspended.size;
+        thread.pending.return_address = thread.suspended.return_address;
         thread.suspended.stack_pointer = 0;
         thread.suspended.inner_result = address;
     }
@@ -147,10 +154,10 @@ fn is_under_way(pending: &Pending) -> bool {
     }
     // SAFETY: reads user memory; the helper checks the address.
     let Ok(address) = (unsafe { bpf_probe_read_user(pending.stack_pointer as *const u64) }) else { return false };
-    if pending.call & flag::BY_EXITS != 0 {
-        return address == pending.return_address;
+    if pending.call & flag::BY_EXITS != 0 && address == pending.return_address {
+        return true;
     }
-    // The kernel's trampoline lies at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a return
+    // A return probe is there, ours or, of a call whose exits we watch, another tracer's. The kernel's trampoline lies at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a return
     // address is never the start of a page by chance worth mentioning.
     address != 0 && address.is_multiple_of(PAGE)
 }
@@ -225,7 +232,9 @@ pub fn leave(registers: Registers) {
         end(thread, result);
         return;
     }
-    ended(thread, era, result, registers.caller_at_exit());
+    // Not the one on the stack: another tracer may have a return probe on the call.
+    let caller = registers.caller_at_exit(thread.pending.return_address);
+    ended(thread, era, result, caller);
 }
 
 /// The pending call has ended.

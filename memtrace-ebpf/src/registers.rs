@@ -124,7 +124,7 @@ impl Registers {
         self.read::<{ offset::INSTRUCTION_POINTER }>()
     }
 
-    /// The return address of a function, at its entry and at its exits; 0 when it cannot be read.
+    /// The return address of a function, at its entry; 0 when it cannot be read.
     #[cfg(bpf_target_arch = "x86_64")]
     #[inline(always)]
     pub fn return_address(self) -> u64 {
@@ -132,7 +132,7 @@ impl Registers {
         unsafe { bpf_probe_read_user(self.stack_pointer() as *const u64) }.unwrap_or(0)
     }
 
-    /// The return address of a function, at its entry and at its exits.
+    /// The return address of a function, at its entry.
     #[cfg(bpf_target_arch = "aarch64")]
     #[inline(always)]
     pub fn return_address(self) -> u64 {
@@ -151,9 +151,9 @@ impl Registers {
 
     /// The caller, at the instruction that returns to it.
     #[inline(always)]
-    pub fn caller_at_exit(self) -> Caller {
+    pub fn caller_at_exit(self, return_address: u64) -> Caller {
         Caller {
-            instruction: self.return_address(),
+            instruction: return_address,
             stack: self.stack_pointer().wrapping_add(RETURN_POPS),
             frame: self.read::<{ offset::FRAME_POINTER }>(),
         }

@@ -63,6 +63,8 @@ pub struct Suspended {
     pub call: u64,
     /// As in [`Pending`].
     pub size: u64,
+    /// As in [`Pending`].
+    pub return_address: u64,
     /// Result of the last call within: if the outer one returns it, too, the block is recorded already.
     pub inner_result: u64,
 }

@@ -9,6 +9,7 @@ use memtrace::{
 };
 
 use crate::{
+    binary::Attached,
     numbers::{Use, run_attached},
     support::{options, program, runtime},
     target::Target,
@@ -25,6 +26,26 @@ fn a_process_confined_by_seccomp_lives() {
         assert_eq!(outcome.status.code(), Some(0), "{:?}", outcome.status);
         assert_eq!(outcome.usage(), Use { allocated: (100, 10_000), freed: (50, 5_000) });
         assert_eq!(outcome.losses(), []);
+    }
+}
+
+/// Two tracers on one process, one with return probes and one without: each sees all, with whole stacks.
+#[test]
+fn exits_beside_the_return_probes_of_another() {
+    let mut target = Target::start(program("leak"));
+    let without = Attached::with(target.pid(), &["--without", "return-probes"]);
+    let with = Attached::to(target.pid());
+    for _ in 0..3 {
+        assert_eq!(target.ask("leak"), "done");
+    }
+    target.say("quit");
+    for mut memtrace in [without, with] {
+        memtrace.wait_for_allocations();
+        let ended = memtrace.end();
+        assert_eq!((ended.allocated_blocks(), ended.freed_blocks()), (30, 0), "{ended:#?}");
+        let report = ended.last_report();
+        assert!(report.contains("100.0% whole") && report.contains("Losses      none"), "{report}");
+        assert!(report.contains("leak_here (leak.c:7)"), "{report}");
     }
 }
 
