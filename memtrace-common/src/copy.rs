@@ -4,8 +4,8 @@
 /// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack.
 pub const STACK_BYTES: u32 = 8192;
 
-/// Pieces of a stack at most: 128 KiB. More than one are sent only while the ring buffer is less than half full.
-pub const PIECES: u32 = 16;
+/// Pieces of a stack at most: 32 KiB. More than one are sent only while the ring buffer is less than half full.
+pub const PIECES: u32 = 4;
 
 /// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
 pub const RING_BYTES: u32 = 4 << 20;
