@@ -55,6 +55,9 @@ fn measure(bench: &Bench) {
 
 fn row(bench: &Bench, workload: &Workload) -> Result<[String; 4]> {
     let auto = traced(bench, workload, &["--unwind", "auto"])?;
+    if auto.frames < 1.0 {
+        bail!("nothing was recorded");
+    }
     let fp = traced(bench, workload, &["--unwind", "fp"])?;
     let per_frame = if workload.measured {
         let shallow = traced(bench, workload, &["--unwind", "auto", "--max-frames", "1"])?;
