@@ -5,8 +5,12 @@
 /// thread's storage, and newer kernels (7.0) give no more than 8 KiB for that.
 pub const STACK_BYTES: u32 = 6144;
 
-/// Pieces of a stack at most: 96 KiB. More than one are sent only while the ring buffer is less than half full.
-pub const PIECES: u32 = 16;
+/// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack. They are a part of the
+/// thread's storage, and newer kernels (7.0) give no more than 8 KiB for that.
+pub const STACK_BYTES: u32 = 6144;
+
+/// Pieces of a stack at most: 30 KiB. More than one are sent only while the ring buffer is less than half full.
+pub const PIECES: u32 = 5;
 
 /// Bytes of the ring buffer for a process that runs already: some 500 copies, for libraries that it loads later.
 pub const RING_BYTES: u32 = 4 << 20;

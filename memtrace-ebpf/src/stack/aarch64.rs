@@ -13,8 +13,7 @@ use crate::{registers::CODE_ADDRESS, thread::Thread};
 
 /// `struct rt_sigframe` (arch/arm64/kernel/signal.c): 128 bytes of `siginfo`, then `ucontext`, whose `sigcontext` has x0
 /// to x30, sp and pc from byte 312 on.
-const SIGNAL_FRAME: SignalFrame =
-    SignalFrame { frame_pointer: 312 + 29 * 8, stack_pointer: 312 + 31 * 8, instruction_pointer: 312 + 32 * 8 };
+const SIGNAL_FRAME: SignalFrame = SignalFrame { frame: 312 + 29 * 8, stack: 312 + 31 * 8, instruction: 312 + 32 * 8 };
 
 /// x30, just above the frame pointer.
 const LINK: u64 = 312 + 30 * 8;

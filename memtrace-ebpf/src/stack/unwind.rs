@@ -130,9 +130,9 @@ pub unsafe fn interrupted(thread: *mut Thread, at: SignalFrame) -> u64 {
     unsafe {
         let walk = &raw mut (*thread).unwind;
         let stack = (*walk).stack;
-        let (low, high) = (stack.wrapping_add(at.frame_pointer), stack.wrapping_add(at.instruction_pointer));
+        let (low, high) = (stack.wrapping_add(at.frame), stack.wrapping_add(at.instruction));
         let Some((frame, instruction)) = window::read_pair(thread, low, high) else { return end::UNREADABLE };
-        let Some(interrupted) = window::read(thread, stack.wrapping_add(at.stack_pointer)) else {
+        let Some(interrupted) = window::read(thread, stack.wrapping_add(at.stack)) else {
             return end::UNREADABLE;
         };
         (*walk).frame = frame;
@@ -146,9 +146,9 @@ pub unsafe fn interrupted(thread: *mut Thread, at: SignalFrame) -> u64 {
 /// Where the kernel puts registers for a signal handler, in bytes above the stack pointer of the handler's caller.
 pub struct SignalFrame {
     /// The lowest of the three.
-    pub frame_pointer: u64,
+    pub frame: u64,
     /// Between.
-    pub stack_pointer: u64,
+    pub stack: u64,
     /// The highest.
-    pub instruction_pointer: u64,
+    pub instruction: u64,
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::thread::Thread;
 
 /// `struct rt_sigframe` less its return address (arch/x86/include/asm/sigframe.h).
-const SIGNAL_FRAME: SignalFrame = SignalFrame { frame_pointer: 120, stack_pointer: 160, instruction_pointer: 168 };
+const SIGNAL_FRAME: SignalFrame = SignalFrame { frame: 120, stack: 160, instruction: 168 };
 
 /// A rule's saved word of a frame record: the frame pointer is two words below the caller's frame.
 const RECORD: u64 = 2;

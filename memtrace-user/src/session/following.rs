@@ -19,12 +19,13 @@ impl Session {
 
     /// Stacks meet code that the walker does not know.
     pub(super) fn look_for_code(&mut self) {
-        self.tracer.take_copies();
+        // First the mappings: until they are known, each call copies its stack.
         if self.slot != 0 {
             self.locator.refresh();
         }
         self.take_mapping_events();
         let found_new = self.follow_mappings();
+        self.tracer.take_copies();
         self.probe_new_allocators();
         if let Some(copies) = &mut self.copies {
             copies.looked(found_new);

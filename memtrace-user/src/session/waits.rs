@@ -32,7 +32,7 @@ pub(super) struct CopySource {
 impl CopySource {
     /// Between two looks; doubled up to [`Self::LONGEST`] while they find nothing, as with a compiler at run time.
     const SHORTEST: Duration = Duration::from_millis(20);
-    const LONGEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_millis(200);
 
     pub(super) fn new(readable: Readable) -> Self {
         Self { readable, pause: Self::SHORTEST, not_before: Instant::now() }

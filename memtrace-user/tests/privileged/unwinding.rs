@@ -10,7 +10,8 @@ use std::{
 
 use memtrace::{
     profile::{Modules, Profile, StackEnd, SymbolTable},
-    tracer::UnwindMode,
+    tracer::{CodeMapping, FileTable, Tracer, UnwindMode},
+    unwind::UnwindTable,
 };
 
 use crate::{
@@ -248,4 +249,36 @@ fn mapping(line: &str) -> Option<(u64, u64, u64, String)> {
     let offset = hex(fields.next()?)?;
     let path = fields.nth(2)?;
     permissions.contains('x').then(|| Some((hex(start)?, hex(end)?, offset, path.to_owned())))?
+}
+
+/// The table of a file that no process maps any more goes, and its memory is used again or given back, however often files
+/// come and go; a table that is prepared before its file is mapped stays.
+#[test]
+fn tables_go_with_the_last_mapping() {
+    let mut tracer = Tracer::load(&options()).expect("the programs load");
+    let store = tracer.unwind_store().expect("stacks are followed by tables");
+    let path = "/proc/self/exe";
+    let table = UnwindTable::of(&fs::File::open(path).expect("readable"), path).expect("ELF").expect("has a table");
+    let table_of = |inode| FileTable { file: (1, inode), segments: Vec::new(), table: Some(table.clone()) };
+    let mapping = |inode: u64| CodeMapping {
+        start: inode << 20,
+        end: (inode << 20) + 4096,
+        file_offset: 0,
+        file: Some((1, inode)),
+    };
+    store.add(vec![table_of(1), table_of(2)]).expect("stored");
+    let both = store.bytes();
+    assert!(store.publish(1, vec![mapping(1)]));
+    assert!(!store.publish(1, vec![mapping(1)]), "nothing has changed");
+    for inode in 3..100 {
+        store.add(vec![table_of(inode)]).expect("stored");
+        store.publish(1, vec![mapping(1), mapping(inode)]);
+        assert!(store.knows((1, inode)) && (inode == 3 || !store.knows((1, inode - 1))));
+        assert!(store.bytes() <= 2 * both, "{} bytes", store.bytes());
+    }
+    assert!(store.knows((1, 2)), "not mapped yet");
+    store.publish(1, vec![mapping(2)]);
+    store.remove(1);
+    assert!(!store.knows((1, 1)) && !store.knows((1, 2)));
+    assert_eq!(store.bytes(), 0);
 }

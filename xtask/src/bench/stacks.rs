@@ -55,6 +55,9 @@ fn measure(bench: &Bench) {
 
 fn row(bench: &Bench, workload: &Workload) -> Result<[String; 4]> {
     let auto = traced(bench, workload, &["--unwind", "auto"])?;
+    if auto.frames < 1.0 {
+        bail!("nothing was recorded");
+    }
     let fp = traced(bench, workload, &["--unwind", "fp"])?;
     let per_frame = if workload.measured {
         let shallow = traced(bench, workload, &["--unwind", "auto", "--max-frames", "1"])?;
@@ -80,8 +83,10 @@ fn traced(bench: &Bench, workload: &Workload, arguments: &[&str]) -> Result<Stac
     fs::write(directory.join("input"), SQL)?;
     let log = directory.join("log");
     let mut memtrace = Command::new(&bench.memtrace);
-    memtrace.args(["run", "-vv", "--log-file"]).arg(&log).args(arguments).args(["--", "sh", "-c"]);
-    memtrace.arg(format!("exec {}", fill(workload.command)?));
+    memtrace.args(["run", "-vv", "--log-file"]).arg(&log).args(arguments).arg("--");
+    for word in workload.command {
+        memtrace.arg(fill(word)?);
+    }
     quiet(&mut memtrace).stdin(File::open(directory.join("input"))?);
     let mut memtrace = memtrace.spawn().context("cannot start memtrace")?;
     // Whatever becomes of the load: without the program there is nothing to be read.

@@ -7,44 +7,62 @@ pub struct Workload {
     pub name: &'static str,
     /// Run by `sh` before, untraced.
     pub prepare: &'static str,
-    /// What is traced; its output is thrown away.
-    pub command: &'static str,
+    /// What is traced, as words; its output is thrown away.
+    pub command: &'static [&'static str],
     /// Run by `sh` beside it; ends it, too.
     pub load: &'static str,
     /// Whether the cost of a frame is measured with it: it does the same each time, in one process.
     pub measured: bool,
 }
 
-const NONE: Workload = Workload { name: "", prepare: "", command: "", load: "", measured: false };
+const NONE: Workload = Workload { name: "", prepare: "", command: &[], load: "", measured: false };
 
 /// The programs.
 pub const WORKLOADS: [Workload; 10] = [
     Workload {
         name: "python3",
-        command: "/usr/bin/python3 -c 'import json, re\nfor i in range(300): json.loads(json.dumps([{str(k): [k] * 5} for k in range(300)]))'",
+        command: &[
+            "/usr/bin/python3",
+            "-c",
+            "import json, re\nfor i in range(300): json.loads(json.dumps([{str(k): [k] * 5} for k in range(300)]))",
+        ],
         measured: true,
         ..NONE
     },
     Workload {
         name: "perl",
-        command: "perl -e 'for my $n (1..40) { my %h; $h{$_} = [1..5] for 1..3000; my $s = join q(,), sort keys %h }'",
+        command: &[
+            "perl",
+            "-e",
+            "for my $n (1..40) { my %h; $h{$_} = [1..5] for 1..3000; my $s = join q(,), sort keys %h }",
+        ],
         measured: true,
         ..NONE
     },
     Workload {
         name: "sqlite3",
-        command: "sqlite3 :memory: 'create table t(a, b); insert into t select value, hex(randomblob(50)) from \
-                  generate_series(1, 100000); create index i on t(b); select count(*), max(b) from t group by a % 100'",
+        command: &[
+            "sqlite3",
+            ":memory:",
+            "create table t(a, b); insert into t select value, hex(randomblob(50)) from generate_series(1, 100000); create index i on t(b); select count(*), max(b) from t group by a % 100",
+        ],
         measured: true,
         ..NONE
     },
-    Workload { name: "git", command: "git --no-pager log --stat -n 60", measured: true, ..NONE },
-    Workload { name: "cc1", command: "{cc1} -quiet -O2 -imultiarch {multiarch} {source} -o /dev/null", ..NONE },
-    Workload { name: "clang", command: "clang -O2 -S {source} -o /dev/null", ..NONE },
+    Workload { name: "git", command: &["git", "--no-pager", "log", "--stat", "-n", "60"], measured: true, ..NONE },
+    Workload {
+        name: "cc1",
+        command: &["{cc1}", "-quiet", "-O2", "-imultiarch", "{multiarch}", "{source}", "-o", "/dev/null"],
+        ..NONE
+    },
+    Workload { name: "clang", command: &["clang", "-O2", "-S", "{source}", "-o", "/dev/null"], ..NONE },
     Workload {
         name: "node",
-        command: "node -e 'const a = []; for (let i = 0; i < 30000; i++) { a[i % 99] = Buffer.alloc(9000 + i % 99); \
-                  JSON.stringify(a[i % 9].slice(0, 9)) }'",
+        command: &[
+            "node",
+            "-e",
+            "const a = []; for (let i = 0; i < 30000; i++) { a[i % 99] = Buffer.alloc(9000 + i % 99); JSON.stringify(a[i % 9].slice(0, 9)) }",
+        ],
         ..NONE
     },
     Workload {
@@ -52,13 +70,13 @@ pub const WORKLOADS: [Workload; 10] = [
         prepare: "printf 'daemon off; master_process off; pid {dir}/pid; error_log stderr; events {}\\nhttp { access_log off; \
                   client_body_temp_path {dir}/a; proxy_temp_path {dir}/b; fastcgi_temp_path {dir}/c; uwsgi_temp_path {dir}/d; \
                   scgi_temp_path {dir}/e; server { listen 127.0.0.1:{port}; root {dir}; autoindex on; } }' > {dir}/conf",
-        command: "nginx -e stderr -c {dir}/conf",
+        command: &["nginx", "-e", "stderr", "-c", "{dir}/conf"],
         load: "until ab -q -n 5000 -c 4 http://127.0.0.1:{port}/; do sleep 0.1; done; kill $(cat {dir}/pid)",
         ..NONE
     },
     Workload {
         name: "redis",
-        command: "redis-server --port {port} --save '' --dir {dir} --pidfile {dir}/pid",
+        command: &["redis-server", "--port", "{port}", "--save", "", "--dir", "{dir}", "--pidfile", "{dir}/pid"],
         load: "until redis-cli -p {port} ping; do sleep 0.1; done; redis-benchmark -q -p {port} -n 5000 -t set,lpush,hset,zadd; \
                redis-cli -p {port} shutdown nosave",
         ..NONE
@@ -67,7 +85,16 @@ pub const WORKLOADS: [Workload; 10] = [
         name: "postgres",
         prepare: "chmod 755 {dir}; mkdir {dir}/data; chown nobody {dir}/data; setpriv --reuid=nobody --clear-groups \
                   $(dirname $(readlink -f $(which postgres)))/initdb -D {dir}/data",
-        command: "setpriv --reuid=nobody --clear-groups postgres --single -D {dir}/data postgres",
+        command: &[
+            "setpriv",
+            "--reuid=nobody",
+            "--clear-groups",
+            "postgres",
+            "--single",
+            "-D",
+            "{dir}/data",
+            "postgres",
+        ],
         load: "",
         ..NONE
     },
