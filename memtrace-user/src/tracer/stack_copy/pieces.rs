@@ -92,7 +92,8 @@ mod tests {
     fn pieces_are_put_together() {
         let full = STACK_BYTES as usize;
         let mut pieces = Pieces::default();
-        for (site, offset, length) in [(1, 0, full), (2, 0, full), (1, 8192, 100), (2, 16384, 100), (3, 8192, 100)] {
+        let next = u64::from(STACK_BYTES);
+        for (site, offset, length) in [(1, 0, full), (2, 0, full), (1, next, 100), (2, 2 * next, 100), (3, next, 100)] {
             pieces.add(&record(site, offset, length));
         }
         let lengths = |pieces: &mut Pieces| {
@@ -104,7 +105,7 @@ mod tests {
             lengths
         };
         assert_eq!(lengths(&mut pieces), [(1, full + 100), (2, full)]);
-        pieces.add(&record(2, 8192, 10));
+        pieces.add(&record(2, next, 10));
         assert_eq!(lengths(&mut pieces), [(2, full + 10)], "more of a stack that was followed before");
         pieces.add(&record(1, 0, full)[..20]);
         assert!(lengths(&mut pieces).is_empty(), "too short for a header");
