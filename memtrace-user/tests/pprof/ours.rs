@@ -16,8 +16,9 @@ use crate::{
     pprof::{self, Values},
 };
 
-/// Sample types as pprof knows them, and the number of ours that each is to be.
-const NUMBERS: [(&str, fn(&AllocStats) -> u64); 4] = [
+/// A sample type as pprof knows it, and the number of ours that it is to be.
+type Number = (&'static str, fn(&AllocStats) -> u64);
+const NUMBERS: [Number; 4] = [
     ("alloc_objects", |stats| stats.allocated_blocks),
     ("alloc_space", |stats| stats.allocated_bytes),
     ("inuse_objects", AllocStats::live_blocks),

@@ -1,8 +1,8 @@
 //! Files, functions and locations.
 //!
 //! Stacks are recorded as offsets in files, so there are no addresses to write: every file gets an address range of its
-//! own that stands for its offsets, the same in each snapshot of the same files. What pprof computes of it, the offset
-//! in the file, is right; and no two files overlap, for viewers that look at addresses alone.
+//! own that stands for its offsets. What pprof computes of it, the offset in the file, is right; and no two files overlap,
+//! for viewers that look at addresses alone.
 
 use std::collections::{HashMap, HashSet};
 
