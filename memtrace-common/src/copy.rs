@@ -5,10 +5,6 @@
 /// thread's storage, and newer kernels (7.0) give no more than 8 KiB for that.
 pub const STACK_BYTES: u32 = 6144;
 
-/// Bytes of a stack that a piece has at most. A piece that has fewer is the last of its stack. They are a part of the
-/// thread's storage, and newer kernels (7.0) give no more than 8 KiB for that.
-pub const STACK_BYTES: u32 = 6144;
-
 /// Pieces of a stack at most: 30 KiB. More than one are sent only while the ring buffer is less than half full.
 pub const PIECES: u32 = 5;
 

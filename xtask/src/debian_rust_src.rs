@@ -33,10 +33,11 @@ fn download(release: &str, scratch: &Path) -> Result<PathBuf> {
     for suite in SUITES {
         say(&format!("looking for rust-src {release} in Debian {suite}"));
         match Archive::open(&scratch.join(suite), &[suite], None) {
-            Ok(archive) => match archive.download(&format!("rust-src={release}*")) {
-                Ok(deb) => return Ok(deb),
-                Err(_) => continue,
-            },
+            Ok(archive) => {
+                if let Ok(deb) = archive.download(&format!("rust-src={release}*")) {
+                    return Ok(deb);
+                }
+            }
             Err(error) => say(&format!("Debian {suite}: {error:#}")),
         }
     }

@@ -8,6 +8,7 @@ use object::{Object as _, ObjectSection as _, ReadCache, read::elf::ElfFile64};
 use super::finding::{Finding, Level};
 use crate::{
     process::{AddressSpace, MappedFile, elf::ElfFile},
+    profile::build_id_text,
     unwind::UnwindTable,
 };
 
@@ -68,8 +69,8 @@ fn lines(file: &File, path: &str) -> Part {
 /// Where distributions put the debug file of a build id.
 fn separate_file(id: &[u8]) -> Option<std::path::PathBuf> {
     let (first, rest) = id.split_first()?;
-    let rest: String = rest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Some(Path::new("/usr/lib/debug/.build-id").join(format!("{first:02x}")).join(format!("{rest}.debug")))
+    let (first, rest) = (build_id_text(&[*first]), build_id_text(rest));
+    Some(Path::new("/usr/lib/debug/.build-id").join(first).join(format!("{rest}.debug")))
 }
 
 fn stacks(file: &File, path: &str) -> Part {

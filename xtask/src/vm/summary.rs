@@ -25,7 +25,7 @@ pub struct Row {
 
 impl Row {
     /// From a machine's end and what its console said.
-    pub fn new(kernel: &Kernel, end: End, took: Duration, log: PathBuf) -> Self {
+    pub fn new(kernel: &Kernel, end: &End, took: Duration, log: PathBuf) -> Self {
         let console = std::fs::read(&log).unwrap_or_default();
         let console = String::from_utf8_lossy(&console);
         let after =
@@ -33,7 +33,7 @@ impl Row {
         let release = after("VM-UP ").and_then(|text| text.split(' ').next().map(str::to_owned));
         let tests = after("test result: ").map(|text| counts(&text)).unwrap_or_default();
         // A filter that matches nothing would pass without having tested anything.
-        let passed = end == End::Exit(0) && !tests.starts_with("0 ") && !tests.is_empty();
+        let passed = *end == End::Exit(0) && !tests.starts_with("0 ") && !tests.is_empty();
         let outcome = match end {
             End::Exit(0) if !passed => "no test ran".to_owned(),
             End::Exit(0) if kernel.expectation == Expectation::Refused => "refused, as it should be".to_owned(),
