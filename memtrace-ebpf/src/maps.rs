@@ -76,7 +76,7 @@ const SEGMENT_FLAGS: usize = 0x1400;
 /// Live blocks: values are of type `memtrace_common::live::Bucket`. User space puts the segments in.
 ///
 /// Described as an array, not as the structure that it is: up to 6.1 the kernel takes no segment without a description
-/// in the place of one described as a structure (`timer_off` differs, `bpf_map_meta_equal` in kernel/bpf/map_in_map.c).
+/// in the place of one described as a structure (`timer_off` differs, `bpf_map_meta_equal` in `kernel/bpf/map_in_map.c`).
 #[btf_map]
 pub static LIVE: btf_maps::ArrayOfMaps<btf_maps::Array<BucketWords, 1, SEGMENT_FLAGS>, { SEGMENTS as usize }> =
     btf_maps::ArrayOfMaps::new();

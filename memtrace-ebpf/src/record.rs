@@ -194,7 +194,6 @@ pub fn finish(registers: Registers) {
     let Some(thread) = thread::current() else { return };
     let seen_before = thread.slot != u64::from(NO_SLOT);
     let Some(era) = process::era(thread) else { return };
-    let slot = era.slot();
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
         if seen_before {

@@ -59,7 +59,7 @@ pub struct GroupArgs {
     #[arg(short, long, value_name = "N")]
     pub top: Option<usize>,
     /// Look only at samples that this, or another --include, matches: function:PATTERN, file:, module:, process:, thread:
-    /// or domain:. The pattern is for the whole name; * stands for any text, ? for a character, [ab] for one of them.
+    /// or domain:. The pattern is for the whole name; * stands for any text, ? for a character, `[ab]` for one of them.
     #[arg(long, value_name = "KIND:PATTERN")]
     pub include: Vec<FilterArg>,
     /// Leave out samples that this matches, even if an --include does.

@@ -1,6 +1,6 @@
 //! What this kernel, these permissions and a process allow, and what to do about the rest.
 //!
-//! A check is a function that returns a [`Finding`], and one line in a table: [`kernel`], [`permissions`], [`process`].
+//! A check is a function that returns a [`Finding`], and one line in a table: `kernel`, `permissions`, `process`.
 //! Features are tried, never inferred from a version, as they are when tracing begins.
 
 mod files;

@@ -1,8 +1,8 @@
 //! Snapshots in the formats of other tools: flame graphs, viewers, spreadsheets, scripts.
 //!
 //! A format is one file with an [`Exporter`] in it, and one line in [`FORMATS`]. What they share lies beside them:
-//! [`frames`] says how a frame is named, [`groups`] merges samples of one stack, [`tree`] makes one tree of all stacks,
-//! [`caption`] says what the numbers are of, [`safe_json`] writes names so that no reader trips over them. Names come
+//! `frames` says how a frame is named, `groups` merges samples of one stack, `tree` makes one tree of all stacks,
+//! `caption` says what the numbers are of, `safe_json` writes names so that no reader trips over them. Names come
 //! from untrusted programs: each format keeps them from being anything but names to whoever reads it.
 
 mod caption;

@@ -18,6 +18,9 @@ impl FreeRanges {
 
     /// Takes a run of this length; `None` when there is none.
     pub fn take(&mut self, length: u32) -> Option<u32> {
+        if length == 0 {
+            return Some(0);
+        }
         let index = self.ranges.iter().position(|range| range.end - range.start >= length)?;
         let range = &mut self.ranges[index];
         let start = range.start;

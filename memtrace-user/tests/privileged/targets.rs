@@ -71,7 +71,8 @@ fn redis() {
     let live = runtime().block_on(async {
         let mut session = session::attach(server.pid(), &options()).expect("redis is traced");
         reading(&mut session).await;
-        let requests: String = (0..VALUES).map(|key| format!("SETRANGE key{key} {} x\n", BYTES - 1)).collect();
+        let request = |key| format!("SETRANGE key{key} {} x\n", BYTES - 1);
+        let requests = (0..VALUES).map(request).collect::<Vec<_>>().concat();
         let answers = vec![BYTES.to_string(); 100].join("\n");
         // On a thread of its own: events go on meanwhile.
         let asked = tokio::task::spawn_blocking(move || ask_redis(&socket, &requests));

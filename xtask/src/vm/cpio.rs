@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         let names: Vec<_> = text.split("070701").skip(1).map(|entry| entry[104..].split('\0').next()).collect();
         assert_eq!(names, [Some("a"), Some("a/b"), Some("a/c"), Some("TRAILER!!!")]);
-        assert!(text.contains("hello\0\0\0070701"));
+        assert!(text.contains("hello\0\0\x00070701"));
         Ok(())
     }
 }
