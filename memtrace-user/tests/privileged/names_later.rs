@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use memtrace::{
-    profile::{About, Location, ModuleId, Snapshot, SymbolTable},
+    profile::{About, AllocStats, Location, ModuleId, Snapshot, SymbolTable},
     snapshot::{read_file, write_file},
 };
 
@@ -14,8 +14,7 @@ fn names(symbols: &SymbolTable, location: Location) -> Vec<&str> {
     symbols.frames(location).iter().filter_map(|frame| frame.function.as_deref()).collect()
 }
 
-/// Every file of code has its build id, `memtrace symbolize` names what the session named, with lines, and pprof, which
-/// reads the files itself, finds the same functions: addresses lead both to the same places.
+/// Every file of code has its build id, and `memtrace symbolize` names what the session named, with lines.
 #[test]
 fn code_is_named_later_by_build_ids() {
     let program = program("simple");
@@ -24,22 +23,22 @@ fn code_is_named_later_by_build_ids() {
     let file = directory.path().join("a.pb.gz");
     let snapshot = Snapshot::of(&outcome.profile, &SymbolTable::default(), About::default());
     for (id, module) in snapshot.modules.iter().filter(|(id, _)| *id != ModuleId::UNKNOWN) {
-        assert!(module.build_id.is_some() || module.path.starts_with("[u"), "{id:?}: {module:?}");
+        assert!(
+            module.build_id.is_some() || module.path.starts_with("[u") || &*module.path == "[vsyscall]",
+            "{id:?}: {module:?}"
+        );
     }
     write_file(&file, &snapshot).expect("the file is written");
-
-    let mut pprof = Command::new("go");
-    pprof.args(["tool", "pprof", "-symbolize=fastlocal", "-top", "-unit=B", "-nodefraction=0"]).arg(&file);
-    let output = pprof.env("HOME", directory.path()).output().expect("go runs");
-    let top = String::from_utf8_lossy(&output.stdout);
-    assert!(top.lines().any(|line| line.contains(" 50005B ") && line.ends_with(" main")), "{top}");
 
     let output = Command::new(env!("CARGO_BIN_EXE_memtrace")).arg("symbolize").arg(&file).output().expect("it runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let named = read_file(&file).expect("the file is read");
-    assert_eq!(named.total(), snapshot.total());
+    // How many blocks were short-lived is not kept.
+    assert_eq!(named.total(), AllocStats { short_lived_blocks: 0, ..snapshot.total() });
     for sample in &named.samples {
-        for location in sample.stack.iter() {
+        // Functions of the C library have several names, and debug information knows others than the symbol table.
+        let of_program = |at: &&Location| !named.modules.path(at.module).contains("/libc.so");
+        for location in sample.stack.iter().filter(of_program) {
             let (later, at_once) = (names(&named.symbols, *location), names(&outcome.symbols, *location));
             // Lines tell inlined functions too, which the session has not looked up.
             assert_eq!(later.last(), at_once.last());
