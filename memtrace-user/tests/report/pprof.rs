@@ -57,7 +57,7 @@ fn memtrace(
     let cumulative = json(directory, &[command, &["-g", "function", "--cumulative"]].concat());
     for (report, is_flat) in [(flat, true), (cumulative, false)] {
         for group in report["groups"].as_array().expect("groups") {
-            let Some(name) = name(group) else { continue };
+            let name = name(group);
             let (flat, cumulative) = numbers.entry(name).or_default();
             *(if is_flat { flat } else { cumulative }) += number(group, field);
         }
@@ -65,13 +65,14 @@ fn memtrace(
     numbers.into_iter().filter(|(_, numbers)| *numbers != (0, 0)).collect()
 }
 
-/// pprof shows code without a name by its file, and leaves out what has no stack.
-fn name(group: &serde_json::Value) -> Option<String> {
+/// pprof shows code without a name by its file.
+fn name(group: &serde_json::Value) -> String {
     if let Some(function) = group["function"].as_str() {
-        return Some(function.to_owned());
+        return function.to_owned();
     }
-    let module = group["module"].as_str()?;
-    Some(format!("[{}]", module.rsplit('/').next().unwrap_or_default()))
+    // A sample without a stack has a function of this name in the file, as pprof leaves it out otherwise.
+    let Some(module) = group["module"].as_str() else { return "[no stack]".to_owned() };
+    format!("[{}]", module.rsplit('/').next().unwrap_or_default())
 }
 
 fn of_report(group: &serde_json::Value, field: &str) -> i64 {
