@@ -80,19 +80,15 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     add(hash, free, slot, end, thread)
 }
 
+/// Spread evenly over all entries but the reserved ones: a stretch that takes twice its share would soon be full.
 #[inline(always)]
 fn first(hash: u64) -> u32 {
-    skip_reserved((hash >> 32) as u32 & (COUNT - 1))
+    FIRST_SITE + ((hash >> 32) * u64::from(COUNT - FIRST_SITE) >> 32) as u32
 }
 
 #[inline(always)]
 fn next(index: u32) -> u32 {
-    skip_reserved((index + 1) & (COUNT - 1))
-}
-
-#[inline(always)]
-fn skip_reserved(index: u32) -> u32 {
-    if index < FIRST_SITE { index + FIRST_SITE } else { index }
+    if index + 1 >= COUNT { FIRST_SITE } else { index + 1 }
 }
 
 /// Stores the frames, then claims an entry at `index` or after it. A stack that another thread adds at the same time
