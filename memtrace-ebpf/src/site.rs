@@ -83,7 +83,7 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
 /// Spread evenly over all entries but the reserved ones: a stretch that takes twice its share would soon be full.
 #[inline(always)]
 fn first(hash: u64) -> u32 {
-    FIRST_SITE + ((hash >> 32) * u64::from(COUNT - FIRST_SITE) >> 32) as u32
+    FIRST_SITE + (((hash >> 32) * u64::from(COUNT - FIRST_SITE)) >> 32) as u32
 }
 
 #[inline(always)]
