@@ -4,29 +4,21 @@
 //! 40. Times are CPU times, so other work on the machine matters little. What the session itself spends on a reading is
 //! not part of it.
 
+mod made_up;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use made_up::{made, profile, timed};
 use memtrace::{
-    profile::{
-        AllocStats, CallStack, Domain, Frame, Location, Modules, ProcessIndex, Profile, SiteNamer, SortBy, SourceLine,
-        StackEnd, StackSample, SymbolTable,
-    },
+    profile::{Modules, SiteNamer, SortBy, StackSample, SymbolTable},
     tui::{App, Reading, Theme, keys, view},
-};
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike as _,
 };
 use ratatui::{Terminal, backend::TestBackend};
 
 /// Call sites, and those of them that change from one reading to the next.
 const SITES: usize = 50_000;
 const CHANGING: usize = 5_000;
-
-/// Frames between site and thread start, out of so many that stacks share.
-const DEPTH: usize = 19;
-const CALLERS: usize = 2_000;
 
 /// Readings of which the mean is taken.
 const READINGS: usize = 20;
@@ -49,12 +41,13 @@ fn main() {
     for (name, way) in VIEWS {
         let mut scene = Scene::new();
         let mut screen = Screen::new();
-        let first = timed(|| screen.read(scene.reading()));
+        let reading = scene.reading();
+        let ((), first) = timed(|| screen.read(reading));
         for code in way {
-            slowest.take(name, *code, timed(|| screen.press(*code)));
+            slowest.take(name, *code, timed(|| screen.press(*code)).1);
         }
         let readings: Vec<Reading> = (0..READINGS).map(|_| scene.reading()).collect();
-        let all = timed(|| readings.into_iter().for_each(|reading| screen.read(reading)));
+        let ((), all) = timed(|| readings.into_iter().for_each(|reading| screen.read(reading)));
         let mean = all / u32::try_from(READINGS).expect("few");
         let of_view = keys_of(&mut screen, name);
         let share = mean.as_secs_f64() * 100.0;
@@ -100,7 +93,7 @@ fn keys_of(screen: &mut Screen, view: &str) -> Slowest {
     let all = moves.into_iter().chain(characters.chars().map(Char)).chain([KeyCode::Backspace, KeyCode::Esc]);
     let mut slowest = Slowest::default();
     for code in all {
-        slowest.take(view, code, timed(|| screen.press(code)));
+        slowest.take(view, code, timed(|| screen.press(code)).1);
     }
     slowest
 }
@@ -146,38 +139,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let mut modules = Modules::default();
-        let libc = modules.add("/usr/lib/x86_64-linux-gnu/libc.so.6");
-        let app = modules.add("/usr/bin/app");
-        let mut symbols = SymbolTable::default();
-        let mut location = |module, offset: u64, function: String, line: u32| {
-            let source = SourceLine { file: format!("/src/app/part{}/mod.rs", line % 400).into(), line };
-            let frame = Frame { function: Some(function.into()), source: Some(source), inlined: false };
-            let at = Location { module, offset };
-            symbols.insert(at, [frame].into());
-            at
-        };
-        let strdup = location(libc, 64, "strdup".into(), 40);
-        let alloc = location(app, 64, "alloc::raw_vec::RawVec<T,A>::grow_one".into(), 77);
-        let caller =
-            |index: u32| (0x10_0000 + u64::from(index) * 40, format!("app::tree{}::Node<K,V>::walk", index / 3));
-        let callers: Vec<Location> = (0..u32::try_from(CALLERS).expect("few"))
-            .map(|index| {
-                let (offset, name) = caller(index);
-                location(app, offset, name, index)
-            })
-            .collect();
-        let samples = (0..u32::try_from(SITES).expect("few"))
-            .map(|index| {
-                let name = format!("app::site{index}::Cache<K,V>::insert_many");
-                let site = location(app, 0x40_0000 + u64::from(index) * 32, name, index);
-                let number = index as usize;
-                let outer = (0..DEPTH).map(|depth| callers[(number / (1 << depth.min(14)) + depth * 97) % CALLERS]);
-                let inner = [if number.is_multiple_of(3) { strdup } else { alloc }, alloc, site];
-                sample(inner.into_iter().chain(outer).collect(), u64::from(index) * 7919 % 1_000 + 1)
-            })
-            .collect();
-        Self { samples, symbols: Arc::new(symbols), modules, readings: 0 }
+        let made = made(SITES, SITES, 1);
+        Self { samples: made.samples, symbols: Arc::new(made.symbols), modules: made.modules, readings: 0 }
     }
 
     /// The next reading, a second after the last.
@@ -192,59 +155,11 @@ impl Scene {
             stats.freed_bytes += 29 * 48;
             stats.short_lived_blocks += 20;
         }
-        let total: AllocStats = self.samples.iter().map(|sample| sample.stats).sum();
-        let profile = Profile {
-            taken_at: std::time::UNIX_EPOCH,
-            elapsed: Duration::from_secs(self.readings as u64),
-            started_at: None,
-            process: memtrace::profile::ProcessInfo::default(),
-            totals: memtrace::profile::ProcessTotals {
-                current_bytes: total.live_bytes(),
-                stats: total,
-                ..Default::default()
-            },
-            rates: memtrace::profile::AllocRates::default(),
-            samples: self.samples.clone(),
-            stack_ids: (1..).take(self.samples.len()).collect(),
-            threads: Vec::new(),
-            modules: self.modules.clone(),
-            losses: memtrace::profile::Losses::default(),
-            overhead: memtrace::profile::Overhead::default(),
-            unfollowed: memtrace::profile::UnfollowedBytes::default(),
-        };
+        let profile = profile(&self.samples, &self.modules, Duration::from_secs(self.readings as u64));
         Reading { profile: Arc::new(profile), symbols: Arc::clone(&self.symbols) }
-    }
-}
-
-fn sample(stack: CallStack, allocated: u64) -> StackSample {
-    StackSample {
-        stack,
-        end: StackEnd::Whole,
-        domain: Domain::Malloc,
-        process: ProcessIndex(0),
-        thread: None,
-        stats: AllocStats {
-            allocated_blocks: allocated,
-            allocated_bytes: allocated * 48,
-            freed_blocks: allocated / 2,
-            freed_bytes: allocated / 2 * 48,
-            short_lived_blocks: allocated / 4,
-        },
     }
 }
 
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
-}
-
-/// CPU time of some work on this thread.
-fn timed(work: impl FnOnce()) -> Duration {
-    let now = || {
-        let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("Linux counts the time of a thread");
-        let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
-        Duration::from_micros(micros.unsigned_abs())
-    };
-    let start = now();
-    work();
-    now().saturating_sub(start)
 }

@@ -4,15 +4,17 @@ mod export;
 mod report;
 mod symbolize;
 mod taking;
+mod words;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, builder::TypedValueParser};
 
 pub use self::export::ExportArgs;
-pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, GroupByArg, ReportArgs, SiteArg, TreeArg};
+pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, ReportArgs, SiteArg, TreeArg};
 pub use self::symbolize::SymbolizeArgs;
 pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
+use self::words::word_parser;
 use crate::{allocators::UserFunction, profile::SortBy};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
@@ -221,39 +223,15 @@ pub enum Feature {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct RankingArgs {
     /// Number to rank by.
-    #[arg(short, long, value_enum, value_name = "BY", default_value_t)]
-    pub sort: SortArg,
+    #[arg(short, long, value_name = "BY", default_value = SortBy::default().word(), value_parser = sort_parser())]
+    pub sort: SortBy,
     /// Most call sites to print [default: 10].
     #[arg(short, long, value_name = "N", default_value_t = 10, hide_default_value = true)]
     pub top: usize,
 }
 
-/// [`SortBy`] as it is written on the command line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum SortArg {
-    /// Bytes allocated and not freed.
-    #[default]
-    LiveBytes,
-    /// Blocks allocated and not freed.
-    LiveBlocks,
-    /// Bytes allocated since tracing began.
-    AllocBytes,
-    /// Blocks allocated since tracing began.
-    AllocBlocks,
-    /// Bytes freed since tracing began.
-    FreedBytes,
-}
-
-impl From<SortArg> for SortBy {
-    fn from(sort: SortArg) -> Self {
-        match sort {
-            SortArg::LiveBytes => Self::LiveBytes,
-            SortArg::LiveBlocks => Self::LiveBlocks,
-            SortArg::AllocBytes => Self::AllocatedBytes,
-            SortArg::AllocBlocks => Self::AllocatedBlocks,
-            SortArg::FreedBytes => Self::FreedBytes,
-        }
-    }
+fn sort_parser() -> impl TypedValueParser<Value = SortBy> {
+    word_parser(SortBy::all().map(|sort| (sort, sort.word(), sort.meaning())))
 }
 
 /// Reads a time with a unit: `500ms`, `2s`, `1.5m`, `1h`; a bare number is seconds.

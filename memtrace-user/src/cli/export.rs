@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{
-    Args,
-    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
-};
+use clap::{Args, builder::TypedValueParser};
 
-use super::SortArg;
-use crate::export::{Exporter, FORMATS};
+use super::{sort_parser, words::word_parser};
+use crate::{
+    export::{Exporter, FORMATS},
+    profile::SortBy,
+};
 
 /// Arguments of `export`.
 #[derive(Debug, Args)]
@@ -19,8 +19,8 @@ pub struct ExportArgs {
     #[arg(short, long, value_name = "FORMAT", value_parser = format_parser())]
     pub format: &'static dyn Exporter,
     /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
-    #[arg(long, value_enum, value_name = "VALUE")]
-    pub value: Option<SortArg>,
+    #[arg(long, value_name = "VALUE", value_parser = sort_parser())]
+    pub value: Option<SortBy>,
     /// An earlier snapshot to show the difference from, as folded or svg.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
@@ -37,8 +37,5 @@ pub struct ExportArgs {
 
 /// Reads a format by its name; the help lists all with their purpose.
 fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
-    let names = FORMATS.iter().map(|format| PossibleValue::new(format.name()).help(format.purpose()));
-    PossibleValuesParser::new(names).map(|name| {
-        *FORMATS.iter().find(|format| format.name() == name).expect("the parser lets formats through alone")
-    })
+    word_parser(FORMATS.iter().map(|format| (*format, format.name(), format.purpose())))
 }

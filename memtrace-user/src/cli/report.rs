@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{Args, builder::TypedValueParser};
 use globset::{Glob, GlobBuilder};
 
-use super::{SortArg, parse_size};
-use crate::profile::{Direction, FilterKind, GroupBy, SiteRule};
+use super::{parse_size, sort_parser, words::word_parser};
+use crate::profile::{Direction, FilterKind, GroupBy, SiteRule, SortBy};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -43,8 +43,8 @@ pub struct DiffArgs {
 #[derive(Debug, Clone, Args)]
 pub struct GroupArgs {
     /// What the samples of one line of output have in common [default: line].
-    #[arg(short, long, value_enum, value_name = "WHAT")]
-    pub group_by: Option<GroupByArg>,
+    #[arg(short, long, value_name = "WHAT", value_parser = group_by_parser())]
+    pub group_by: Option<GroupBy>,
     /// Count a sample for every group on its call stack, once each, not only where it was allocated.
     #[arg(short, long)]
     pub cumulative: bool,
@@ -53,8 +53,8 @@ pub struct GroupArgs {
     #[arg(long, value_enum, value_name = "FRAME", default_value_t)]
     pub site: SiteArg,
     /// Number to rank by [default: that of the file, mostly live-bytes].
-    #[arg(short, long, value_enum, value_name = "BY")]
-    pub sort: Option<SortArg>,
+    #[arg(short, long, value_name = "BY", value_parser = sort_parser())]
+    pub sort: Option<SortBy>,
     /// Most groups to write [default: 10 as text, all as json and csv].
     #[arg(short, long, value_name = "N")]
     pub top: Option<usize>,
@@ -74,41 +74,8 @@ pub struct GroupArgs {
     pub format: FormatArg,
 }
 
-/// [`GroupBy`] as it is written on the command line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum GroupByArg {
-    /// Module, function, file and line.
-    #[default]
-    Line,
-    /// Module and function.
-    Function,
-    /// Source file.
-    File,
-    /// Executable or library.
-    Module,
-    /// Process.
-    Process,
-    /// Thread.
-    Thread,
-    /// Layer of memory, as malloc.
-    Domain,
-    /// The whole call stack.
-    Stack,
-}
-
-impl From<GroupByArg> for GroupBy {
-    fn from(by: GroupByArg) -> Self {
-        match by {
-            GroupByArg::Line => Self::Line,
-            GroupByArg::Function => Self::Function,
-            GroupByArg::File => Self::File,
-            GroupByArg::Module => Self::Module,
-            GroupByArg::Process => Self::Process,
-            GroupByArg::Thread => Self::Thread,
-            GroupByArg::Domain => Self::Domain,
-            GroupByArg::Stack => Self::Stack,
-        }
-    }
+fn group_by_parser() -> impl TypedValueParser<Value = GroupBy> {
+    word_parser(GroupBy::all().map(|by| (by, by.word(), by.meaning())))
 }
 
 /// [`SiteRule`] as it is written on the command line.
@@ -192,22 +159,7 @@ impl FromStr for FilterArg {
 
 #[cfg(test)]
 mod tests {
-    use clap::ValueEnum as _;
-
     use super::*;
-    use crate::profile::SortBy;
-
-    /// The words of the command line are those that files and other output use.
-    #[test]
-    fn words_are_the_same_everywhere() {
-        let word = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_owned());
-        for by in GroupByArg::value_variants() {
-            assert_eq!(word(by.to_possible_value()).as_deref(), Some(GroupBy::from(*by).word()));
-        }
-        for sort in SortArg::value_variants() {
-            assert_eq!(word(sort.to_possible_value()).as_deref(), Some(SortBy::from(*sort).word()));
-        }
-    }
 
     /// Patterns are tracemalloc's: a star crosses directories and colons, and braces and backslashes are text.
     #[test]

@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use crate::{
     cli::ExportArgs,
     export::{self, Export, ExportError},
-    profile::SortBy,
     snapshot,
     whole_file::{self, WholeFileError},
 };
@@ -26,7 +25,7 @@ const FILE_MODE: u32 = 0o666;
 pub fn execute(arguments: &ExportArgs) -> anyhow::Result<ExitCode> {
     let snapshot = snapshot::read_file(&arguments.file)?;
     let base = arguments.base.as_deref().map(snapshot::read_file).transpose()?;
-    let value = arguments.value.map_or(snapshot.about.default_sort, SortBy::from);
+    let value = arguments.value.unwrap_or(snapshot.about.default_sort);
     let export = Export {
         snapshot: &snapshot,
         base: base.as_ref(),

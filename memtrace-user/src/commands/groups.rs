@@ -77,7 +77,7 @@ pub fn read(path: &Path) -> Result<Input, SnapshotError> {
 /// # Errors
 /// When they contradict each other.
 pub fn options(arguments: &GroupArgs, default: GroupBy) -> Result<GroupOptions, GroupError> {
-    let by = arguments.group_by.map_or(default, Into::into);
+    let by = arguments.group_by.unwrap_or(default);
     if arguments.cumulative && !by.is_of_frames() {
         return Err(GroupError::NotCumulative(by));
     }
@@ -104,7 +104,7 @@ fn filter(argument: &FilterArg) -> Filter {
 /// The number to rank by: what was asked for, else what the first file wants.
 #[must_use]
 pub fn sort(arguments: &GroupArgs, first: &Snapshot) -> SortBy {
-    arguments.sort.map_or(first.about.default_sort, Into::into)
+    arguments.sort.unwrap_or(first.about.default_sort)
 }
 
 /// How many groups to write.

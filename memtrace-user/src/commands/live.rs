@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cli::RankingArgs,
-    profile::{Location, SiteNamer, SortBy},
+    profile::{Location, SiteNamer},
     report::source_text,
     session::{Session, Update},
     tui::{App, Order, Reading, Request, SourceText, Theme, Wish, keys, terminal, view},
@@ -54,7 +54,7 @@ async fn run(
     termination: &mut Termination,
 ) -> anyhow::Result<()> {
     let mut guard = terminal::enter()?;
-    let sort = Order::from(SortBy::from(arguments.sort));
+    let sort = Order::from(arguments.sort);
     let mut app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
     let mut events = EventStream::new();
     let mut source = None;

@@ -31,7 +31,7 @@ impl Reporter {
     /// For what the command line asks to be shown.
     #[must_use]
     pub fn new(arguments: RankingArgs, to: Stream) -> Self {
-        let options = RankingOptions { sort: arguments.sort.into(), top: Some(arguments.top) };
+        let options = RankingOptions { sort: arguments.sort, top: Some(arguments.top) };
         Self { namer: SiteNamer::default(), options, to, written: false }
     }
 

@@ -227,11 +227,7 @@ async fn complete(
     progress: &watch::Sender<Progress>,
     hurry: impl Future<Output = ()>,
 ) -> Snapshot {
-    if with_symbols {
-        finder.complete(unfinished, progress, hurry).await
-    } else {
-        finder.complete_without_symbols(unfinished).await
-    }
+    if with_symbols { finder.complete(unfinished, progress, hurry).await } else { unfinished.without_symbols() }
 }
 
 async fn write(path: PathBuf, snapshot: Snapshot) -> Result<(), SnapshotError> {

@@ -1,6 +1,6 @@
 //! The files of which code is mapped: what they have for names, lines and stacks.
 
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io};
 
 use memtrace_common::unwind::{CHUNK_BITS, kind, rule};
 use object::{Object as _, ObjectSection as _, ReadCache, read::elf::ElfFile64};
@@ -8,7 +8,7 @@ use object::{Object as _, ObjectSection as _, ReadCache, read::elf::ElfFile64};
 use super::finding::{Finding, Level};
 use crate::{
     process::{AddressSpace, MappedFile, elf::ElfFile},
-    profile::build_id_text,
+    symbolize::debug_file,
     unwind::UnwindTable,
 };
 
@@ -59,18 +59,11 @@ fn lines(file: &File, path: &str) -> Part {
         return ("debug information".to_owned(), None);
     }
     let build_id = file.try_clone().ok().and_then(|own| ElfFile::new(own, path).ok()?.build_id().ok()?);
-    let separate = build_id.and_then(|id| separate_file(&id)).is_some_and(|path| path.exists());
+    let separate = build_id.is_some_and(|id| debug_file(&id).exists());
     if separate {
         return ("debug information in a file of its own".to_owned(), None);
     }
     ("no debug information".to_owned(), Some("source lines: install its debug package"))
-}
-
-/// Where distributions put the debug file of a build id.
-fn separate_file(id: &[u8]) -> Option<std::path::PathBuf> {
-    let (first, rest) = id.split_first()?;
-    let (first, rest) = (build_id_text(&[*first]), build_id_text(rest));
-    Some(Path::new("/usr/lib/debug/.build-id").join(first).join(format!("{rest}.debug")))
 }
 
 fn stacks(file: &File, path: &str) -> Part {

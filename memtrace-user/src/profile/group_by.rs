@@ -22,17 +22,18 @@ pub enum GroupBy {
     Stack,
 }
 
-/// One line a grouping: its word on the command line and in files, the title of its column, and the word for several.
-type Line = (GroupBy, &'static str, &'static str, &'static str);
+/// One line a grouping: its word on the command line and in files, the title of its column, the word for several, and
+/// what it means.
+type Line = (GroupBy, &'static str, &'static str, &'static str, &'static str);
 const GROUPINGS: [Line; 8] = [
-    (GroupBy::Line, "line", "Line", "lines"),
-    (GroupBy::Function, "function", "Function", "functions"),
-    (GroupBy::File, "file", "File", "files"),
-    (GroupBy::Module, "module", "Module", "modules"),
-    (GroupBy::Process, "process", "Process", "processes"),
-    (GroupBy::Thread, "thread", "Thread", "threads"),
-    (GroupBy::Domain, "domain", "Domain", "domains"),
-    (GroupBy::Stack, "stack", "Stack", "stacks"),
+    (GroupBy::Line, "line", "Line", "lines", "Module, function, file and line"),
+    (GroupBy::Function, "function", "Function", "functions", "Module and function"),
+    (GroupBy::File, "file", "File", "files", "Source file"),
+    (GroupBy::Module, "module", "Module", "modules", "Executable or library"),
+    (GroupBy::Process, "process", "Process", "processes", "Process"),
+    (GroupBy::Thread, "thread", "Thread", "threads", "Thread"),
+    (GroupBy::Domain, "domain", "Domain", "domains", "Layer of memory, as malloc"),
+    (GroupBy::Stack, "stack", "Stack", "stacks", "The whole call stack"),
 ];
 
 impl GroupBy {
@@ -57,6 +58,12 @@ impl GroupBy {
     #[must_use]
     pub fn noun(self, count: usize) -> &'static str {
         if count == 1 { self.word() } else { GROUPINGS[self as usize].3 }
+    }
+
+    /// What its groups have in common, for the help.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        GROUPINGS[self as usize].4
     }
 
     /// Whether a group is a property of whose a sample is, whatever its stack.

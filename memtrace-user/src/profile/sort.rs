@@ -18,14 +18,38 @@ pub enum SortBy {
     FreedBytes,
 }
 
-/// One line an order: its word on the command line, its words in a heading, the title of its column, and its value.
-type Order = (SortBy, &'static str, &'static str, &'static str, fn(&AllocStats) -> u64);
+/// One line an order: its word on the command line, its words in a heading, the title of its column, what it means, and its
+/// value.
+type Order = (SortBy, &'static str, &'static str, &'static str, &'static str, fn(&AllocStats) -> u64);
 const ORDERS: [Order; 5] = [
-    (SortBy::LiveBytes, "live-bytes", "live bytes", "Live", AllocStats::live_bytes),
-    (SortBy::LiveBlocks, "live-blocks", "live blocks", "Blocks", AllocStats::live_blocks),
-    (SortBy::AllocatedBytes, "alloc-bytes", "allocated bytes", "Allocated", |stats| stats.allocated_bytes),
-    (SortBy::AllocatedBlocks, "alloc-blocks", "allocated blocks", "Allocs", |stats| stats.allocated_blocks),
-    (SortBy::FreedBytes, "freed-bytes", "freed bytes", "Freed", |stats| stats.freed_bytes),
+    (SortBy::LiveBytes, "live-bytes", "live bytes", "Live", "Bytes allocated and not freed", AllocStats::live_bytes),
+    (
+        SortBy::LiveBlocks,
+        "live-blocks",
+        "live blocks",
+        "Blocks",
+        "Blocks allocated and not freed",
+        AllocStats::live_blocks,
+    ),
+    (
+        SortBy::AllocatedBytes,
+        "alloc-bytes",
+        "allocated bytes",
+        "Allocated",
+        "Bytes allocated since tracing began",
+        |stats| stats.allocated_bytes,
+    ),
+    (
+        SortBy::AllocatedBlocks,
+        "alloc-blocks",
+        "allocated blocks",
+        "Allocs",
+        "Blocks allocated since tracing began",
+        |stats| stats.allocated_blocks,
+    ),
+    (SortBy::FreedBytes, "freed-bytes", "freed bytes", "Freed", "Bytes freed since tracing began", |stats| {
+        stats.freed_bytes
+    }),
 ];
 
 impl SortBy {
@@ -52,10 +76,16 @@ impl SortBy {
         ORDERS[self as usize].3
     }
 
+    /// What it counts, for the help.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        ORDERS[self as usize].4
+    }
+
     /// The number of a site, in bytes or blocks.
     #[must_use]
     pub fn value(self, stats: &AllocStats) -> u64 {
-        (ORDERS[self as usize].4)(stats)
+        (ORDERS[self as usize].5)(stats)
     }
 
     /// Bytes and blocks of what the number counts: live, allocated or freed ones.

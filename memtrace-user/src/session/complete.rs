@@ -1,4 +1,4 @@
-//! Completes a snapshot with what takes time: lines and inlined functions of all its locations, build ids of its files.
+//! Completes a snapshot with what takes time: lines and inlined functions of all its locations.
 //!
 //! All of it happens beside the session, with a symbol thread of its own: the live table and the session's events do not
 //! wait for it, and the traced process least of all.
@@ -13,7 +13,6 @@ use tokio::sync::{Mutex, watch};
 
 use super::locate::Locator;
 use crate::{
-    process::elf::ElfFile,
     profile::{About, Location, ModuleId, Profile, Snapshot, SymbolTable, TraceOptions, mark_whole_stacks},
     symbolize::{Detail, Query, Symbolizer},
     tracer::{TracerOptions, kernel_release},
@@ -40,7 +39,7 @@ pub struct Progress {
     pub all: usize,
 }
 
-/// Finds lines and build ids for the snapshots of one session, each once. Clones share what has been found; one
+/// Finds lines for the snapshots of one session, each once. Clones share what has been found; one
 /// snapshot after the other is completed.
 #[derive(Debug, Clone, Default)]
 pub struct Finder(Arc<Mutex<Found>>);
@@ -49,7 +48,6 @@ pub struct Finder(Arc<Mutex<Found>>);
 struct Found {
     symbolizer: Option<Symbolizer>,
     table: SymbolTable,
-    build_ids: HashMap<ModuleId, Option<Arc<[u8]>>>,
 }
 
 /// What is known before anything is looked up: who has taken the profile, where, and how.
@@ -72,6 +70,12 @@ pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
 }
 
 impl Unfinished {
+    /// The snapshot without names, to be looked up later by its build ids.
+    #[must_use]
+    pub fn without_symbols(self) -> Snapshot {
+        self.snapshot
+    }
+
     pub(super) fn new(snapshot: Snapshot, names: Arc<SymbolTable>, locator: &Locator) -> Self {
         let modules: BTreeSet<ModuleId> = locations(&snapshot).map(|location| location.module).collect();
         let files = modules.into_iter().filter_map(|module| Some((module, locator.file(module)?))).collect();
@@ -99,20 +103,12 @@ impl Finder {
             () = found.find_lines(&wanted, &files, progress) => {}
             () = stop => {}
         }
-        found.add_build_ids(&mut snapshot, &files).await;
         for location in wanted {
             let table = if found.table.knows(location) { &found.table } else { &*names };
             snapshot.symbols.insert(location, table.frames(location).into());
         }
         drop(found);
         mark_whole_stacks(&mut snapshot.samples, &snapshot.symbols);
-        snapshot
-    }
-
-    /// The snapshot with build ids and without names, to be looked up later.
-    pub async fn complete_without_symbols(&self, unfinished: Unfinished) -> Snapshot {
-        let Unfinished { mut snapshot, files, .. } = unfinished;
-        self.0.lock().await.add_build_ids(&mut snapshot, &files).await;
         snapshot
     }
 }
@@ -152,25 +148,4 @@ impl Found {
         }
         self.symbolizer.as_ref()
     }
-
-    async fn add_build_ids(&mut self, snapshot: &mut Snapshot, files: &HashMap<ModuleId, Arc<File>>) {
-        let path = |module| Arc::clone(snapshot.modules.path(module));
-        let unknown: Vec<_> = files
-            .iter()
-            .filter(|(module, _)| !self.build_ids.contains_key(module))
-            .map(|(module, file)| (*module, Arc::clone(file), path(*module)))
-            .collect();
-        let read = move || -> Vec<_> {
-            unknown.into_iter().map(|(module, file, path)| (module, build_id(&file, &path))).collect()
-        };
-        self.build_ids.extend(tokio::task::spawn_blocking(read).await.unwrap_or_default());
-        for module in files.keys() {
-            snapshot.modules.set_build_id(*module, self.build_ids.get(module).cloned().flatten());
-        }
-    }
-}
-
-fn build_id(file: &File, path: &str) -> Option<Arc<[u8]>> {
-    let elf = ElfFile::new(file.try_clone().ok()?, path).ok()?;
-    elf.build_id().ok().flatten().map(Into::into)
 }

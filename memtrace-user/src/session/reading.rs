@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use super::{
     Session, Update,
     complete::{Unfinished, about},
-    unnamed::{Unnamed, add_unfollowed, log_stacks},
+    unnamed::{Unnamed, log_stacks},
 };
 use crate::{
     process::TargetProcess,
@@ -34,8 +34,7 @@ impl Session {
     pub fn peek(&mut self) -> Profile {
         // The rates of the next reading are from the last one that was shown.
         let previous = self.previous;
-        let Unnamed { mut profile, unfollowed } = self.read();
-        add_unfollowed(&mut profile, &unfollowed);
+        let profile = self.read().named(&SymbolTable::default());
         self.previous = previous;
         profile
     }

@@ -16,17 +16,13 @@ impl Unnamed {
     pub(super) fn named(self, symbols: &SymbolTable) -> Profile {
         let Self { mut profile, unfollowed } = self;
         mark_whole_stacks(&mut profile.samples, symbols);
-        add_unfollowed(&mut profile, &unfollowed);
-        profile
-    }
-}
-
-/// Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
-pub(super) fn add_unfollowed(profile: &mut Profile, reasons: &[Option<Unfollowed>]) {
-    for (sample, reason) in profile.samples.iter().zip(reasons) {
-        if sample.end == StackEnd::Incomplete {
-            profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
+        // Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
+        for (sample, reason) in profile.samples.iter().zip(unfollowed) {
+            if sample.end == StackEnd::Incomplete {
+                profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
+            }
         }
+        profile
     }
 }
 

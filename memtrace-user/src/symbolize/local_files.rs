@@ -138,6 +138,13 @@ pub fn by_build_id(directory: &Path, build_id: &[u8]) -> [PathBuf; 2] {
     [directory.join(rest), directory.join(format!("{rest}.debug"))]
 }
 
+/// Where distributions put the debug file of a build id.
+#[must_use]
+pub fn debug_file(build_id: &[u8]) -> PathBuf {
+    let [_, debug_file] = by_build_id(Path::new(DEFAULT_DEBUG_DIR), build_id);
+    debug_file
+}
+
 /// Opens nothing that could block, as a path in a profile may lead anywhere.
 fn examine(path: &Path, build_id: &[u8]) -> Candidate {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);

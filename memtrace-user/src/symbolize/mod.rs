@@ -28,7 +28,7 @@ pub(crate) use self::demangle::demangle;
 pub use self::{
     debuginfod::{Debuginfod, DebuginfodError},
     fill::{Filled, fill},
-    local_files::{LocalFiles, NotFound},
+    local_files::{LocalFiles, NotFound, debug_file},
 };
 use crate::profile::{Frame, Location};
 
