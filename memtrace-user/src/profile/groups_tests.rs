@@ -182,7 +182,9 @@ proptest! {
         // compared by their names alone.
         let by_name = |groups: &[Group]| {
             let mut sums: HashMap<GroupName, AllocStats> = HashMap::new();
-            groups.iter().for_each(|group| *sums.entry(normal(&group.name, GroupBy::Line)).or_default() += group.stats);
+            for group in groups {
+                *sums.entry(normal(&group.name, GroupBy::Line)).or_default() += group.stats;
+            }
             sums.retain(|_, stats| *stats != AllocStats::default());
             sums
         };
