@@ -7,6 +7,7 @@
 pub mod call;
 pub mod copy;
 pub mod event;
+pub mod kernel_function;
 pub mod live;
 pub mod loss;
 pub mod process;

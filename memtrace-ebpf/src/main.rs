@@ -1,7 +1,7 @@
 //! memtrace's BPF programs: the entry points, and nothing else.
 //!
-//! Every program returns 0: before kernel 6.13 a uprobe-multi program that returns 1 removes its own breakpoint
-//! (commit fb9618060bb7). Programs may be preempted and run interleaved on one CPU (since 6.0 they hold no more than
+//! Every program returns 0, but for what session probes run (`begin_or_finish`): before kernel 6.13 a uprobe-multi program
+//! that returns 1 removes its own breakpoint (commit fb9618060bb7). Programs may be preempted and run interleaved on one CPU (since 6.0 they hold no more than
 //! a migration lock), so nothing here is kept per CPU: a call's state lives in its thread's storage.
 #![no_std]
 #![no_main]
@@ -23,9 +23,12 @@ mod own_stack;
 mod process;
 mod record;
 mod registers;
+mod session;
 mod site;
 mod stack;
 mod thread;
+
+use core::ffi::c_void;
 
 use aya_ebpf::{
     helpers::bpf_get_attach_cookie,
@@ -34,7 +37,7 @@ use aya_ebpf::{
 };
 use memtrace_common::call;
 
-use crate::registers::Registers;
+use crate::{record::Ends, registers::Registers, session::verdict};
 
 /// Logs to user space in a build for debugging the programs; nothing otherwise.
 macro_rules! debug_log {
@@ -49,8 +52,23 @@ macro_rules! debug_log {
 pub fn begin(context: ProbeContext) -> u32 {
     let registers = Registers::of(&context);
     debug_log!(&context, "begin {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
-    record::begin(registers);
+    record::begin(registers, Ends::AllSeen);
     0
+}
+
+/// Entry and return of an allocating function, of a session probe. (aya's macro would return 0 always.)
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "uprobe/begin_or_finish")]
+pub extern "C" fn begin_or_finish(context: *mut c_void) -> u32 {
+    let context = ProbeContext::new(context);
+    let registers = Registers::of_session(&context);
+    if session::is_return(registers.0) {
+        debug_log!(&context, "finish {:x} sp {:x}", registers.result(), registers.stack_pointer());
+        record::finish(registers);
+        return 0;
+    }
+    debug_log!(&context, "begin {:x} sp {:x}", registers.argument0(), registers.stack_pointer());
+    if record::begin(registers, Ends::Chosen) { verdict::AWAIT_RETURN } else { verdict::NO_RETURN }
 }
 
 /// Return of an allocating function.
@@ -99,6 +117,12 @@ pub fn floor_entry(_context: ProbeContext) -> u32 {
 /// Does nothing: what a return trap costs by itself.
 #[uretprobe]
 pub fn floor_return(_context: RetProbeContext) -> u32 {
+    0
+}
+
+/// Does nothing: what a session probe costs by itself, its return included.
+#[uprobe]
+pub fn floor_session(_context: ProbeContext) -> u32 {
     0
 }
 

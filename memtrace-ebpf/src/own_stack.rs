@@ -19,13 +19,31 @@ use crate::maps::FRAME_LIMIT;
 #[map]
 static NOWHERE: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+/// The same for programs of session probes: all programs that name such an array must be of one attach type
+/// (`bpf_prog_map_compatible` in kernel/bpf/core.c).
+#[map]
+static NOWHERE_IN_SESSIONS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Which links run a program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// At one place.
+    Plain,
+    /// At the entry and the return of a function.
+    Session,
+}
+
 /// To be called in every program that a uprobe runs, as [`crate::registers::Registers::of`] does. (Programs that use no
 /// stack, as those that do nothing, get no private one.)
 #[inline(always)]
-pub fn stay(context: *mut c_void) {
+pub fn stay(context: *mut c_void, links: Links) {
+    let nowhere = match links {
+        Links::Plain => &raw const NOWHERE,
+        Links::Session => &raw const NOWHERE_IN_SESSIONS,
+    };
     // Never so, which the verifier knows and the compiler does not.
     if FRAME_LIMIT.load() == 0 {
         // SAFETY: a program's context and a map of programs.
-        unsafe { bpf_tail_call(context, (&raw const NOWHERE).cast_mut().cast(), 0) };
+        unsafe { bpf_tail_call(context, nowhere.cast_mut().cast(), 0) };
     }
 }

@@ -26,21 +26,30 @@ use crate::{
     thread::{self, Pending, Thread},
 };
 
-/// Entry of an allocating function.
+/// Which returns of calls run a program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// All: their probes are apart from those at the entries.
+    AllSeen,
+    /// Those that the program at the entry asks for.
+    Chosen,
+}
+
+/// Entry of an allocating function. Returns whether its return matters.
 #[inline(always)]
-pub fn begin(registers: Registers) {
-    let Some(thread) = thread::current() else { return };
-    let Some(era) = process::era(thread) else { return };
+pub fn begin(registers: Registers, ends: Ends) -> bool {
+    let Some(thread) = thread::current() else { return false };
+    let Some(era) = process::era(thread) else { return false };
     let slot = era.slot();
-    let Some(process) = process::record(slot) else { return };
+    let Some(process) = process::record(slot) else { return false };
     atomic::add(&raw mut process.entries, 1);
     thread.released = 0;
     let stack_pointer = registers.stack_pointer();
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
     let before = thread.pending.stack_pointer;
-    if before != 0 && !takes_over(thread, process, era, call, registers) {
-        return;
+    if before != 0 && !takes_over(thread, process, era, call, registers, ends) {
+        return false;
     }
     let pending = &mut thread.pending;
     pending.call = call;
@@ -65,6 +74,7 @@ pub fn begin(registers: Registers) {
         begin_uncommon(thread, slot, call, registers);
     }
     thread.pending.stack_pointer = stack_pointer;
+    true
 }
 
 /// What only some calls need: those that take a block, or return their result through memory.
@@ -81,7 +91,14 @@ fn begin_uncommon(thread: &mut Thread, slot: u32, call: u64, registers: Register
 /// Whether a call that is entered takes the place of the pending one. It does not when it is a part of that;
 /// a pending one that can no longer return is dropped.
 #[inline(always)]
-fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, era: Era, call: u64, registers: Registers) -> bool {
+fn takes_over(
+    thread: &mut Thread,
+    process: &mut ProcessRecord,
+    era: Era,
+    call: u64,
+    registers: Registers,
+    ends: Ends,
+) -> bool {
     let stack_pointer = registers.stack_pointer();
     let pending = &mut thread.pending;
     if stack_pointer == pending.stack_pointer && pending.call & flag::BY_EXITS != 0 {
@@ -98,7 +115,7 @@ fn takes_over(thread: &mut Thread, process: &mut ProcessRecord, era: Era, call: 
         return true;
     }
     if stack_pointer <= pending.stack_pointer && is_under_way(pending) {
-        if stack_pointer == pending.stack_pointer && call & flag::BY_EXITS == 0 {
+        if ends == Ends::AllSeen && stack_pointer == pending.stack_pointer && call & flag::BY_EXITS == 0 {
             // Likewise a jump, with a return probe on both: two returns will come.
             pending.chained += 1;
         }

@@ -7,7 +7,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
 
-use crate::own_stack;
+use crate::own_stack::{self, Links};
 
 #[cfg(bpf_target_arch = "x86_64")]
 use aya_ebpf::helpers::bpf_probe_read_user;
@@ -71,7 +71,14 @@ impl Registers {
     /// The first thing that every uprobe program does: see [`own_stack`].
     #[inline(always)]
     pub fn of(context: &impl EbpfContext) -> Self {
-        own_stack::stay(context.as_ptr());
+        own_stack::stay(context.as_ptr(), Links::Plain);
+        Self(context.as_ptr())
+    }
+
+    /// The same for the program of a session probe.
+    #[inline(always)]
+    pub fn of_session(context: &impl EbpfContext) -> Self {
+        own_stack::stay(context.as_ptr(), Links::Session);
         Self(context.as_ptr())
     }
 

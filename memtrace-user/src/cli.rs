@@ -114,6 +114,9 @@ pub struct FloorArgs {
     /// The process.
     #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,
+    /// No probes at returns.
+    #[arg(long)]
+    pub entries_only: bool,
 }
 
 /// Arguments of `attach`.
@@ -211,6 +214,8 @@ pub enum UnwindArg {
 pub enum Feature {
     /// uprobe-multi links.
     Multi,
+    /// Session probes.
+    Session,
     /// `bpf_loop`.
     BpfLoop,
     /// Perf events of mappings.

@@ -14,7 +14,7 @@ use crate::{cli::FloorArgs, session};
 /// When the process cannot be probed, or the kernel has no uprobe-multi links.
 pub async fn execute(arguments: &FloorArgs) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::new()?;
-    let probes = session::place_floor(arguments.pid)?;
+    let probes = session::place_floor(arguments.pid, arguments.entries_only)?;
     writeln!(io::stdout(), "attached")?;
     let closed = tokio::task::spawn_blocking(|| io::copy(&mut io::stdin(), &mut io::sink()));
     tokio::select! {

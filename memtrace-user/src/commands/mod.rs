@@ -85,6 +85,7 @@ impl From<Feature> for Accelerator {
     fn from(feature: Feature) -> Self {
         match feature {
             Feature::Multi => Self::Multi,
+            Feature::Session => Self::Session,
             Feature::BpfLoop => Self::BpfLoop,
             Feature::MappingEvents => Self::MappingEvents,
             Feature::ReturnProbes => Self::ReturnProbes,

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::{AttachError, attach::allocators_of};
 use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 
-/// Probes a process with programs that do nothing; dropping the tracer removes them.
+/// Probes a process with programs that do nothing, with `entries_only` at entries alone; dropping the tracer removes them.
 ///
 /// # Errors
 /// As [`super::attach()`], and where the kernel has no uprobe-multi links.
-pub fn place_floor(pid: u32) -> Result<Tracer, AttachError> {
+pub fn place_floor(pid: u32, entries_only: bool) -> Result<Tracer, AttachError> {
     check_requirements()?;
     let (_, _, allocators) = allocators_of(pid, &Arc::default())?;
     let mut tracer =
         Tracer::load(&TracerOptions { max_frames: 1, unwind: UnwindMode::FramePointer, ..TracerOptions::default() })?;
     for allocator in &allocators {
-        tracer.place_floor_probes(&allocator.probes, pid)?;
+        tracer.place_floor_probes(&allocator.probes, pid, entries_only)?;
     }
     Ok(tracer)
 }

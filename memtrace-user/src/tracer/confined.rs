@@ -21,7 +21,7 @@ use nix::{
 use super::{
     cost::{place_of_target, target},
     object::{FLOOR_RETURN, MultiPrograms},
-    syscall::{MultiLink, link_multi},
+    syscall::{LinkKind, MultiLink, link_multi},
 };
 
 /// Whether a confined process survives a return probe. `None` when that cannot be tried out.
@@ -45,7 +45,7 @@ fn try_out(programs: &MultiPrograms) -> io::Result<bool> {
         ForkResult::Parent { child } => child,
     };
     let pid = child.as_raw().cast_unsigned();
-    let link = MultiLink { path: &path, offsets: &[offset], cookies: &[0], pid, at_return: true };
+    let link = MultiLink { path: &path, offsets: &[offset], cookies: &[0], pid, kind: LinkKind::Return };
     let placed = link_multi(program.as_fd(), &link);
     let opened = placed.and_then(|link| File::from(std::os::fd::OwnedFd::from(go)).write_all(&[1]).map(|()| link));
     // Without the byte the child ends when it sees the pipe closed.

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     object::{FLOOR_ENTRY, FLOOR_RETURN, MultiPrograms},
-    syscall::{self, MultiLink, link_multi},
+    syscall::{self, LinkKind, MultiLink, link_multi},
 };
 use crate::process::AddressSpace;
 
@@ -61,14 +61,14 @@ impl CostMeasurement {
     #[must_use]
     pub fn run(&self) -> Option<TrapCost> {
         let (path, offset) = place_of_target()?;
-        let link = |program: &OwnedFd, at_return| {
-            let link = MultiLink { path: &path, offsets: &[offset], cookies: &[0], pid: std::process::id(), at_return };
+        let link = |program: &OwnedFd, kind| {
+            let link = MultiLink { path: &path, offsets: &[offset], cookies: &[0], pid: std::process::id(), kind };
             link_multi(program.as_fd(), &link).inspect_err(|error| log::info!("cost not measured: {error}")).ok()
         };
         let bare = time_a_call();
-        let on_entry = link(&self.entry, false)?;
+        let on_entry = link(&self.entry, LinkKind::Entry)?;
         let entry = time_a_call().saturating_sub(bare);
-        let on_return = link(&self.exit, true)?;
+        let on_return = link(&self.exit, LinkKind::Return)?;
         let entry_and_return = time_a_call().saturating_sub(bare);
         drop((on_entry, on_return));
         log::debug!("a trap costs {entry:?}, with its return {entry_and_return:?}");

@@ -12,7 +12,7 @@ use aya_obj::generated::bpf_func_id;
 
 use super::{
     error::TracerError,
-    syscall::{MultiLink, link_multi, load_empty_multi_program},
+    syscall::{LinkKind, MultiLink, link_multi, load_empty_multi_program},
 };
 
 /// A capability: its bit in `CapEff`, and its name (include/uapi/linux/capability.h).
@@ -125,7 +125,7 @@ pub enum MultiLinks {
 /// # Errors
 /// When the kernel does not even take that program.
 pub fn multi_links() -> io::Result<MultiLinks> {
-    let program = load_empty_multi_program()?;
+    let program = load_empty_multi_program(LinkKind::Entry)?;
     let usable = multi_links_filter_by_process(program.as_fd());
     Ok(if usable { MultiLinks::Usable } else { MultiLinks::Unusable })
 }
@@ -137,10 +137,19 @@ pub fn multi_links() -> io::Result<MultiLinks> {
 /// path first (libbpf's `probe_uprobe_multi_link`).
 fn multi_links_filter_by_process(program: BorrowedFd<'_>) -> bool {
     let probe = |pid: u32| {
-        let link = MultiLink { path: Path::new("/"), offsets: &[0], cookies: &[0], pid, at_return: false };
+        let link = MultiLink { path: Path::new("/"), offsets: &[0], cookies: &[0], pid, kind: LinkKind::Entry };
         link_multi(program.as_fd(), &link).err().and_then(|error| error.raw_os_error())
     };
     probe(0) == Some(libc::EBADF) && probe(u32::MAX) == Some(libc::EINVAL)
+}
+
+/// Whether session probes exist (6.13), where the entry decides whether the return is trapped.
+#[must_use]
+pub fn has_session_links() -> bool {
+    // Programs for them are taken by older kernels, too. Those that have no such links say so before they look at the path.
+    let Ok(program) = load_empty_multi_program(LinkKind::Session) else { return false };
+    let link = MultiLink { path: Path::new("/"), offsets: &[0], cookies: &[0], pid: 0, kind: LinkKind::Session };
+    link_multi(program.as_fd(), &link).err().and_then(|error| error.raw_os_error()) == Some(libc::EBADF)
 }
 
 /// Whether programs may call `bpf_loop` (5.17).

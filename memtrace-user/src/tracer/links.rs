@@ -22,9 +22,12 @@ use memtrace_common::call::exit;
 
 use super::{
     error::TracerError,
-    object::{self, BEGIN, FINISH, FLOOR_ENTRY, FLOOR_RETURN, LEAVE, MultiPrograms, RELEASE, RELEASE_OTHER},
+    object::{
+        self, BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, FLOOR_SESSION, LEAVE, MultiPrograms, RELEASE,
+        RELEASE_OTHER,
+    },
     probe_point::exits::{Exit, ExitsError},
-    syscall::{MultiLink, link_multi},
+    syscall::{LinkKind, MultiLink, link_multi},
 };
 use crate::allocators::Call;
 
@@ -59,8 +62,10 @@ type Points = Vec<(u64, u64)>;
 /// The instructions to probe in a file, by program.
 #[derive(Debug, Default)]
 struct Placement {
+    /// Entries of functions whose end is seen at their exits.
     begins: Points,
-    finishes: Points,
+    /// Entries of functions with a return probe.
+    calls: Points,
     leaves: Points,
     releases: Points,
     other_releases: Points,
@@ -90,8 +95,7 @@ impl Placement {
         let by_exits = returns == Returns::Exits || probe.without_return_probe || call.may_throw();
         let entry = (probe.offset, call.cookie(by_exits));
         if !by_exits {
-            self.begins.push(entry);
-            self.finishes.push(entry);
+            self.calls.push(entry);
             return;
         }
         match &probe.exits {
@@ -107,14 +111,23 @@ impl Placement {
     }
 
     /// Programs and their points, ends of calls before entries: an entry whose end is not probed would wait for it.
-    fn by_program(&self, names: &ProgramNames) -> [(&'static str, &Points, bool); 5] {
-        [
-            (names.release, &self.releases, false),
-            (names.release_other, &self.other_releases, false),
-            (names.leave, &self.leaves, false),
-            (names.finish, &self.finishes, true),
-            (names.begin, &self.begins, false),
-        ]
+    fn by_program(&self, names: &ProgramNames) -> Vec<(&'static str, &Points, LinkKind)> {
+        let mut places = vec![
+            (names.release, &self.releases, LinkKind::Entry),
+            (names.release_other, &self.other_releases, LinkKind::Entry),
+            (names.leave, &self.leaves, LinkKind::Entry),
+        ];
+        match names.call {
+            CallPrograms::Session(both) => places.push((both, &self.calls, LinkKind::Session)),
+            CallPrograms::Apart { finish } => {
+                places.push((finish, &self.calls, LinkKind::Return));
+                places.push((names.begin, &self.calls, LinkKind::Entry));
+            }
+            CallPrograms::EntryAlone => places.push((names.begin, &self.calls, LinkKind::Entry)),
+        }
+        places.push((names.begin, &self.begins, LinkKind::Entry));
+        places.retain(|(_, points, _)| !points.is_empty());
+        places
     }
 }
 
@@ -165,9 +178,9 @@ pub enum ProbeLinks {
 pub struct ProgramNames {
     /// At the entry of an allocating function.
     begin: &'static str,
-    /// At its return.
-    finish: &'static str,
-    /// At its exits, of one without a return probe.
+    /// At the return of one that has a return probe.
+    call: CallPrograms,
+    /// At the exits of one that has none.
     leave: &'static str,
     /// At the entry of a function that frees its first argument.
     release: &'static str,
@@ -175,16 +188,46 @@ pub struct ProgramNames {
     release_other: &'static str,
 }
 
-/// The programs that record.
-pub const RECORDING: ProgramNames =
-    ProgramNames { begin: BEGIN, finish: FINISH, leave: LEAVE, release: RELEASE, release_other: RELEASE_OTHER };
-/// The programs that do nothing.
-pub const EMPTY: ProgramNames = ProgramNames {
-    begin: FLOOR_ENTRY,
-    finish: FLOOR_RETURN,
-    leave: FLOOR_ENTRY,
-    release: FLOOR_ENTRY,
-    release_other: FLOOR_ENTRY,
+/// How functions with a return probe are probed.
+#[derive(Debug, Clone, Copy)]
+enum CallPrograms {
+    /// Entry and return by one program.
+    Session(&'static str),
+    /// Each by its own.
+    Apart {
+        /// At the return.
+        finish: &'static str,
+    },
+    /// The entry alone.
+    EntryAlone,
+}
+
+/// The programs that record, of those that are loaded.
+#[must_use]
+pub fn recording(programs: &MultiPrograms) -> ProgramNames {
+    let call =
+        if programs.contains_key(BEGIN_OR_FINISH) { CallPrograms::Session(BEGIN_OR_FINISH) } else { RECORDING.call };
+    ProgramNames { call, ..RECORDING }
+}
+
+/// The programs that do nothing, of those that are loaded; with `entries_only`, none at returns.
+#[must_use]
+pub fn empty(programs: &MultiPrograms, entries_only: bool) -> ProgramNames {
+    let call = match programs.contains_key(FLOOR_SESSION) {
+        _ if entries_only => CallPrograms::EntryAlone,
+        true => CallPrograms::Session(FLOOR_SESSION),
+        false => CallPrograms::Apart { finish: FLOOR_RETURN },
+    };
+    ProgramNames { begin: FLOOR_ENTRY, call, leave: FLOOR_ENTRY, release: FLOOR_ENTRY, release_other: FLOOR_ENTRY }
+}
+
+/// The programs that record, without session probes.
+const RECORDING: ProgramNames = ProgramNames {
+    begin: BEGIN,
+    call: CallPrograms::Apart { finish: FINISH },
+    leave: LEAVE,
+    release: RELEASE,
+    release_other: RELEASE_OTHER,
 };
 
 /// Places the probes of a file with uprobe-multi links, for one process or with pid 0 for all.
@@ -193,26 +236,22 @@ pub const EMPTY: ProgramNames = ProgramNames {
 /// [`TracerError::Attach`], or [`TracerError::ProcessEnded`].
 pub fn attach_multi(
     programs: &MultiPrograms,
-    names: &ProgramNames,
+    names: ProgramNames,
     file: &ProbedFile,
     pid: u32,
     returns: Returns,
 ) -> Result<ProbeLinks, TracerError> {
     let path = file.path();
-    let link = |name: &str, points: &Points, at_return: bool| -> io::Result<Option<OwnedFd>> {
-        if points.is_empty() {
-            return Ok(None);
-        }
+    let link = |name: &str, points: &Points, kind: LinkKind| -> io::Result<OwnedFd> {
         let program = programs.get(name).ok_or_else(|| io::Error::other(format!("program `{name}` is not loaded")))?;
         let (offsets, cookies): (Vec<u64>, Vec<u64>) = points.iter().copied().unzip();
-        let link = MultiLink { path: &path, offsets: &offsets, cookies: &cookies, pid, at_return };
-        link_multi(program.as_fd(), &link).map(Some)
+        link_multi(program.as_fd(), &MultiLink { path: &path, offsets: &offsets, cookies: &cookies, pid, kind })
     };
     let place = || -> io::Result<Vec<OwnedFd>> {
         let placement = Placement::of(&file.probes, returns);
         let mut links = Vec::new();
-        for (name, points, at_return) in placement.by_program(names) {
-            links.extend(link(name, points, at_return)?);
+        for (name, points, kind) in placement.by_program(&names) {
+            links.push(link(name, points, kind)?);
         }
         // Dropped in order, so that entries go first.
         links.reverse();
@@ -230,7 +269,7 @@ pub fn attach_perf(ebpf: &mut Ebpf, file: &ProbedFile, pid: u32, returns: Return
     let scope = NonZeroU32::new(pid).map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
     let placement = Placement::of(&file.probes, returns);
     let mut links = Vec::new();
-    for (name, points, _) in placement.by_program(&RECORDING).into_iter().filter(|(_, points, _)| !points.is_empty()) {
+    for (name, points, _) in placement.by_program(&RECORDING) {
         let program = object::perf_program(ebpf, name)?;
         for (offset, cookie) in points {
             let location = UProbeAttachLocation::AbsoluteOffset(*offset);
@@ -253,8 +292,8 @@ pub fn sweep(program: &OwnedFd, file: &ProbedFile) -> io::Result<()> {
     let offsets: Vec<u64> = offsets.into_iter().collect();
     let cookies = vec![0; offsets.len()];
     let path = file.path();
-    let link =
-        MultiLink { path: &path, offsets: &offsets, cookies: &cookies, pid: std::process::id(), at_return: false };
+    let (pid, kind) = (std::process::id(), LinkKind::Entry);
+    let link = MultiLink { path: &path, offsets: &offsets, cookies: &cookies, pid, kind };
     link_multi(program.as_fd(), &link).map(drop)
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod features;
 mod free_ranges;
+mod kernel_functions;
 mod links;
 mod live_blocks;
 mod live_keeper;
@@ -35,7 +36,7 @@ use std::{
 };
 
 use aya::{
-    Ebpf,
+    Btf, Ebpf,
     maps::{HashMap, MapData, RingBuf},
 };
 use memtrace_common::{
@@ -114,7 +115,9 @@ impl Tracer {
     pub fn load(options: &TracerOptions) -> Result<Self, TracerError> {
         check_requirements()?;
         let unwind_mode = options.unwind_mode();
-        let mut ebpf = object::load(options, unwind_mode)?;
+        // Read once: it is large.
+        let kernel = Btf::from_sys_fs().inspect_err(|error| log::info!("the kernel's type information: {error}")).ok();
+        let mut ebpf = object::load(options, unwind_mode, kernel.as_ref())?;
         let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
         cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
         let maps = Maps {
@@ -126,7 +129,8 @@ impl Tracer {
         let live = live_table(&ebpf)?;
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
         object::attach_tracepoints(&mut ebpf)?;
-        let multi = if options.allows(Accelerator::Multi) { multi_programs(&ebpf)? } else { None };
+        let multi =
+            if options.allows(Accelerator::Multi) { multi_programs(&ebpf, options, kernel.as_ref())? } else { None };
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
@@ -165,7 +169,7 @@ impl Tracer {
             return Ok(false);
         }
         let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, &links::RECORDING, file, pid, self.returns)?,
+            Some(programs) => links::attach_multi(programs, links::recording(programs), file, pid, self.returns)?,
             None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
         };
         self.links.push(links);
@@ -193,14 +197,14 @@ impl Tracer {
         self.returns
     }
 
-    /// Places probes that do nothing where [`Self::place_probes`] would place its own.
+    /// Places probes that do nothing where [`Self::place_probes`] would place its own, with `entries_only` none at returns.
     ///
     /// # Errors
     /// As [`Self::place_probes`]; [`TracerError::Setup`] without uprobe-multi links.
-    pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+    pub fn place_floor_probes(&mut self, file: &ProbedFile, pid: u32, entries_only: bool) -> Result<(), TracerError> {
         let missing = || TracerError::setup("empty probes")("this kernel has no uprobe-multi links".into());
         let programs = self.multi.as_ref().ok_or_else(missing)?;
-        self.links.push(links::attach_multi(programs, &links::EMPTY, file, pid, self.returns)?);
+        self.links.push(links::attach_multi(programs, links::empty(programs, entries_only), file, pid, self.returns)?);
         Ok(())
     }
 
@@ -343,6 +347,12 @@ impl Tracer {
         &self.options
     }
 
+    /// Whether entry and return of a function share a probe, so that the entry can spare the return's trap.
+    #[must_use]
+    pub fn uses_session_probes(&self) -> bool {
+        self.multi.as_ref().is_some_and(|programs| programs.contains_key(object::BEGIN_OR_FINISH))
+    }
+
     /// Whether probes are placed by uprobe-multi links.
     #[must_use]
     pub const fn uses_multi_links(&self) -> bool {
@@ -371,7 +381,8 @@ impl Tracer {
     /// (`kernel.bpf_stats_enabled`).
     #[must_use]
     pub fn walker_runs(&self) -> Option<Runs> {
-        let program = self.multi.as_ref()?.get(object::FINISH)?;
+        let programs = self.multi.as_ref()?;
+        let program = programs.get(object::FINISH).or_else(|| programs.get(object::BEGIN_OR_FINISH))?;
         let (count, nanoseconds) = syscall::run_statistics(program.as_fd()).ok()?;
         Some(Runs { count, time: Duration::from_nanos(nanoseconds) })
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::Map,
     programs::{RawTracePoint, UProbe},
 };
@@ -18,7 +18,12 @@ use aya::{
 use memtrace_common::{copy, live::SHORT_LIFE_NANOS};
 use nix::time::{ClockId, clock_getres};
 
-use super::{TracerOptions, error::TracerError, features, syscall};
+use super::{
+    TracerOptions,
+    error::TracerError,
+    features, kernel_functions,
+    syscall::{self, LinkKind},
+};
 
 /// The object, for this architecture.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/memtrace.bpf.o"));
@@ -27,6 +32,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/me
 pub const BEGIN: &str = "begin";
 /// See [`BEGIN`].
 pub const FINISH: &str = "finish";
+/// See [`BEGIN`]. For session probes.
+pub const BEGIN_OR_FINISH: &str = "begin_or_finish";
 /// See [`BEGIN`].
 pub const LEAVE: &str = "leave";
 /// See [`BEGIN`].
@@ -37,13 +44,19 @@ pub const RELEASE_OTHER: &str = "release_other";
 pub const FLOOR_ENTRY: &str = "floor_entry";
 /// See [`BEGIN`].
 pub const FLOOR_RETURN: &str = "floor_return";
+/// See [`BEGIN`]. For session probes.
+pub const FLOOR_SESSION: &str = "floor_session";
 
-/// Loads the object and makes its maps. `unwind_mode` is a constant of `memtrace_common::unwind::mode`.
+/// The programs for session probes.
+const FOR_SESSIONS: [&str; 2] = [BEGIN_OR_FINISH, FLOOR_SESSION];
+
+/// Loads the object and makes its maps. `kernel` is the kernel's type information, `unwind_mode` a constant of `memtrace_common::unwind::mode`.
 ///
 /// # Errors
 /// [`TracerError`] with what the kernel refused.
-pub fn load(options: &TracerOptions, unwind_mode: u32) -> Result<Ebpf, TracerError> {
+pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> Result<Ebpf, TracerError> {
     let mut loader = EbpfLoader::new();
+    loader.btf(kernel);
     loader.allow_unsupported_maps();
     loader.override_global("FRAME_LIMIT", &options.max_frames, true);
     loader.override_global("UNWIND_MODE", &unwind_mode, true);
@@ -104,7 +117,11 @@ pub type MultiPrograms = HashMap<&'static str, OwnedFd>;
 ///
 /// # Errors
 /// [`TracerError::Refused`] where the kernel does not take them: below 6.6, it knows no such programs.
-pub fn load_multi_programs(ebpf: &Ebpf, names: &[&'static str]) -> Result<MultiPrograms, TracerError> {
+pub fn load_multi_programs(
+    ebpf: &Ebpf,
+    names: &[&'static str],
+    kernel: Option<&Btf>,
+) -> Result<MultiPrograms, TracerError> {
     let setup = TracerError::setup("programs");
     let mut object = aya_obj::Object::parse(OBJECT).map_err(|error| setup(Box::new(error)))?;
     let btf = load_btf(&mut object)?;
@@ -117,6 +134,9 @@ pub fn load_multi_programs(ebpf: &Ebpf, names: &[&'static str]) -> Result<MultiP
     object.relocate_maps(maps.iter().copied(), &text).map_err(|error| setup(Box::new(error)))?;
     object.relocate_calls(&text).map_err(|error| setup(Box::new(error)))?;
     object.sanitize_functions(aya::features());
+    if let Some(kernel) = kernel {
+        kernel_functions::enter(&mut object, kernel);
+    }
     names.iter().map(|name| Ok((*name, load_multi_program(&object, name, btf.as_fd())?))).collect()
 }
 
@@ -133,6 +153,7 @@ fn load_multi_program(object: &aya_obj::Object, name: &str, btf: BorrowedFd<'_>)
     let program = object.programs.get(name).ok_or_else(missing)?;
     let function = object.functions.get(&program.function_key()).ok_or_else(missing)?;
     let image = syscall::ProgramImage {
+        kind: if FOR_SESSIONS.contains(&name) { LinkKind::Session } else { LinkKind::Entry },
         instructions: &function.instructions,
         license: &object.license,
         btf,

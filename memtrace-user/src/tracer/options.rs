@@ -31,6 +31,8 @@ pub struct TracerOptions {
 pub enum Accelerator {
     /// uprobe-multi links that filter by process; without, a perf-event link for each probe.
     Multi,
+    /// Session probes; without, entries and returns of functions have probes of their own.
+    Session,
     /// `bpf_loop`; without, stacks are followed by frame pointers alone.
     BpfLoop,
     /// Perf events that tell of each mapping of a command that is started; without, `/proc/PID/maps` is read now and then.
@@ -41,7 +43,7 @@ pub enum Accelerator {
 
 impl Accelerator {
     /// Every accelerator.
-    pub const ALL: [Self; 4] = [Self::Multi, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes];
+    pub const ALL: [Self; 5] = [Self::Multi, Self::Session, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes];
 }
 
 impl Default for TracerOptions {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use aya::{Ebpf, maps::RingBuf};
+use aya::{Btf, Ebpf, maps::RingBuf};
 use memtrace_common::{
     live::SEGMENTS,
     process::SLOTS,
@@ -10,9 +10,10 @@ use memtrace_common::{
 };
 
 use super::{
-    CURSORS, NEWEST_SEGMENT,
+    Accelerator, CURSORS, NEWEST_SEGMENT, TracerOptions,
     error::TracerError,
     features::{self, MultiLinks},
+    kernel_functions,
     live_keeper::LiveKeeper,
     live_table::LiveTable,
     mapped::MappedArray,
@@ -67,23 +68,40 @@ pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
     Ok(UnwindStore::new(TableMemory::new(outer), lists))
 }
 
+/// Programs that every uprobe-multi link may need.
+const MULTI_PROGRAMS: [&str; 6] =
+    [object::BEGIN, object::LEAVE, object::RELEASE, object::RELEASE_OTHER, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+
+/// Programs that see calls return: the first with session probes, the second without. One of them is enough, as to verify
+/// it takes time.
+const WITH_SESSION: [&str; 2] = [object::BEGIN_OR_FINISH, object::FLOOR_SESSION];
+const WITHOUT_SESSION: [&str; 1] = [object::FINISH];
+
+fn has_session_probes(kernel: Option<&Btf>) -> bool {
+    let has = kernel.is_some_and(kernel_functions::are_known) && features::has_session_links();
+    if !has {
+        log::info!("no session probes (6.13): entries and returns have probes of their own");
+    }
+    has
+}
+
 /// The programs for uprobe-multi links, or `None` where perf-event links must do.
 ///
 /// # Errors
 /// [`TracerError::Refused`] when the kernel has such links and does not take the programs.
-pub fn multi_programs(ebpf: &Ebpf) -> Result<Option<MultiPrograms>, TracerError> {
-    let names = [
-        object::BEGIN,
-        object::FINISH,
-        object::LEAVE,
-        object::RELEASE,
-        object::RELEASE_OTHER,
-        object::FLOOR_ENTRY,
-        object::FLOOR_RETURN,
-    ];
+pub fn multi_programs(
+    ebpf: &Ebpf,
+    options: &TracerOptions,
+    kernel: Option<&Btf>,
+) -> Result<Option<MultiPrograms>, TracerError> {
     // Tried before the programs are loaded: older kernels verify them and then link them nowhere.
     match features::multi_links() {
-        Ok(MultiLinks::Usable) => object::load_multi_programs(ebpf, &names).map(Some),
+        Ok(MultiLinks::Usable) => {
+            let session = options.allows(Accelerator::Session) && has_session_probes(kernel);
+            let returns = if session { &WITH_SESSION[..] } else { &WITHOUT_SESSION };
+            let names = [&MULTI_PROGRAMS, returns].concat();
+            object::load_multi_programs(ebpf, &names, kernel).map(Some)
+        }
         Ok(MultiLinks::Unusable) => {
             log::info!("no uprobe-multi links that filter by process (6.10): using perf-event links");
             Ok(None)

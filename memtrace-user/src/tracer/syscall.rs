@@ -15,6 +15,9 @@ use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_insn, bpf_prog_info, bpf_prog_ty
 /// `BPF_TRACE_UPROBE_MULTI` of the kernel's `enum bpf_attach_type` (6.6).
 const UPROBE_MULTI: u32 = 48;
 
+/// `BPF_TRACE_UPROBE_SESSION` (6.13).
+const UPROBE_SESSION: u32 = 57;
+
 /// `BPF_F_UPROBE_MULTI_RETURN`: the link's program runs at the functions' return.
 const UPROBE_MULTI_RETURN: u32 = 1;
 
@@ -55,9 +58,32 @@ pub fn load_btf(btf: &[u8]) -> io::Result<OwnedFd> {
     bpf(bpf_cmd::BPF_BTF_LOAD, &mut attributes).map(owned)
 }
 
+/// When the program of a link runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// At the instruction.
+    Entry,
+    /// At the return of the function that begins there.
+    Return,
+    /// At both, if the program wants the return, too (6.13).
+    Session,
+}
+
+impl LinkKind {
+    /// What programs for such links are loaded for, and the links made with.
+    const fn attach_type(self) -> u32 {
+        match self {
+            Self::Entry | Self::Return => UPROBE_MULTI,
+            Self::Session => UPROBE_SESSION,
+        }
+    }
+}
+
 /// A program ready to load.
 #[derive(Debug)]
 pub struct ProgramImage<'a> {
+    /// The links that it is for.
+    pub kind: LinkKind,
     /// Instructions, eight bytes each, with map descriptors and calls resolved.
     pub instructions: &'a [bpf_insn],
     /// Licence, ending with a zero byte.
@@ -93,7 +119,7 @@ pub fn load_multi_program(image: &ProgramImage<'_>) -> Result<OwnedFd, (io::Erro
 ///
 /// # Errors
 /// What the kernel says.
-pub fn load_empty_multi_program() -> io::Result<OwnedFd> {
+pub fn load_empty_multi_program(kind: LinkKind) -> io::Result<OwnedFd> {
     let instruction = |code: u8| {
         // SAFETY: plain integers, for which zero is valid.
         let mut instruction: bpf_insn = unsafe { zeroed() };
@@ -106,7 +132,7 @@ pub fn load_empty_multi_program() -> io::Result<OwnedFd> {
     // SAFETY: writing plain fields of a union.
     let fields = unsafe { &mut attributes.__bindgen_anon_3 };
     fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    fields.expected_attach_type = UPROBE_MULTI;
+    fields.expected_attach_type = kind.attach_type();
     fields.insns = instructions.as_ptr() as u64;
     fields.insn_cnt = 2;
     fields.license = c"GPL".as_ptr() as u64;
@@ -119,7 +145,7 @@ fn load(image: &ProgramImage<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     // SAFETY: writing plain fields of a union.
     let fields = unsafe { &mut attributes.__bindgen_anon_3 };
     fields.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
-    fields.expected_attach_type = UPROBE_MULTI;
+    fields.expected_attach_type = image.kind.attach_type();
     fields.insns = image.instructions.as_ptr() as u64;
     fields.insn_cnt = u32::try_from(image.instructions.len()).map_err(io::Error::other)?;
     fields.license = image.license.as_ptr() as u64;
@@ -149,8 +175,8 @@ pub struct MultiLink<'a> {
     pub cookies: &'a [u64],
     /// Process, as the caller's pid namespace counts; 0 for all.
     pub pid: u32,
-    /// At the functions' return.
-    pub at_return: bool,
+    /// When the program runs.
+    pub kind: LinkKind,
 }
 
 /// Attaches a program at many places of a file with one link. Closing the descriptor detaches.
@@ -165,13 +191,13 @@ pub fn link_multi(program: BorrowedFd<'_>, link: &MultiLink<'_>) -> io::Result<O
     unsafe {
         attributes.link_create.__bindgen_anon_1.prog_fd =
             u32::try_from(program.as_raw_fd()).map_err(io::Error::other)?;
-        attributes.link_create.attach_type = UPROBE_MULTI;
+        attributes.link_create.attach_type = link.kind.attach_type();
         let multi = &mut attributes.link_create.__bindgen_anon_3.uprobe_multi;
         multi.path = path.as_ptr() as u64;
         multi.offsets = link.offsets.as_ptr() as u64;
         multi.cookies = link.cookies.as_ptr() as u64;
         multi.cnt = u32::try_from(link.offsets.len()).map_err(io::Error::other)?;
-        multi.flags = if link.at_return { UPROBE_MULTI_RETURN } else { 0 };
+        multi.flags = if link.kind == LinkKind::Return { UPROBE_MULTI_RETURN } else { 0 };
         multi.pid = link.pid;
     }
     bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes).map(owned)

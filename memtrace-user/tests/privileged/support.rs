@@ -32,8 +32,9 @@ pub struct Named {
 }
 
 /// All accelerators.
-const ACCELERATORS: [Named; 4] = [
+const ACCELERATORS: [Named; 5] = [
     Named { name: "multi", accelerator: Accelerator::Multi },
+    Named { name: "session", accelerator: Accelerator::Session },
     Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
     Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
     Named { name: "return-probes", accelerator: Accelerator::ReturnProbes },
