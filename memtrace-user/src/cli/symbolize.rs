@@ -16,6 +16,10 @@ pub struct SymbolizeArgs {
     /// given several times; /usr/lib/debug is always looked at.
     #[arg(long, value_name = "DIR")]
     pub debug_dir: Vec<PathBuf>,
+    /// Take the file at a module's path where the profile does not tell its build id. Names are wrong if the file has
+    /// changed since.
+    #[arg(long)]
+    pub any_build: bool,
     /// Fetch programs and debug files that are not here by debuginfod-find, from the servers that it is set up for.
     #[arg(long)]
     pub debuginfod: bool,

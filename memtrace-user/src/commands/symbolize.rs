@@ -21,7 +21,7 @@ use crate::{
 /// When the file cannot be read or written.
 pub async fn execute(arguments: &SymbolizeArgs) -> anyhow::Result<ExitCode> {
     let mut snapshot = read_file(&arguments.file)?;
-    let mut files = LocalFiles::new(&arguments.debug_dir);
+    let mut files = LocalFiles::new(&arguments.debug_dir).with_any_build(arguments.any_build);
     if arguments.debuginfod {
         files = files.with_debuginfod(Debuginfod::new()?);
     }

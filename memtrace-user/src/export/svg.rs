@@ -6,12 +6,12 @@
 use std::io::Write;
 
 use inferno::flamegraph::{
-    self, Options, Palette, TextTruncateDirection,
+    self, Direction, Options, Palette, TextTruncateDirection,
     color::{BackgroundColor, BasicPalette},
 };
 
 use super::{Export, ExportError, Exporter, caption, folded, tree::StackTree};
-use crate::report::escape::escape;
+use crate::report::{elide, escape::escape};
 
 /// The narrowest frame that is drawn, in percent of the width: a quarter of a pixel. Keeps the file small.
 const MIN_WIDTH: f64 = 0.02;
@@ -69,8 +69,10 @@ fn total(tree: &StackTree, export: &Export<'_>) -> Result<Total, ExportError> {
 }
 
 fn heading(export: &Export<'_>) -> String {
+    /// As many characters of the title's size as are as wide as the picture.
+    const WIDTH: usize = 110;
     let title = caption::title(export.snapshot, export.value);
-    escape(&title).into_owned()
+    elide::middle(&escape(&title), WIDTH)
 }
 
 fn options(export: &Export<'_>, total: &Total) -> Options<'static> {
@@ -89,6 +91,8 @@ fn options(export: &Export<'_>, total: &Total) -> Options<'static> {
     options.min_width = MIN_WIDTH;
     options.deterministic = true;
     options.flame_chart = true;
+    // Callers at the top, as in the page: a picture of deep stacks is taller than a screen, and begins with its roots.
+    options.direction = Direction::Inverted;
     options.text_truncate_direction = TextTruncateDirection::Right;
     options
 }

@@ -33,6 +33,7 @@ pub use libraries::{LibrariesError, list_libraries};
 pub use mapped_file::MappedFile;
 pub use mapping_events::{MapEvent, MappingEvent, MappingEvents, MappingEventsError};
 pub use mappings::AddressSpace;
+pub(crate) use maps_line::MapsLine;
 pub use namespace::{PidNamespaceError, check_pid_namespace};
 pub use perf_map::PerfMap;
 pub use regions::Region;

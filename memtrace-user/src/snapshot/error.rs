@@ -53,7 +53,7 @@ pub enum SnapshotProblem {
     /// It is something else.
     #[error("is no pprof profile")]
     NotAProfile,
-    /// The text format of gperftools and jemalloc.
+    /// The text format of gperftools.
     #[error("is a heap profile in an older format, as text")]
     OlderFormat,
     /// It ends too early.

@@ -28,7 +28,7 @@ const BY_BUILD_ID: &str = ".build-id";
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum NotFound {
     /// The profile does not tell which build of the file it is of.
-    #[error("its build id is not known")]
+    #[error("its build id is not known; --any-build takes the file that is there")]
     NoBuildId,
     /// There is no file of this name, here or in a debug directory.
     #[error("not found")]
@@ -53,6 +53,7 @@ enum Candidate {
 #[derive(Debug)]
 pub struct LocalFiles {
     debug_dirs: Vec<PathBuf>,
+    any_build: bool,
     debuginfod: Option<Arc<Debuginfod>>,
 }
 
@@ -61,7 +62,14 @@ impl LocalFiles {
     #[must_use]
     pub fn new(debug_dirs: &[PathBuf]) -> Self {
         let usual = PathBuf::from(DEFAULT_DEBUG_DIR);
-        Self { debug_dirs: debug_dirs.iter().cloned().chain([usual]).collect(), debuginfod: None }
+        Self { debug_dirs: debug_dirs.iter().cloned().chain([usual]).collect(), any_build: false, debuginfod: None }
+    }
+
+    /// Takes the file at a module's path where the profile does not tell its build, which may be another one by now.
+    #[must_use]
+    pub fn with_any_build(mut self, any_build: bool) -> Self {
+        self.any_build = any_build;
+        self
     }
 
     /// Asks debuginfod servers for what is not here.
@@ -100,14 +108,16 @@ impl LocalFiles {
     /// # Errors
     /// Why there is none that is certain to be the module's.
     pub fn find(&self, module: &Module) -> Result<Arc<File>, NotFound> {
-        let build_id = module.build_id.as_deref().filter(|id| !id.is_empty()).ok_or(NotFound::NoBuildId)?;
+        let Some(build_id) = module.build_id.as_deref().filter(|id| !id.is_empty()) else {
+            return if self.any_build { self.find_unchecked(module) } else { Err(NotFound::NoBuildId) };
+        };
         if &*module.path == "[vdso]" {
             return vdso_file().filter(|file| has_build_id(file, build_id)).ok_or(NotFound::Nowhere);
         }
         let mut problem = NotFound::Nowhere;
         for path in self.candidates(Path::new(&*module.path), build_id) {
             let name = || path.display().to_string();
-            match examine(&path, build_id) {
+            match examine(&path, Some(build_id)) {
                 Candidate::Fits(file) => return Ok(Arc::new(file)),
                 Candidate::DebugOnly => problem = NotFound::DebugOnly(name()),
                 Candidate::OtherBuild if problem == NotFound::Nowhere => problem = NotFound::OtherBuild(name()),
@@ -115,6 +125,13 @@ impl LocalFiles {
             }
         }
         Err(problem)
+    }
+
+    fn find_unchecked(&self, module: &Module) -> Result<Arc<File>, NotFound> {
+        let fitting = self.candidates(Path::new(&*module.path), &[]).into_iter().find_map(|path| {
+            if let Candidate::Fits(file) = examine(&path, None) { Some(Arc::new(file)) } else { None }
+        });
+        fitting.ok_or(NotFound::Nowhere)
     }
 
     /// Paths that may lead to the file, the likeliest first. In a debug directory: by build id, by the whole path, and by
@@ -145,8 +162,9 @@ pub fn debug_file(build_id: &[u8]) -> PathBuf {
     debug_file
 }
 
-/// Opens nothing that could block, as a path in a profile may lead anywhere.
-fn examine(path: &Path, build_id: &[u8]) -> Candidate {
+/// Whether a file is of a build, or of any if none is named. Opens nothing that could block, as a path in a profile may
+/// lead anywhere.
+fn examine(path: &Path, build_id: Option<&[u8]>) -> Candidate {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
     let Some(file) = opened.ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file())) else {
         return Candidate::Absent;
@@ -154,7 +172,7 @@ fn examine(path: &Path, build_id: &[u8]) -> Candidate {
     let Some(elf) = file.try_clone().ok().and_then(|file| ElfFile::new(file, path).ok()) else {
         return Candidate::OtherBuild;
     };
-    if elf.build_id().ok().flatten().as_deref() != Some(build_id) {
+    if build_id.is_some_and(|id| elf.build_id().ok().flatten().as_deref() != Some(id)) {
         return Candidate::OtherBuild;
     }
     let has_code = elf.segments().any(|segment| segment.executable && segment.file_size > 0);

@@ -70,6 +70,17 @@ fn folded_difference_carries_both_numbers() {
     assert!(!svg.contains("<title>gone") && svg.contains("<title>new (3 bytes, 25.00%; +25.00%)"));
 }
 
+/// A long command line does not make the title wider than the picture.
+#[test]
+fn title_fits_the_picture() {
+    let mut scene = Scene::default();
+    scene.process.command = "/bin/app --with argument ".repeat(40);
+    scene.sample(&["main@app"], 1, 10, 0);
+    let svg = text(format("svg"), &Export::of(&scene.snapshot()));
+    let title = svg.split("id=\"title\"").nth(1).and_then(|rest| rest.split(['>', '<']).nth(1)).expect("a title");
+    assert!(title.starts_with("live bytes of /bin/app") && title.chars().count() <= 110, "{title}");
+}
+
 /// A name that sorts between the stacks of another does not tear that one's frame apart.
 #[test]
 fn frames_stay_in_one_piece() {

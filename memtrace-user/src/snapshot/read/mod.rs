@@ -6,6 +6,7 @@
 mod assemble;
 mod columns;
 mod ids;
+mod jemalloc;
 mod label_sets;
 mod places;
 mod samples;
@@ -25,10 +26,10 @@ const BUFFER: usize = 64 << 10;
 /// How a gzip file begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// How heap profiles of gperftools and jemalloc begin, and those that jeprof and pprof have added symbols to.
-const OLDER: [&[u8]; 4] = [b"heap profile:", b"heap_v2/", b"--- symbol", b"heapz_v2/"];
+/// How heap profiles of gperftools begin, and those that jeprof and pprof have added symbols to.
+const OLDER: [&[u8]; 3] = [b"heap profile:", b"--- symbol", b"heapz_v2/"];
 
-/// Reads a profile, compressed or not.
+/// Reads a profile, compressed or not: pprof's format, or jemalloc's own.
 ///
 /// # Errors
 /// When it is no profile of memory, is damaged, or would take too much memory or time.
@@ -42,6 +43,9 @@ pub fn read_within(input: impl Read, budget: Budget) -> Result<Snapshot, Snapsho
     let start = input.fill_buf().map_err(SnapshotProblem::Read)?;
     if start.is_empty() {
         return Err(SnapshotProblem::Empty);
+    }
+    if start.starts_with(jemalloc::MAGIC) {
+        return jemalloc::read(input, budget);
     }
     if OLDER.iter().any(|older| start.starts_with(older)) {
         return Err(SnapshotProblem::OlderFormat);

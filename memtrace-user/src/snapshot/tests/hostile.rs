@@ -215,7 +215,6 @@ fn other_files_are_told_apart() {
     for (bytes, expected) in [
         (&b""[..], "is empty"),
         (b"heap profile: 1: 2 [3: 4] @ heapprofile\n", "is a heap profile in an older format, as text"),
-        (b"heap_v2/1\n  t*: 1: 2 [3: 4]\n", "is a heap profile in an older format, as text"),
         (b"{\"json\": true}", "is no pprof profile"),
         (b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", "is no pprof profile"),
         (&[0; 100], "is no pprof profile"),
