@@ -225,7 +225,7 @@ MAPPED_LIBRARIES:
         // 2 / (1 - e^(-8192 / 524288)), and 1 / (1 - e^-2).
         let stats = &snapshot.samples[0].stats;
         assert_eq!((stats.live_blocks(), stats.live_bytes()), (129, 1_056_789));
-        assert_eq!(snapshot.samples[1].stats.live_bytes(), 1_212_686);
+        assert_eq!(snapshot.samples[1].stats.live_bytes(), 1_212_697);
         assert_eq!(snapshot.about.options.sample_bytes, Some(524_288));
         assert!(snapshot.about.lacks.contains(&Lack::Allocated));
         assert_eq!(snapshot.processes[0].info.command, "/usr/bin/app");
