@@ -23,6 +23,8 @@ pub const UNREADABLE_RESULT: u32 = 8;
 pub const EVENT_DROPPED: u32 = 9;
 /// A process replaced its image by another thread than its first, so the new one ran without probes for a moment.
 pub const LATE_PROBES: u32 = 10;
+/// A process was started for which there was no slot: it is not traced.
+pub const NO_SLOT: u32 = 11;
 
 /// Number of reasons.
-pub const COUNT: u32 = 11;
+pub const COUNT: u32 = 12;

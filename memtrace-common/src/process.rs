@@ -1,8 +1,8 @@
 //! Counters of a traced process, and how BPF finds them.
 
-/// Number of slots: traced processes, images replaced by `exec` included, that can be told apart at a time.
-/// The key of a live block has 16 bits for it.
-pub const SLOTS: u32 = 1024;
+/// Number of slots: traced processes, images replaced by `exec` included, that can be told apart at a time. A slot is
+/// used again once user space has read what is in it. The key of a live block has 16 bits for it.
+pub const SLOTS: u32 = 4096;
 
 /// Slot 0 is never used, so that zeroed memory names no process.
 pub const NO_SLOT: u32 = 0;
@@ -45,8 +45,36 @@ pub struct ProcessRecord {
     pub mapping_list: u64,
     /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`].
     pub era: u64,
+    /// Processes that count here: more than one while a child shares its parent's memory (vfork, `posix_spawn`). The
+    /// counters are final when it comes to 0.
+    pub users: u64,
+    /// When it began, in nanoseconds of `CLOCK_MONOTONIC`; 0 for a process that user space has named.
+    pub started: u64,
     /// Explicit padding.
-    pub reserved_too: [u64; 5],
+    pub reserved_too: [u64; 3],
+}
+
+/// The command line that an image of a process was executed with, for one that is gone before anybody can ask.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct CommandRecord {
+    /// Bytes that follow: arguments, each ended by a zero; 0 when they could not be read.
+    pub length: u64,
+    /// The beginning of the command line.
+    pub bytes: [u8; COMMAND_BYTES],
+}
+
+/// Most bytes of a command line that are kept.
+pub const COMMAND_BYTES: usize = 248;
+
+/// Which processes are traced besides those that user space names.
+pub mod follow {
+    /// None.
+    pub const NONE: u32 = 0;
+    /// What they start, and what that starts.
+    pub const CHILDREN: u32 = 1;
+    /// Besides, every process that executes a program.
+    pub const EVERYONE: u32 = 2;
 }
 
 /// Where a process's calls are counted: a slot, and a number that is new whenever user space names another slot, as it
@@ -111,6 +139,9 @@ unsafe impl aya::Pod for Target {}
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for ProcessRecord {}
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for CommandRecord {}
 
 #[cfg(test)]
 mod tests {

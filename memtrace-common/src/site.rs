@@ -3,7 +3,7 @@
 //! `SITES` is an open-addressed table in an array map: the bucket is taken from the stack's 64-bit hash, and a free
 //! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once:
 //! a header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where
-//! it stopped. Where threads are told apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its
+//! it stopped; what it has read it sets to zero, and the array is used again from its beginning. Where threads are told apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its
 //! frames.
 
 /// Number of entries in `SITES`, a power of two.
@@ -19,7 +19,10 @@ pub const NO_SITE: u32 = 0;
 /// First entry for call stacks.
 pub const FIRST_SITE: u32 = crate::process::SLOTS;
 
-/// Number of words in `FRAMES`.
+/// Hash of an entry whose process is gone: free, but others that were added later may lie behind it. Hashes are odd.
+pub const RELEASED: u64 = 2;
+
+/// Number of words in `FRAMES`, a power of two.
 pub const FRAME_WORDS: u32 = 1 << 22;
 
 /// Words that name a stack's thread, counted as frames by the header: its id in the initial pid namespace in the lower
@@ -33,7 +36,7 @@ pub const MAX_FRAMES: u32 = 127;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub struct SiteRecord {
-    /// Hash over process slot, domain and frames; 0 marks a free entry.
+    /// Hash over process slot, domain and frames; 0 marks a free entry, [`RELEASED`] one that was in use.
     pub hash: u64,
     /// Blocks allocated.
     pub allocated_blocks: u64,

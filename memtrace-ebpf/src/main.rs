@@ -15,7 +15,9 @@
 #![expect(missing_docs, reason = "aya's program macros drop the doc comments of the functions below")]
 
 mod atomic;
+mod command;
 mod event;
+mod lineage;
 mod live;
 mod loss;
 mod maps;
@@ -130,7 +132,7 @@ pub fn floor_session(_context: ProbeContext) -> u32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn process_exec(context: RawTracePointContext) -> i32 {
     // (task, pid before the exec, binary): see include/trace/events/sched.h.
-    process::exec(context.arg::<i32>(1).cast_unsigned());
+    lineage::exec(context.arg::<i32>(1).cast_unsigned());
     0
 }
 
@@ -138,14 +140,15 @@ pub fn process_exec(context: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "task_newtask")]
 pub fn new_task(context: RawTracePointContext) -> i32 {
     // The arguments are the task and the flags of clone (include/trace/events/task.h).
-    process::new_task(context.arg(1));
+    lineage::new_task(context.arg(0), context.arg(1));
     0
 }
 
 /// A thread ends, perhaps inside an allocator call.
 #[raw_tracepoint(tracepoint = "sched_process_exit")]
-pub fn thread_exit(_context: RawTracePointContext) -> i32 {
+pub fn thread_exit(context: RawTracePointContext) -> i32 {
     record::thread_exit();
+    lineage::thread_exit(context.arg(0));
     0
 }
 

@@ -7,14 +7,14 @@ use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
     btf_maps,
     macros::{btf_map, map},
-    maps::{Array, HashMap, RingBuf},
+    maps::{Array, HashMap, Queue, RingBuf},
 };
 use memtrace_common::{
     copy,
     event::Event,
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
-    process::{ProcessRecord, SLOTS, Target},
+    process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
     unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
 };
@@ -41,23 +41,52 @@ pub static PER_THREAD: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static UNWIND_MODE: Global<u32> = Global::new(mode::FRAME_POINTER);
 
+/// Which processes are traced besides those in `TARGETS`: a constant of `memtrace_common::process::follow`.
+#[unsafe(no_mangle)]
+pub static FOLLOW: Global<u32> = Global::new(follow::NONE);
+
+/// memtrace's own process, which is never traced.
+#[unsafe(no_mangle)]
+pub static OWN_TGID: Global<u32> = Global::new(0);
+
+/// Where this kernel keeps the thread group id in `task_struct`.
+#[unsafe(no_mangle)]
+pub static TASK_TGID: Global<u32> = Global::new(0);
+
+/// Where it keeps the pointer to `signal_struct`.
+#[unsafe(no_mangle)]
+pub static TASK_SIGNAL: Global<u32> = Global::new(0);
+
+/// Where that counts the threads that have not begun to exit.
+#[unsafe(no_mangle)]
+pub static SIGNAL_LIVE: Global<u32> = Global::new(0);
+
 /// Size of `STACK_COPIES` in bytes.
 #[unsafe(no_mangle)]
 pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
 
-/// Traced processes by thread group id in the initial pid namespace.
+/// Traced processes by thread group id in the initial pid namespace. Children that share their parent's memory have an
+/// entry and no slot of their own, so there may be more than slots.
 #[map]
-pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(SLOTS, 0);
+pub static TARGETS: HashMap<u32, Target> = HashMap::with_max_entries(2 * SLOTS, 0);
+
+/// Slots that nobody uses. User space puts them in.
+#[map]
+pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(SLOTS, 0);
+
+/// Command lines by process slot.
+#[map]
+pub static COMMANDS: Array<CommandRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
 /// Counters by process slot.
 #[map]
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
-/// Word 0: the next free process slot. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`. Word 3:
+/// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`. Word 3:
 /// threads met, where they are told apart.
 #[map]
 pub static CURSORS: Array<u64> = Array::with_max_entries(4, BPF_F_MMAPABLE);
-pub const NEXT_SLOT: u32 = 0;
+pub const FRAMES_READ: u32 = 0;
 pub const NEXT_FRAME_WORD: u32 = 1;
 pub const NEWEST_SEGMENT: u32 = 2;
 pub const THREADS_MET: u32 = 3;
@@ -111,11 +140,11 @@ pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPA
 #[map]
 pub static STACK_COPIES: RingBuf = RingBuf::with_byte_size(copy::RING_BYTES, 0);
 
-/// Events for user space.
+/// Events for user space: room for some 8,000.
 #[map]
-pub static EVENTS: RingBuf = RingBuf::with_byte_size(64 * 1024, 0);
+pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
 
-const _: () = assert!(size_of::<Event>() == 16);
+const _: () = assert!(size_of::<Event>() == 24);
 
 /// `BPF_MAP_TYPE_TASK_STORAGE`, which aya-ebpf has no type for: the fields are the BTF form that loaders parse.
 #[repr(C)]

@@ -38,7 +38,7 @@ pub enum Ends {
 /// Entry of an allocating function. Returns whether its return matters.
 #[inline(always)]
 pub fn begin(registers: Registers, ends: Ends) -> bool {
-    let Some(thread) = thread::current() else { return false };
+    let Some(thread) = process::traced_thread() else { return false };
     let Some(era) = process::era(thread) else { return false };
     let slot = era.slot();
     let Some(process) = process::record(slot) else { return false };
@@ -208,14 +208,12 @@ fn put_back(thread: &mut Thread, era: Era) {
 /// Return of an allocating function, by a return probe.
 #[inline(always)]
 pub fn finish(registers: Registers) {
-    let Some(thread) = thread::current() else { return };
-    let seen_before = thread.slot != u64::from(NO_SLOT);
+    // A thread that is met for the first time returns from a call that was entered before.
+    let Some(thread) = thread::existing().filter(|thread| thread.slot != u64::from(NO_SLOT)) else { return };
     let Some(era) = process::era(thread) else { return };
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
-        if seen_before {
-            count(loss::UNPAIRED_RETURN);
-        }
+        count(loss::UNPAIRED_RETURN);
         return;
     }
     let entered_at = registers.stack_pointer().wrapping_sub(RETURN_POPS);
@@ -377,7 +375,7 @@ pub fn release(address: u64) {
     if address == 0 {
         return;
     }
-    let Some(thread) = thread::current() else { return };
+    let Some(thread) = process::traced_thread() else { return };
     let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
@@ -400,7 +398,7 @@ pub fn release(address: u64) {
 pub fn thread_exit() {
     if let Some(thread) = thread::existing()
         && thread.pending.stack_pointer != 0
-        && let Some(era) = process::era_of(thread)
+        && let Some(era) = process::era(thread)
     {
         put_back(thread, era);
     }

@@ -4,18 +4,18 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_com
 use memtrace_common::{
     live::LiveEntry,
     loss,
-    site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, SITES as COUNT, THREAD_WORDS, header},
+    site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, RELEASED, SITES as COUNT, THREAD_WORDS, header},
 };
 
 use crate::{
     atomic, live,
     loss::count,
-    maps::{CURSORS, FRAMES, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
+    maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
     stack::forget,
     thread::{self, FRAME_PLACES, Thread},
 };
 
-const _: () = assert!(COUNT.is_power_of_two());
+const _: () = assert!(COUNT.is_power_of_two() && FRAME_WORDS.is_power_of_two());
 
 /// Adds an allocated block to a site.
 #[inline(always)]
@@ -66,9 +66,12 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
         if found == hash {
             return index;
         }
-        if found == 0 {
-            free = index;
-            break;
+        if found == 0 || found == RELEASED {
+            // The entry may still lie behind those of processes that are gone.
+            free = if free == NO_SITE { index } else { free };
+            if found == 0 {
+                break;
+            }
         }
         index = next(index);
     }
@@ -114,7 +117,7 @@ fn claim(hash: u64, start: u32, slot: u32) -> u32 {
         let Some(record) = SITES.get_ptr_mut(index) else { return slot };
         // SAFETY: a map value; only a place in it is computed.
         let place = unsafe { &raw mut (*record).hash };
-        if atomic::replace_if(place, 0, hash) {
+        if atomic::replace_if(place, 0, hash) || atomic::replace_if(place, RELEASED, hash) {
             return index;
         }
         // SAFETY: as above. Volatile, as other CPUs write it.
@@ -141,7 +144,7 @@ fn store_thread(thread: &mut Thread, start: u64) -> Option<()> {
     // SAFETY: the helper writes the name into the last two words.
     unsafe { bpf_get_current_comm((&raw mut words[1]).cast(), NAME_BYTES) };
     for (index, value) in (start..).zip(words) {
-        let word = FRAMES.get_ptr_mut(index as u32)?;
+        let word = FRAMES.get_ptr_mut(place(index))?;
         // SAFETY: a map value in the range that the caller has reserved; nobody else writes it.
         unsafe { *word = value };
     }
@@ -153,21 +156,42 @@ fn store_thread(thread: &mut Thread, start: u64) -> Option<()> {
 #[inline(always)]
 fn store_frames(thread: &mut Thread) -> Option<u32> {
     let frames = thread.frame_count;
-    let words = frames + thread_words() + 1;
-    let start = atomic::fetch_add(CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?, words);
-    if start + words > u64::from(FRAME_WORDS) {
-        return None;
-    }
+    let start = reserve(frames + thread_words() + 1)?;
     for index in 0..FRAME_PLACES as u64 {
         if index >= frames {
             break;
         }
-        let word = FRAMES.get_ptr_mut((start + 1 + index) as u32)?;
+        let word = FRAMES.get_ptr_mut(place(start + 1 + index))?;
         // SAFETY: a map value in the range that this call has reserved; nobody else writes it.
         unsafe { *word = thread.frames[index as usize] };
     }
     if PER_THREAD.load() != 0 {
         store_thread(thread, start + 1 + frames)?;
     }
-    Some(start as u32)
+    Some(place(start))
+}
+
+/// Reserves words that user space has read, or that were never used.
+#[inline(always)]
+fn reserve(words: u64) -> Option<u64> {
+    let cursor = CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?;
+    let read = CURSORS.get_ptr(FRAMES_READ)?;
+    // The verifier wants a bound. A try fails only when another CPU has reserved words in between.
+    for _ in 0..16 {
+        // SAFETY: map values. Volatile, as others write them.
+        let (start, read) = unsafe { (core::ptr::read_volatile(cursor), core::ptr::read_volatile(read)) };
+        if start + words - read > u64::from(FRAME_WORDS) {
+            return None;
+        }
+        if atomic::replace_if(cursor, start, start + words) {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// Where a word lies of those that were ever appended.
+#[inline(always)]
+fn place(word: u64) -> u32 {
+    word as u32 & (FRAME_WORDS - 1)
 }

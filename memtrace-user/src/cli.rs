@@ -192,6 +192,13 @@ pub struct TracingArgs {
     /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
     pub free: Vec<UserFunction>,
+    /// Also trace the processes that it starts, and what they start. For that, every process of the machine that maps a file
+    /// with a traced allocator pays for a breakpoint at each call.
+    #[arg(long, overrides_with = "no_follow")]
+    pub follow: bool,
+    /// Trace this process alone; no other process gets a breakpoint.
+    #[arg(long, overrides_with = "follow")]
+    pub no_follow: bool,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,

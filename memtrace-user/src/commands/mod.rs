@@ -30,7 +30,7 @@ use crate::{
     allocators::UserFunctions,
     cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Accelerator, TracerOptions, UnwindMode},
+    tracer::{Accelerator, Follow, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -75,6 +75,7 @@ impl From<&TracingArgs> for TracerOptions {
             },
             per_thread: arguments.per_thread,
             from_start: false,
+            follow: if arguments.follow && !arguments.no_follow { Follow::Children } else { Follow::Nobody },
             without: arguments.without.iter().copied().map(Accelerator::from).collect(),
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::fd::{AsFd as _, AsRawFd as _},
+    os::fd::AsRawFd as _,
 };
 
 use super::{TargetProcess, proc_dir::ProcDir};
@@ -27,7 +27,7 @@ impl TargetProcess {
             seccomp: is_filtered(&directory.status()?),
             shadow_stack: has_shadow_stack(&directory.status()?),
         };
-        let own = directory.as_fd().as_raw_fd();
+        let own = directory.descriptor().ok_or(io::ErrorKind::NotFound)?.as_raw_fd();
         for thread in fs::read_dir(format!("/proc/self/fd/{own}/task"))?.filter_map(Result::ok) {
             // One that ends meanwhile does not matter.
             found.seccomp |= fs::read(thread.path().join("status")).is_ok_and(|status| is_filtered(&status));

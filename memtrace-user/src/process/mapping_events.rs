@@ -16,7 +16,7 @@ use std::{
 };
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use perf_event::{Builder, SampleFlag, Sampler, data::Record, events::Software};
+use perf_event::{Builder, Clock, SampleFlag, Sampler, data::Record, events::Software};
 use thiserror::Error;
 
 /// Bytes of each CPU's ring: some 800 mappings.
@@ -65,10 +65,10 @@ pub enum MappingEvent {
 
 /// The kernel does not give us the events.
 #[derive(Debug, Error)]
-#[error("cannot watch the mappings of process {pid}: {source}")]
+#[error("cannot watch the mappings of {}: {source}", whom(*.pid))]
 pub struct MappingEventsError {
-    /// The process.
-    pub pid: u32,
+    /// The process; `None` for all.
+    pub pid: Option<u32>,
     /// What the kernel said.
     pub source: io::Error,
 }
@@ -103,6 +103,18 @@ impl MappingEvents {
     /// # Errors
     /// When the kernel refuses.
     pub fn open(pid: u32) -> Result<Self, MappingEventsError> {
+        Self::open_for(Some(pid))
+    }
+
+    /// Watches all processes of the machine.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn open_all() -> Result<Self, MappingEventsError> {
+        Self::open_for(None)
+    }
+
+    fn open_for(pid: Option<u32>) -> Result<Self, MappingEventsError> {
         let error = |source| MappingEventsError { pid, source };
         let ready = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|errno| error(errno.into()))?;
         let mut rings = Vec::new();
@@ -118,6 +130,11 @@ impl MappingEvents {
 
     /// Takes the events that have arrived, in the order they happened.
     pub fn drain(&mut self) -> Vec<MappingEvent> {
+        self.drain_timed().into_iter().map(|(_, event)| event).collect()
+    }
+
+    /// The same, each with the time at which it happened, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub fn drain_timed(&mut self) -> Vec<(u64, MappingEvent)> {
         let mut timed = Vec::new();
         for ring in &mut self.rings {
             while let Some(record) = ring.next_record() {
@@ -131,7 +148,7 @@ impl MappingEvents {
             }
         }
         timed.sort_by_key(|(time, _)| *time);
-        timed.into_iter().map(|(_, event)| event).collect()
+        timed
     }
 
     /// Events that found no room in a ring, or could not be read, so far.
@@ -163,12 +180,19 @@ impl std::fmt::Debug for MappingEvents {
     }
 }
 
-fn open_ring(pid: u32, cpu: usize) -> io::Result<Sampler> {
-    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
-    let mut ring = Builder::new(Software::DUMMY)
-        .observe_pid(pid)
+fn whom(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "all processes".into(), |pid| format!("process {pid}"))
+}
+
+fn open_ring(pid: Option<u32>, cpu: usize) -> io::Result<Sampler> {
+    let mut builder = Builder::new(Software::DUMMY);
+    match pid {
+        Some(pid) => builder.observe_pid(libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?),
+        None => builder.any_pid(),
+    };
+    let mut ring = builder
         .one_cpu(cpu)
-        .inherit(true)
+        .inherit(pid.is_some())
         .mmap(true)
         .mmap2(true)
         .comm(true)
@@ -177,6 +201,8 @@ fn open_ring(pid: u32, cpu: usize) -> io::Result<Sampler> {
         // The only field of the trailer of every record: see `time_of`.
         .sample_id_all(true)
         .sample(SampleFlag::TIME)
+        // The clock of the BPF programs' events.
+        .clockid(Clock::MONOTONIC)
         .wakeup_watermark(1)
         .build()?
         .sampled(RING_BYTES)?;

@@ -4,26 +4,16 @@
 //! A mapping that goes away stays known until another one takes its place: a call stack recorded before a `dlclose`
 //! is resolved when it is read after it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    ffi::OsStr,
-    fs::File,
-    os::unix::ffi::OsStrExt,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::HashSet, fs::File, sync::Arc, time::SystemTime};
 
 use super::{
-    MapEvent, MappedFile, MappingEvent, TargetError, TargetProcess,
-    elf::ElfFile,
-    mapped_file::{FileRef, is_deleted, open_mapped},
-    maps_line::{MapsLine, without_deleted_mark},
+    MapEvent, MappedFile, MappedFiles, MappingEvent, TargetError, TargetProcess,
+    maps_line::MapsLine,
     perf_map::PerfMap,
     proc_dir::ProcDir,
     regions::{Region, Regions},
-    vdso::vdso_file,
 };
-use crate::profile::{Location, Module, ModuleId, Modules};
+use crate::profile::{Location, ModuleId, Modules};
 
 /// Ranges that are no longer mapped are forgotten at a refresh once this many are known.
 const MAX_REGIONS: usize = 1 << 18;
@@ -34,13 +24,13 @@ pub struct AddressSpace {
     pid: u32,
     directory: ProcDir,
     regions: Regions,
-    modules: Modules,
-    files: Vec<MappedFile>,
-    by_inode: HashMap<(u64, u64), ModuleId>,
-    by_name: HashMap<Box<OsStr>, ModuleId>,
+    files: MappedFiles,
     /// Regions that were not there when the mappings were read last, by their first address.
     gone: HashSet<u64>,
-    perf_map: PerfMap,
+    /// When its program was started: names of code that are older are another's.
+    since: SystemTime,
+    /// Opened when code of no file is met.
+    perf_map: Option<PerfMap>,
     /// Module of the code that `perf_map` names, once it names any.
     jit: Option<ModuleId>,
 }
@@ -68,10 +58,23 @@ impl AddressSpace {
 
     fn of_directory(pid: u32, directory: ProcDir, started_at: SystemTime) -> Result<Self, TargetError> {
         let own = directory.try_clone().map_err(|error| TargetError::from_io(pid, "", error))?;
-        let perf_map = PerfMap::new(own, pid, started_at);
-        let (regions, modules, files, by_inode, by_name) = Default::default();
-        let gone = HashSet::new();
-        Ok(Self { pid, directory, regions, modules, files, by_inode, by_name, gone, perf_map, jit: None })
+        let perf_map = Some(PerfMap::new(own, pid, started_at));
+        let (regions, files, gone) = Default::default();
+        Ok(Self { pid, directory, regions, files, gone, since: started_at, perf_map, jit: None })
+    }
+
+    /// An empty one for another process of the same session, whose files are the same list. The process may be gone.
+    #[must_use]
+    pub fn of_relative(files: MappedFiles, pid: u32) -> Self {
+        let directory = ProcDir::open_or_gone(pid);
+        Self { pid, directory, regions: Regions::default(), files, gone: HashSet::new(), since: SystemTime::now(), perf_map: None, jit: None }
+    }
+
+    /// The same with the mappings that this process has now, for a child that it has forked.
+    #[must_use]
+    pub fn fork(&self, pid: u32) -> Self {
+        let (regions, gone) = (self.regions.clone(), self.gone.clone());
+        Self { regions, gone, ..Self::of_relative(self.files.clone(), pid) }
     }
 
     /// Reads `/proc/PID/maps`: the first time, and when an address is met that [`Self::locate`] does not know. It costs
@@ -133,19 +136,19 @@ impl AddressSpace {
     }
 
     fn jit_location(&self, address: u64) -> Option<Location> {
-        let (offset, _) = self.perf_map.names().find(address)?;
+        let (offset, _) = self.perf_map.as_ref()?.names().find(address)?;
         Some(Location { module: self.jit?, offset })
     }
 
     /// Reads what a compiler at run time has told of its functions since the last time; returns whether there is more
     /// to know.
     pub fn update_names(&mut self) -> bool {
-        let has_new = self.perf_map.update();
+        if self.perf_map.is_none() {
+            self.open_names();
+        }
+        let has_new = self.perf_map.as_mut().is_some_and(PerfMap::update);
         if has_new && self.jit.is_none() {
-            let module = self.modules.add("[jit]");
-            let path = Arc::clone(self.modules.path(module));
-            self.files.push(MappedFile { module, path, file: None, device: 0, inode: 0, deleted: false });
-            self.jit = Some(module);
+            self.jit = Some(self.files.add_jit());
         }
         has_new
     }
@@ -153,14 +156,26 @@ impl AddressSpace {
     /// The name of a function that was compiled at run time; `None` for all other locations.
     #[must_use]
     pub fn jit_name(&self, location: Location) -> Option<&Arc<str>> {
-        if Some(location.module) == self.jit { self.perf_map.names().name(location.offset) } else { None }
+        let names = self.perf_map.as_ref().filter(|_| Some(location.module) == self.jit)?;
+        names.names().name(location.offset)
+    }
+
+    /// Whether any function is known that was compiled at run time.
+    #[must_use]
+    pub const fn has_jit(&self) -> bool {
+        self.jit.is_some()
     }
 
     /// The process runs another program, whose functions are others.
     pub fn forget_names(&mut self) {
+        self.since = SystemTime::now();
+        self.open_names();
+        self.jit = None;
+    }
+
+    fn open_names(&mut self) {
         if let Ok(directory) = self.directory.try_clone() {
-            self.perf_map = PerfMap::new(directory, self.pid, SystemTime::now());
-            self.jit = None;
+            self.perf_map = Some(PerfMap::new(directory, self.pid, self.since));
         }
     }
 
@@ -176,70 +191,33 @@ impl AddressSpace {
 
     /// Names of all files met so far.
     #[must_use]
-    pub const fn modules(&self) -> &Modules {
-        &self.modules
+    pub fn modules(&self) -> Modules {
+        self.files.modules()
     }
 
-    /// All files met so far, also those no longer mapped.
+    /// All files met so far, also those no longer mapped and those of other processes of the session.
     #[must_use]
-    pub fn files(&self) -> &[MappedFile] {
+    pub fn files(&self) -> Vec<MappedFile> {
+        self.files.all()
+    }
+
+    /// The list of the files.
+    #[must_use]
+    pub const fn file_list(&self) -> &MappedFiles {
         &self.files
     }
 
     /// The file of a module, for symbols; `None` when it has none or it could not be opened.
     #[must_use]
-    pub fn file(&self, module: ModuleId) -> Option<&Arc<File>> {
-        // Files are added together with their module, and module 0 is the unknown one.
-        let index = (module.0 as usize).checked_sub(1)?;
-        self.files.get(index)?.file.as_ref()
+    pub fn file(&self, module: ModuleId) -> Option<Arc<File>> {
+        self.files.get(module)?.file
     }
 
     fn add(&mut self, line: &MapsLine) {
         self.gone.remove(&line.start);
-        let module = self.module_of(line);
+        let module = self.files.module_of(line, &self.directory);
         self.regions.insert(Region { start: line.start, end: line.end, file_offset: line.offset, module });
     }
-
-    fn module_of(&mut self, line: &MapsLine) -> ModuleId {
-        if line.inode != 0 && line.name.as_bytes().starts_with(b"/") {
-            let key = (line.device, line.inode);
-            if let Some(known) = self.by_inode.get(&key) {
-                return *known;
-            }
-            let wanted = FileRef { name: &line.name, device: line.device, inode: line.inode };
-            let file = open_mapped(&self.directory, (line.start, line.end), wanted).map(Arc::new);
-            let deleted = is_deleted(&self.directory, wanted);
-            let module = self.add_file(line, file, deleted);
-            self.by_inode.insert(key, module);
-            return module;
-        }
-        // [vdso], [vsyscall], [uprobes]; not [heap], [stack] and [anon:NAME], where a JIT compiler may have put code.
-        if !matches!(line.name.as_bytes(), b"[vdso]" | b"[vsyscall]" | b"[uprobes]") {
-            return ModuleId::UNKNOWN;
-        }
-        if let Some(known) = self.by_name.get(line.name.as_os_str()) {
-            return *known;
-        }
-        let file = if line.name == "[vdso]" { vdso_file() } else { None };
-        let module = self.add_file(line, file, false);
-        self.by_name.insert(line.name.clone().into_boxed_os_str(), module);
-        module
-    }
-
-    fn add_file(&mut self, line: &MapsLine, file: Option<Arc<File>>, deleted: bool) -> ModuleId {
-        let name = if deleted { without_deleted_mark(&line.name).0 } else { &line.name };
-        let path: Arc<str> = name.to_string_lossy().into();
-        let build_id = file.as_deref().and_then(build_id);
-        let module = self.modules.push(Module { path: Arc::clone(&path), build_id });
-        self.files.push(MappedFile { module, path, file, device: line.device, inode: line.inode, deleted });
-        module
-    }
-}
-
-/// The build id of a file, by which it is found again when its path leads elsewhere.
-fn build_id(file: &File) -> Option<Arc<[u8]>> {
-    let elf = ElfFile::new(file.try_clone().ok()?, "").ok()?;
-    elf.build_id().ok().flatten().map(Into::into)
 }
 
 impl From<&MapEvent> for MapsLine {

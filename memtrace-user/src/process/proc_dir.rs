@@ -20,9 +20,9 @@ use nix::{
     sys::stat::Mode,
 };
 
-/// An open `/proc/PID`.
+/// An open `/proc/PID`; `None` of a process that was gone before it could be opened, where every file is missing.
 #[derive(Debug)]
-pub struct ProcDir(OwnedFd);
+pub struct ProcDir(Option<OwnedFd>);
 
 /// The fields of `/proc/PID/stat` that are used here (`proc_pid_stat(5)`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +42,18 @@ impl ProcDir {
     pub fn open(pid: u32) -> io::Result<Self> {
         let path = format!("/proc/{pid}");
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self(open(path.as_str(), flags, Mode::empty())?))
+        Ok(Self(Some(open(path.as_str(), flags, Mode::empty())?)))
+    }
+
+    /// The same, of a process that may be gone.
+    pub fn open_or_gone(pid: u32) -> Self {
+        Self::open(pid).unwrap_or(Self(None))
     }
 
     /// Opens a file below the directory.
     pub fn open_file(&self, path: &Path, flags: OFlag) -> io::Result<File> {
-        Ok(openat(&self.0, path, flags | OFlag::O_CLOEXEC, Mode::empty())?.into())
+        let directory = self.0.as_ref().ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
+        Ok(openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty())?.into())
     }
 
     /// Reads a whole file below the directory.
@@ -100,13 +106,12 @@ impl ProcDir {
 
     /// A second handle on the same directory.
     pub fn try_clone(&self) -> io::Result<Self> {
-        self.0.try_clone().map(Self)
+        self.0.as_ref().map(OwnedFd::try_clone).transpose().map(Self)
     }
-}
 
-impl AsFd for ProcDir {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    /// Its descriptor.
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
     }
 }
 

@@ -86,20 +86,23 @@ impl Scene {
 
     pub(crate) fn profile(&self) -> Profile {
         let stats: AllocStats = self.samples.iter().map(|sample| sample.stats).sum();
+        let totals = ProcessTotals {
+            current_bytes: stats.live_bytes(),
+            peak_bytes: stats.live_bytes() + stats.live_bytes() / 8,
+            stats,
+            failed_calls: 0,
+            unknown_frees: 0,
+            entry_hits: stats.allocated_blocks,
+            release_hits: stats.freed_blocks,
+        };
         Profile {
             taken_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
             elapsed: Duration::from_millis(65_250),
             started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_990_000)),
             process: self.process.clone(),
-            totals: ProcessTotals {
-                current_bytes: stats.live_bytes(),
-                peak_bytes: stats.live_bytes() + stats.live_bytes() / 8,
-                stats,
-                failed_calls: 0,
-                unknown_frees: 0,
-                entry_hits: stats.allocated_blocks,
-                release_hits: stats.freed_blocks,
-            },
+            totals,
+            own_totals: totals,
+            others: Vec::new(),
             rates: AllocRates::default(),
             samples: self.samples.clone(),
             stack_ids: (1..).take(self.samples.len()).collect(),

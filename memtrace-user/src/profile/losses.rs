@@ -23,8 +23,10 @@ pub enum LossReason {
     UnreadableResult,
     /// An event for user space found no room.
     EventDropped,
-    /// A new image ran without probes for a moment.
+    /// A program ran without probes for a moment: executed by a second thread, or one with an allocator of its own.
     LateProbes,
+    /// There was no slot for a process.
+    NoSlot,
 }
 
 /// One line a reason: its name in files, a few words for a header, and what it does to the numbers.
@@ -63,7 +65,13 @@ const REASONS: &[(LossReason, &str, &str, &str)] = &[
         LossReason::LateProbes,
         "late-probes",
         "late probes",
-        "exec by a second thread: calls until the probes were back are not recorded",
+        "programs that ran before probes were in place: calls until then are not recorded",
+    ),
+    (
+        LossReason::NoSlot,
+        "no-slot",
+        "no slot",
+        "processes not traced: too many were started at once",
     ),
 ];
 

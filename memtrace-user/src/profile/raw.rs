@@ -5,7 +5,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedThread, Unfollowed, UnfollowedBytes};
+use super::{
+    AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedProcess, TracedThread, Unfollowed, UnfollowedBytes,
+};
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +26,19 @@ pub struct ProcessTotals {
     pub entry_hits: u64,
     /// Hits of the probes on freeing functions.
     pub release_hits: u64,
+}
+
+impl ProcessTotals {
+    /// Adds another process's. The peak of several processes together is not known: that of the greatest stays.
+    pub fn add(&mut self, other: &Self) {
+        self.current_bytes = self.current_bytes.saturating_add(other.current_bytes);
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
+        self.stats += other.stats;
+        self.failed_calls = self.failed_calls.saturating_add(other.failed_calls);
+        self.unknown_frees = self.unknown_frees.saturating_add(other.unknown_frees);
+        self.entry_hits = self.entry_hits.saturating_add(other.entry_hits);
+        self.release_hits = self.release_hits.saturating_add(other.release_hits);
+    }
 }
 
 /// A thread, as the kernel's programs name it.
@@ -119,8 +134,13 @@ pub struct Profile {
     pub started_at: Option<SystemTime>,
     /// Who is traced.
     pub process: ProcessInfo,
-    /// Counters of the process.
+    /// Counters of all traced processes; the peak is the highest of any of them.
     pub totals: ProcessTotals,
+    /// Those of the process that tracing is named by.
+    pub own_totals: ProcessTotals,
+    /// Processes that are followed besides, in the order in which they appeared: an image that a process has replaced by
+    /// `exec` is one of its own. Samples name them by index, from 1 on.
+    pub others: Vec<TracedProcess>,
     /// Allocations and frees a second, and their bytes, since the previous reading.
     pub rates: AllocRates,
     /// A record a call stack.

@@ -137,7 +137,7 @@ impl Lack {
 }
 
 impl Snapshot {
-    /// The snapshot of one process's profile; `about` is completed with what the profile knows.
+    /// The snapshot of a profile; `about` is completed with what the profile knows.
     #[must_use]
     pub fn of(profile: &Profile, symbols: &SymbolTable, about: About) -> Self {
         let about = About {
@@ -146,10 +146,10 @@ impl Snapshot {
             losses: profile.losses.clone(),
             ..about
         };
-        let process = TracedProcess { info: profile.process.clone(), started_at: None, totals: Some(profile.totals) };
+        let process = TracedProcess { info: profile.process.clone(), started_at: None, totals: Some(profile.own_totals) };
         Self {
             about,
-            processes: vec![process],
+            processes: std::iter::once(process).chain(profile.others.iter().cloned()).collect(),
             threads: profile.threads.clone(),
             modules: profile.modules.clone(),
             samples: profile.samples.clone(),

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::{
     Beginning, Session,
+    launch::mapping_events_of,
     locate::{FoundAllocator, Locator, Wanted},
     names::Names,
     notes::Notes,
@@ -17,7 +18,7 @@ use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
     readable::Readable,
-    tracer::{Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Follow, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a session cannot begin.
@@ -80,9 +81,12 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
     let mut tracer = Tracer::load(options)?;
     let mut notes = Notes::default();
     notes.see_memory(target.anonymous_bytes());
-    let confinement = target.confinement()?;
+    let follows = options.follow != Follow::Nobody;
+    let confinement = if follows { safety::ANYBODY } else { target.confinement()? };
     notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
     let events = tracer.take_events()?;
+    // Before the mappings are read for the last time.
+    let mapping_events = if follows { mapping_events_of(None, options)? } else { None };
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
         notes.extend(allocator.remarks(tracer.returns()));
@@ -101,7 +105,7 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
         allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
         notes: Vec::new(),
     };
-    let (mapping_events, names) = (None, Names::new()?);
+    let names = Names::new()?;
     let target = Some(target);
     Ok(Session::begin(Beginning {
         tracer,
@@ -134,7 +138,10 @@ pub(super) fn allocators_of(
         }
         return Err(AttachError::NoAllocator {
             pid,
-            looked_at: names_of(locator.examined_paths().filter(|path| path.starts_with('/'))),
+            looked_at: {
+                let paths: Vec<_> = locator.examined_paths().filter(|path| path.starts_with('/')).collect();
+                names_of(paths.iter().map(|path| &**path))
+            },
         });
     }
     Ok((target, locator, allocators))

@@ -25,7 +25,7 @@ use crate::{
         list_libraries, vdso_file,
     },
     profile::ProcessInfo,
-    tracer::{Accelerator, Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Accelerator, Follow, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a command cannot be traced or started.
@@ -121,12 +121,13 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let code = code_of(&paths);
     let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
-    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
+    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
     locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
-    let mapping_events = mapping_events_of(pid, options)?;
+    let mapping_events = mapping_events_of(Some(pid), options)?;
     let mut notes = Notes::default();
     notes.begin_anew();
-    notes.extend(safety::choose_returns(&mut tracer, Confinement::of_pid(pid), Moment::Starting));
+    let confinement = if options.follow == Follow::Nobody { Confinement::of_pid(pid) } else { safety::ANYBODY };
+    notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Starting));
     for allocator in &allocators {
         tracer.place_probes(&allocator.probes, pid)?;
         notes.extend(allocator.remarks(tracer.returns()));
@@ -172,13 +173,13 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     Ok(Launched { session, pid, status })
 }
 
-/// What tells of the process's mappings as they happen. Without it they are read now and then: of a command that ends
-/// soon, functions have no names.
-fn mapping_events_of(pid: u32, options: &TracerOptions) -> io::Result<Option<MappingSource>> {
+/// What tells of mappings as they happen, of a command and what it starts, or of all processes. Without it they are read
+/// now and then: of a command that ends soon, functions have no names.
+pub(super) fn mapping_events_of(pid: Option<u32>, options: &TracerOptions) -> io::Result<Option<MappingSource>> {
     if !options.allows(Accelerator::MappingEvents) {
         return Ok(None);
     }
-    match MappingEvents::open(pid) {
+    match pid.map_or_else(MappingEvents::open_all, MappingEvents::open) {
         Ok(events) => MappingSource::new(events).map(Some),
         Err(error) => {
             log::warn!("{error}: functions of a command that ends soon have no names ({})", error.hint());

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     allocators::UserFunctions,
-    process::{AddressSpace, MappedFile, MappingEvent, Region, elf::ElfFile},
+    process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
     profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
@@ -63,6 +63,12 @@ impl Wanted {
         Self { user, executable }
     }
 
+    /// The same for the programs that it starts.
+    #[must_use]
+    pub fn in_children(&self) -> Self {
+        Self { user: Arc::clone(&self.user), executable: None }
+    }
+
     /// Looks at a file.
     pub fn find_in(&self, file: &Arc<File>, path: &str) -> Option<FoundAllocator> {
         let is_executable = self.executable.is_some() && self.executable == file_id(file);
@@ -87,8 +93,6 @@ pub struct Locator {
     wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
     stacks: HashMap<u32, Resolved>,
-    /// Files that have been looked at for allocators.
-    examined: HashSet<FileId>,
     refreshed: Option<Instant>,
     /// The mappings may differ from what the stack walker has been told.
     changed: bool,
@@ -98,11 +102,17 @@ impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
-        Self { space, wanted, stacks: HashMap::new(), examined: HashSet::new(), refreshed: None, changed: true }
+        Self { space, wanted, stacks: HashMap::new(), refreshed: None, changed: true }
+    }
+
+    /// Over the address space of a child that the process has just forked.
+    #[must_use]
+    pub fn fork(&self, pid: u32) -> Self {
+        Self::new(self.space.fork(pid), self.wanted.in_children())
     }
 
     /// The samples of a raw profile.
-    pub fn samples(&mut self, raw: &RawProfile, threads: &mut Threads) -> Vec<StackSample> {
+    pub fn samples(&mut self, raw: &RawProfile, process: ProcessIndex, threads: &mut Threads) -> Vec<StackSample> {
         self.learn_mappings(&raw.stacks);
         self.learn_names(&raw.stacks);
         raw.stacks
@@ -119,7 +129,7 @@ impl Locator {
                     stack: frames,
                     end: resolved.end,
                     domain: stack.domain,
-                    process: ProcessIndex(0),
+                    process,
                     thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
                     stats: stack.stats,
                 }
@@ -155,6 +165,18 @@ impl Locator {
     #[must_use]
     pub fn jit_name(&self, location: Location) -> Option<&Arc<str>> {
         self.space.jit_name(location)
+    }
+
+    /// Whether any function is known that was compiled at run time.
+    #[must_use]
+    pub const fn has_jit(&self) -> bool {
+        self.space.has_jit()
+    }
+
+    /// What it looks for.
+    #[must_use]
+    pub const fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// Reads the mappings of the process.
@@ -203,7 +225,7 @@ impl Locator {
     pub fn code_mappings(&self) -> Vec<CodeMapping> {
         let mut ids = HashMap::new();
         let mut id =
-            |module| *ids.entry(module).or_insert_with(|| self.space.file(module).and_then(|file| file_id(file)));
+            |module| *ids.entry(module).or_insert_with(|| self.space.file(module).and_then(|file| file_id(&file)));
         let mapping = |region: &Region| CodeMapping {
             start: region.start,
             end: region.end,
@@ -217,36 +239,39 @@ impl Locator {
     #[must_use]
     pub fn mapped_code(&self) -> Vec<WantedTable> {
         let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
-        let files = self.space.files().iter().filter(|file| mapped.contains(&file.module));
-        let wanted = |mapped: &MappedFile| {
-            Some(WantedTable { file: Arc::clone(mapped.file.as_ref()?), path: mapped.path.to_string() })
-        };
-        files.filter_map(wanted).collect()
+        let files = mapped.into_iter().filter_map(|module| self.space.file_list().get(module));
+        files.filter_map(|mapped| Some(WantedTable { file: mapped.file?, path: mapped.path.to_string() })).collect()
     }
 
     /// Names of the mapped files.
     #[must_use]
-    pub const fn modules(&self) -> &Modules {
+    pub fn modules(&self) -> Modules {
         self.space.modules()
+    }
+
+    /// The files of all processes of the session.
+    #[must_use]
+    pub const fn files(&self) -> &MappedFiles {
+        self.space.file_list()
     }
 
     /// The file of a module.
     #[must_use]
     pub fn file(&self, module: ModuleId) -> Option<Arc<File>> {
-        self.space.file(module).cloned()
+        self.space.file(module)
     }
 
     /// Paths of the files looked at for allocators.
-    pub fn examined_paths(&self) -> impl Iterator<Item = &str> {
-        self.space.files().iter().map(|file| &*file.path)
+    pub fn examined_paths(&self) -> impl Iterator<Item = Arc<str>> {
+        self.space.files().into_iter().map(|file| file.path)
     }
 
     /// Allocators among the mapped files that have not been looked at before.
     pub fn new_allocators(&mut self) -> Vec<FoundAllocator> {
-        let files = self.space.files().iter();
-        let is_fresh = |mapped: &&MappedFile| {
-            let id = mapped.file.as_deref().and_then(file_id);
-            id.is_some_and(|id| self.examined.insert(id))
+        let mapped: HashSet<ModuleId> = self.space.regions().map(|region| region.module).collect();
+        let files = mapped.into_iter().filter_map(|module| self.space.file_list().get(module));
+        let is_fresh = |mapped: &MappedFile| {
+            mapped.file.as_deref().and_then(file_id).is_some_and(|id| self.space.file_list().examine(id))
         };
         let wanted = &self.wanted;
         files.filter(is_fresh).filter_map(|mapped| wanted.find_in(mapped.file.as_ref()?, &mapped.path)).collect()
@@ -255,11 +280,11 @@ impl Locator {
     /// The program's path, if it is static and stripped.
     #[must_use]
     pub fn stripped_program(&self) -> Option<String> {
-        let own = |mapped: &&MappedFile| {
+        let own = |mapped: &MappedFile| {
             let id = mapped.file.as_deref().and_then(file_id);
             id.is_some() && id == self.wanted.executable
         };
-        let program = self.space.files().iter().find(own)?;
+        let program = self.space.files().into_iter().find(own)?;
         let file = program.file.as_ref()?.try_clone().ok()?;
         let elf = ElfFile::new(file, &*program.path).ok()?;
         elf.is_static_and_stripped().then(|| program.path.to_string())
@@ -271,8 +296,10 @@ impl Locator {
     }
 
     /// Files that have been looked at elsewhere need not be looked at here.
-    pub fn mark_examined(&mut self, files: impl Iterator<Item = FileId>) {
-        self.examined.extend(files);
+    pub fn mark_examined(&self, files: impl Iterator<Item = FileId>) {
+        for file in files {
+            let _known = self.space.file_list().examine(file);
+        }
     }
 }
 

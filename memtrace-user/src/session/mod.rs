@@ -5,8 +5,11 @@
 
 mod attach;
 mod complete;
+mod family;
 mod floor;
 mod following;
+mod happenings;
+mod kinship;
 mod launch;
 mod locate;
 mod look;
@@ -15,6 +18,7 @@ mod names;
 mod notes;
 mod orders;
 mod reading;
+mod retiring;
 mod safety;
 mod threads;
 mod unnamed;
@@ -36,11 +40,15 @@ pub use self::{
     orders::{FoundBlock, OrderError},
 };
 use self::{
+    family::Family,
+    happenings::Happenings,
+    kinship::family_of,
     locate::Locator,
     meter::OwnUse,
     names::Names,
     notes::Notes,
     orders::Orders,
+    retiring::Retiring,
     threads::Threads,
     unnamed::Unnamed,
     waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
@@ -48,7 +56,7 @@ use self::{
 use crate::{
     process::TargetProcess,
     profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
-    tracer::{Events, FileTable, Tracer, TracerEvent},
+    tracer::{EventKind, Events, FileTable, Tracer, TracerEvent},
 };
 
 /// The end of the process, as whoever started the session watches it.
@@ -119,6 +127,12 @@ pub struct Session {
     sweeping: Option<JoinHandle<()>>,
     /// The process has forked since `sweeping` began.
     forked: bool,
+    /// The processes that are followed, besides; `None` when only the one that is named is traced.
+    family: Option<Family>,
+    happenings: Happenings,
+    retiring: Retiring,
+    /// Places in call stacks of members that are gone, until they have names.
+    nameless: BTreeSet<Location>,
     stage: Stage,
 }
 
@@ -145,6 +159,10 @@ impl Session {
         Self {
             meter: OwnUse::start(&tracer),
             copies: tracer.unknown_code().map(CopySource::new),
+            family: family_of(tracer.options().follow, &locator, locator.wanted()),
+            happenings: Happenings::default(),
+            retiring: Retiring::new(),
+            nameless: BTreeSet::new(),
             tracer,
             events,
             mapping_events,
@@ -214,6 +232,7 @@ impl Session {
                     continue;
                 }
             }
+            self.retiring.begin(&self.tracer);
             let exit = self.exit.as_mut();
             tokio::select! {
                 biased;
@@ -225,6 +244,7 @@ impl Session {
                 () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
+                () = self.retiring.next() => self.fold_unused(),
                 event = self.orders.next() => self.take_order_event(event),
                 () = ended(exit) => self.end(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
@@ -238,31 +258,37 @@ impl Session {
         self.info.exited
     }
 
-    /// Returns whether the process has replaced its program.
+    /// Returns whether the process has replaced its program, and what it did before is forgotten.
     fn handle(&mut self, event: TracerEvent) -> bool {
-        match event {
-            TracerEvent::Fork => {
+        if self.family.is_some() {
+            self.happenings.add(event);
+            self.take_happenings();
+            return false;
+        }
+        match event.kind {
+            EventKind::Fork => {
                 self.sweep_children();
                 false
             }
-            TracerEvent::Exec { tgid, slot, unprobed } if tgid == self.host_tgid => {
-                if unprobed && let Err(error) = self.tracer.replace_probes(self.info.pid) {
+            EventKind::Exec { slot, by_thread, .. } if event.tgid == self.host_tgid => {
+                if by_thread && let Err(error) = self.tracer.replace_probes(self.info.pid) {
                     log::warn!("the probes are gone since the exec: {error}");
                 }
                 self.follow_exec(slot);
                 true
             }
-            TracerEvent::Exec { .. } => false,
+            _ => false,
         }
     }
 
     fn follow_exec(&mut self, slot: u32) {
-        let old = std::mem::replace(&mut self.slot, slot);
-        self.home = slot;
-        self.orders.forget_spare();
-        if let Some(store) = self.tracer.unwind_store() {
-            store.remove(old);
+        for old in [self.home, self.slot, self.orders.take_spare().unwrap_or(0)] {
+            self.retiring.add(old);
         }
+        if let Some(store) = self.tracer.unwind_store() {
+            store.remove(self.slot);
+        }
+        (self.home, self.slot) = (slot, slot);
         self.previous = None;
         // First of all, as the program may allocate already: the walker's mappings.
         self.locator.set_program(self.info.pid);
@@ -271,9 +297,6 @@ impl Session {
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
         self.probe_new_allocators();
-        if old != 0 {
-            drop(tokio::task::spawn_blocking(self.tracer.clear_slot(old)));
-        }
     }
 
     /// Places probes in allocators that are mapped and not probed yet.
@@ -288,6 +311,7 @@ impl Session {
                 Err(error) => log::warn!("{}: {error}", file.name),
             }
         }
+        self.probe_allocators_of_members();
     }
 
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.

@@ -8,7 +8,7 @@ use std::{
 
 use super::locate::Locator;
 use crate::{
-    profile::{Frame, Location, SymbolTable},
+    profile::{Frame, Location, StackSample, SymbolTable},
     symbolize::{Detail, Query, Symbolizer},
 };
 
@@ -53,14 +53,36 @@ impl Names {
         true
     }
 
+    /// Takes over the names of functions that a process of these samples has compiled at run time.
+    pub fn add_jit(&mut self, samples: &[StackSample], locator: &Locator) {
+        if !locator.has_jit() {
+            return;
+        }
+        let locations = samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        let named = locations.filter_map(|location| Some((location, locator.jit_name(location)?)));
+        let fresh: Vec<_> = named.filter(|(location, _)| !self.table.knows(*location)).collect();
+        if !fresh.is_empty() {
+            let table = Arc::make_mut(&mut self.table);
+            for (location, name) in fresh {
+                table.insert(location, jit_frames(name));
+            }
+        }
+    }
+
     async fn resolve(&mut self, locations: BTreeSet<Location>, detail: Detail, locator: &Locator) {
         let (named, locations): (BTreeSet<_>, BTreeSet<_>) =
             locations.into_iter().partition(|location| locator.jit_name(*location).is_some());
         let table = Arc::make_mut(&mut self.table);
         for location in named {
-            let function = locator.jit_name(location).cloned();
-            table.insert(location, Arc::new([Frame { function, source: None, inlined: false }]));
+            if let Some(name) = locator.jit_name(location) {
+                table.insert(location, jit_frames(name));
+            }
         }
+        // Nothing more is to be known of what another process has compiled at run time.
+        let locations: BTreeSet<_> = locations
+            .into_iter()
+            .filter(|location| !table.knows(*location) || locator.file(location.module).is_some())
+            .collect();
         if locations.is_empty() {
             return;
         }
@@ -71,4 +93,8 @@ impl Names {
             table.insert(location, frames);
         }
     }
+}
+
+fn jit_frames(name: &Arc<str>) -> Arc<[Frame]> {
+    Arc::new([Frame { function: Some(Arc::clone(name)), source: None, inlined: false }])
 }

@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{Session, Unfinished, Update};
 use crate::{
-    profile::{AllocStats, RawProfile},
+    profile::{AllocStats, ProcessIndex, RawProfile},
     tracer::{Ticks, TracerError, start_of},
 };
 
@@ -30,6 +30,9 @@ pub enum OrderError {
     /// Tracing has ended.
     #[error("tracing has ended")]
     Ended,
+    /// There are several processes.
+    #[error("what several processes have done cannot be forgotten: trace one of them with `attach`, or without --follow")]
+    Following,
 }
 
 /// A live block.
@@ -106,8 +109,8 @@ impl Orders {
     }
 
     /// The process has another image: stacks of its slots are not to be taken for those of the new one.
-    pub(super) const fn forget_spare(&mut self) {
-        self.spare = None;
+    pub(super) const fn take_spare(&mut self) -> Option<u32> {
+        self.spare.take()
     }
 }
 
@@ -165,6 +168,9 @@ impl Session {
         if self.slot == 0 {
             return Err(OrderError::NotBegun);
         }
+        if self.family.is_some() {
+            return Err(OrderError::Following);
+        }
         let slot = match self.orders.spare.take() {
             Some(spare) => spare,
             None => self.tracer.new_slot()?,
@@ -184,6 +190,9 @@ impl Session {
             return Err(OrderError::NotBegun);
         }
         self.tracer.begin_peak(self.slot);
+        for member in self.family.iter().flat_map(|family| family.members()).filter(|member| !member.info.exited) {
+            self.tracer.begin_peak(member.slot);
+        }
         self.settle(None);
         Ok(())
     }
@@ -221,7 +230,7 @@ impl Session {
         let mut stack = self.tracer.stack_of(slot, entry.site);
         stack.stats = AllocStats { allocated_blocks: 1, allocated_bytes: entry.size, ..AllocStats::default() };
         let raw = RawProfile { stacks: vec![stack], ..RawProfile::default() };
-        let samples = self.locator.samples(&raw, &mut self.threads);
+        let samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);
         FoundBlock {
             address: start_of(entry),
             size: entry.size,

@@ -5,11 +5,15 @@ use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 use super::{
     Session, Update,
     complete::{Unfinished, about},
+    family::{Family, Member},
     unnamed::{Unnamed, log_stacks},
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocRates, Location, Profile, Snapshot, StackSample, SymbolTable, UnfollowedBytes, mark_whole_stacks},
+    profile::{
+        AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, Unfollowed,
+        UnfollowedBytes, mark_whole_stacks,
+    },
 };
 
 impl Session {
@@ -53,7 +57,9 @@ impl Session {
         let mut snapshot = Snapshot::of(profile, &SymbolTable::default(), about);
         mark_whole_stacks(&mut snapshot.samples, &self.names.table());
         let started_at = self.target.as_ref().and_then(TargetProcess::started_at);
-        snapshot.processes.iter_mut().for_each(|process| process.started_at = started_at);
+        if let Some(process) = snapshot.processes.first_mut() {
+            process.started_at = started_at;
+        }
         Unfinished::new(snapshot, self.names.table(), &self.locator)
     }
 
@@ -62,7 +68,7 @@ impl Session {
         let snapshot = Snapshot {
             samples,
             threads: self.threads.list(),
-            modules: self.locator.modules().clone(),
+            modules: self.locator.modules(),
             ..Snapshot::default()
         };
         Unfinished::new(snapshot, self.names.table(), &self.locator)
@@ -70,8 +76,11 @@ impl Session {
 
     pub(super) async fn name_reading(&mut self) -> Option<Update> {
         let unnamed = self.unnamed.as_ref()?;
-        let locations = unnamed.profile.samples.iter().flat_map(|sample| sample.stack.iter().copied());
+        // Those of processes that are gone are in `nameless`, once.
+        let samples = unnamed.profile.samples.iter().take(unnamed.fresh);
+        let locations = samples.flat_map(|sample| sample.stack.iter()).chain(&self.nameless).copied();
         self.names.find_names(locations, &self.locator).await;
+        self.nameless.clear();
         let symbols = self.names.table();
         let profile = self.unnamed.take()?.named(&symbols);
         if profile.process.exited {
@@ -89,34 +98,69 @@ impl Session {
             self.info.command = command;
         }
         let raw = self.tracer.read(self.slot);
-        let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
-            AllocRates::between(&stats, &raw.totals.stats, raw.elapsed.saturating_sub(elapsed))
-        });
-        self.previous = Some((raw.elapsed, raw.totals.stats));
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
         self.info.notes = self.notes.lines(&raw.totals);
-        let samples = self.locator.samples(&raw, &mut self.threads);
-        let unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
+        let mut samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);
+        let mut unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.threads.refresh_names(self.info.pid);
         self.follow_mappings();
         self.probe_new_allocators();
+        let mut stack_ids: Vec<u32> = raw.stacks.iter().map(|stack| stack.id).collect();
+        let (totals, fresh) = self.read_members(raw.totals, &mut samples, &mut unfollowed);
+        stack_ids.resize(samples.len(), NO_STACK_ID);
+        let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
+            AllocRates::between(&stats, &totals.stats, raw.elapsed.saturating_sub(elapsed))
+        });
+        self.previous = Some((raw.elapsed, totals.stats));
         let profile = Profile {
             taken_at: SystemTime::now(),
             elapsed: raw.elapsed,
             started_at: self.target.as_ref().and_then(TargetProcess::started_at),
             process: self.info.clone(),
-            totals: raw.totals,
+            totals,
+            own_totals: raw.totals,
+            others: self.family.iter().flat_map(Family::processes).collect(),
             rates,
-            stack_ids: raw.stacks.iter().map(|stack| stack.id).collect(),
+            stack_ids,
             samples,
             threads: self.threads.list(),
-            modules: self.locator.modules().clone(),
+            modules: self.locator.modules(),
             losses: raw.losses,
-            overhead: self.meter.overhead(&self.tracer, threads, &raw.totals, raw.elapsed),
+            overhead: self.meter.overhead(&self.tracer, threads, &totals, raw.elapsed),
             unfollowed: UnfollowedBytes::default(),
         };
-        Unnamed { profile, unfollowed }
+        Unnamed { profile, unfollowed, fresh }
+    }
+
+    /// Adds what the members have done. Returns the sum, and how many samples are not of processes that are gone.
+    fn read_members(
+        &mut self,
+        own: ProcessTotals,
+        samples: &mut Vec<StackSample>,
+        unfollowed: &mut Vec<Option<Unfollowed>>,
+    ) -> (ProcessTotals, usize) {
+        let here = |member: &Member| member.locator.is_some().then_some(member.slot);
+        let slots: Vec<u32> = self.family.iter().flat_map(Family::members).filter_map(here).collect();
+        for slot in slots {
+            let Some(done) = self.read_member(slot) else { continue };
+            if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
+                member.totals = done.0;
+            }
+            samples.extend(done.1);
+            unfollowed.extend(done.2);
+        }
+        let fresh = samples.len();
+        let mut totals = own;
+        for member in self.family.iter().flat_map(Family::members) {
+            totals.add(&member.totals);
+            samples.extend_from_slice(&member.samples);
+            unfollowed.extend_from_slice(&member.unfollowed);
+        }
+        (totals, fresh)
     }
 }
+
+/// What stands for the number of a stack that is not of the process that the session is named by.
+const NO_STACK_ID: u32 = 0;

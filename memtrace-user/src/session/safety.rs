@@ -14,6 +14,9 @@ pub enum Moment {
     Starting,
 }
 
+/// What may confine a process that nothing is known of: probes for all processes must do none of them harm.
+pub const ANYBODY: Confinement = Confinement { seccomp: true, shadow_stack: true };
+
 /// Chooses how the ends of calls are seen; a sentence for the user where it is not the ordinary way.
 pub fn choose_returns(tracer: &mut Tracer, confinement: Confinement, moment: Moment) -> Option<String> {
     let reason = if confinement.shadow_stack && !return_probes_keep_shadow_stacks() {

@@ -9,12 +9,14 @@ use crate::{
 pub(super) struct Unnamed {
     pub(super) profile: Profile,
     pub(super) unfollowed: Vec<Option<Unfollowed>>,
+    /// Samples that may have places which have no name yet: the first so many.
+    pub(super) fresh: usize,
 }
 
 impl Unnamed {
     /// The reading, once its names are known.
     pub(super) fn named(self, symbols: &SymbolTable) -> Profile {
-        let Self { mut profile, unfollowed } = self;
+        let Self { mut profile, unfollowed, .. } = self;
         mark_whole_stacks(&mut profile.samples, symbols);
         // Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
         for (sample, reason) in profile.samples.iter().zip(unfollowed) {

@@ -4,6 +4,7 @@
 //! stacks that meet it end there, marked incomplete.
 
 use std::{
+    collections::HashSet,
     fs::File,
     os::unix::fs::MetadataExt as _,
     sync::{
@@ -65,6 +66,13 @@ pub fn add(store: &mut UnwindStore, files: &[WantedTable]) {
 #[must_use]
 pub fn unknown(store: &UnwindStore, files: impl Iterator<Item = WantedTable>) -> Vec<WantedTable> {
     files.filter(|wanted| file_id(&wanted.file).is_some_and(|file| !store.knows(file))).collect()
+}
+
+/// Each file once.
+#[must_use]
+pub fn once(files: Vec<WantedTable>) -> Vec<WantedTable> {
+    let mut met = HashSet::new();
+    files.into_iter().filter(|wanted| file_id(&wanted.file).is_some_and(|file| met.insert(file))).collect()
 }
 
 /// Before a process is traced: builds all its tables and tells the walker its mappings.

@@ -8,14 +8,14 @@
 use std::{io, mem::offset_of, sync::PoisonError};
 
 use memtrace_common::{
-    process::{Era, ProcessRecord, SLOTS, current},
+    process::{Era, ProcessRecord, current},
     site::SiteRecord,
 };
 
-use super::{NEXT_SLOT, Tracer, TracerError, live_blocks::LiveBlocks};
+use super::{Tracer, live_blocks::LiveBlocks};
 
 /// Counters of a process, which are zero in an empty slot.
-const PROCESS_COUNTERS: [usize; 7] = [
+pub(super) const PROCESS_COUNTERS: [usize; 7] = [
     offset_of!(ProcessRecord, current),
     offset_of!(ProcessRecord, peaks),
     offset_of!(ProcessRecord, peaks) + 8,
@@ -26,7 +26,7 @@ const PROCESS_COUNTERS: [usize; 7] = [
 ];
 
 /// The same of a site.
-const SITE_COUNTERS: [usize; 5] = [
+pub(super) const SITE_COUNTERS: [usize; 5] = [
     offset_of!(SiteRecord, allocated_blocks),
     offset_of!(SiteRecord, allocated_bytes),
     offset_of!(SiteRecord, short_lived),
@@ -35,18 +35,6 @@ const SITE_COUNTERS: [usize; 5] = [
 ];
 
 impl Tracer {
-    /// Takes a slot for a process.
-    ///
-    /// # Errors
-    /// [`TracerError::Setup`] when there is none left.
-    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
-        let slot = self.cursors.words(NEXT_SLOT)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
-        let slot = u32::try_from(slot).ok().filter(|slot| *slot < SLOTS);
-        let slot = slot.ok_or_else(|| TracerError::setup("process")("too many processes traced".into()))?;
-        self.reader.maps().processes.store(slot, offset_of!(ProcessRecord, era), Era::first(slot).0);
-        Ok(slot)
-    }
-
     /// From now on, the calls of the process that has begun in slot `home` are counted in `slot`, which is empty. Losses
     /// so far are told no more.
     pub fn begin_era(&mut self, home: u32, slot: u32) {
@@ -80,7 +68,7 @@ impl Tracer {
             let blocks = blocks?;
             blocks.await_programs()?;
             if let Some(slot) = slot {
-                let cleared = blocks.clear_slot(slot);
+                let cleared = blocks.clear_slots(&[slot]);
                 log::debug!("{cleared} live blocks of slot {slot} forgotten");
             }
             // The reader sees stacks in the order in which programs have taken room for them. The last program that

@@ -11,7 +11,10 @@ use std::{
     },
 };
 
-use memtrace_common::live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry};
+use memtrace_common::{
+    live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry},
+    process::SLOTS,
+};
 
 use super::{live_table::Segment, syscall};
 
@@ -44,12 +47,17 @@ impl LiveBlocks {
         syscall::set_inner_map(self.outer.as_fd(), 0, segment.map.as_fd())
     }
 
-    /// Removes the blocks of a slot that no program uses any more. Returns how many there were.
+    /// Removes the blocks of slots that no program uses any more. Returns how many there were.
     #[must_use]
-    pub fn clear_slot(&self, slot: u32) -> u64 {
+    pub fn clear_slots(&self, slots: &[u32]) -> u64 {
+        let mut is_cleared = vec![false; SLOTS as usize];
+        for slot in slots.iter().filter(|slot| **slot != 0) {
+            is_cleared[*slot as usize] = true;
+        }
         let mut cleared = 0;
         for entry in self.entries() {
-            if entry[0].load(Ordering::Relaxed) >> ADDRESS_BITS == u64::from(slot) && slot != 0 {
+            let slot = usize::try_from(entry[0].load(Ordering::Relaxed) >> ADDRESS_BITS).unwrap_or(0);
+            if is_cleared.get(slot) == Some(&true) {
                 entry[0].store(0, Ordering::Relaxed);
                 cleared += 1;
             }

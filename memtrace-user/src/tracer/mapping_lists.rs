@@ -4,10 +4,14 @@
 //! publication has a new number, which a walker compares at its end with what it was at its beginning: a walk during
 //! which the list changed does not count.
 
-use std::{collections::HashMap, mem::offset_of};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    mem::offset_of,
+    time::{Duration, Instant},
+};
 
 use memtrace_common::{
-    process::ProcessRecord,
+    process::{ProcessRecord, SLOTS},
     unwind::{MAPPINGS, MappingRecord, mapping_list},
 };
 
@@ -15,6 +19,10 @@ use super::{free_ranges::FreeRanges, mapped::MappedArray};
 
 /// Rules found through older lists are told by the lower 16 bits of a list's number.
 const CACHED_NUMBERS: u32 = 1 << 16;
+
+/// How long a list that is no longer published stays where it is: the program that gives a new process its parent's list
+/// has read it or written it by then.
+const REST: Duration = Duration::from_millis(100);
 
 /// A process's list.
 #[derive(Debug, Default)]
@@ -32,6 +40,8 @@ pub struct MappingLists {
     cache: MappedArray<[u64; 2]>,
     free: FreeRanges,
     lists: HashMap<u32, List>,
+    /// Places that lists have left, and when: children may still use their parent's.
+    left: VecDeque<(Instant, u32, u32)>,
     number: u32,
 }
 
@@ -43,7 +53,7 @@ impl MappingLists {
         processes: MappedArray<ProcessRecord>,
         cache: MappedArray<[u64; 2]>,
     ) -> Self {
-        Self { mappings, processes, cache, free: FreeRanges::new(MAPPINGS), lists: HashMap::new(), number: 0 }
+        Self { mappings, processes, cache, free: FreeRanges::new(MAPPINGS), lists: HashMap::new(), left: VecDeque::new(), number: 0 }
     }
 
     /// Makes these, sorted and not overlapping, the mappings of a process slot; returns whether they are others than
@@ -52,6 +62,7 @@ impl MappingLists {
         if self.lists.get(&slot).is_some_and(|list| list.records == records) {
             return false;
         }
+        self.take_back();
         let room = self.free.longest() as usize;
         if records.len() > room {
             log::warn!("{} executable mappings: the stack walker has room for {room} of them", records.len());
@@ -64,16 +75,37 @@ impl MappingLists {
         }
         self.set(slot, mapping_list(first, count));
         if let Some(old) = self.lists.insert(slot, List { first, records }) {
-            self.free.give_back(old.first, u32::try_from(old.records.len()).unwrap_or(0));
+            self.leave(&old);
         }
         true
     }
 
     /// Forgets a process slot.
     pub fn remove(&mut self, slot: u32) {
+        self.set(slot, 0);
         if let Some(old) = self.lists.remove(&slot) {
-            self.set(slot, 0);
-            self.free.give_back(old.first, u32::try_from(old.records.len()).unwrap_or(0));
+            self.leave(&old);
+        }
+    }
+
+    fn leave(&mut self, list: &List) {
+        self.left.push_back((Instant::now(), list.first, u32::try_from(list.records.len()).unwrap_or(0)));
+    }
+
+    /// Makes places free that lists have left a while ago and that no process uses.
+    fn take_back(&mut self) {
+        let rested = self.left.iter().take_while(|(since, ..)| since.elapsed() >= REST).count();
+        if rested == 0 {
+            return;
+        }
+        let in_use = |slot| self.processes.load(slot, offset_of!(ProcessRecord, mapping_list));
+        let in_use: HashSet<u64> = (0..SLOTS).map(in_use).collect();
+        for (since, first, count) in self.left.drain(..rested).collect::<Vec<_>>() {
+            if in_use.contains(&mapping_list(first, count)) {
+                self.left.push_back((since, first, count));
+            } else {
+                self.free.give_back(first, count);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod events;
 mod features;
 mod free_ranges;
 mod kernel_functions;
+mod kernel_types;
 mod links;
 mod live_blocks;
 mod live_keeper;
@@ -22,6 +23,7 @@ mod plan;
 pub mod probe_point;
 mod read;
 mod setup;
+mod slots;
 mod stack_copy;
 mod syscall;
 mod table_memory;
@@ -37,12 +39,12 @@ use std::{
 
 use aya::{
     Btf, Ebpf,
-    maps::{HashMap, MapData, RingBuf},
+    maps::{MapData, RingBuf},
 };
 use memtrace_common::{
     copy::CopyHeader,
     loss,
-    process::{NO_SLOT, ProcessRecord, SLOTS, Target},
+    process::{NO_SLOT, SLOTS, Target},
     site::{FRAME_WORDS, SITES, end},
     unwind::mode,
 };
@@ -50,7 +52,7 @@ use memtrace_common::{
 pub use self::{
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
-    events::{Events, TracerEvent},
+    events::{EventKind, Events, TracerEvent},
     features::{
         BPF, Capability, MultiLinks, PERFMON, SYS_ADMIN, check_requirements, effective_capabilities, has_bpf_loop,
         has_cookies, has_task_storage, kernel_release, multi_links, return_probes_keep_shadow_stacks,
@@ -58,7 +60,7 @@ pub use self::{
     },
     links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
-    options::{Accelerator, TracerOptions, UnwindMode},
+    options::{Accelerator, Follow, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan, Search},
     ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
@@ -67,10 +69,10 @@ use self::{
     links::ProbeLinks,
     live_keeper::LiveKeeper,
     live_table::LiveTable,
-    mapped::MappedArray,
     object::MultiPrograms,
     read::{Maps, Reader},
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
+    slots::Slots,
     stack_copy::{Machine, Pieces},
 };
 use crate::{
@@ -78,9 +80,12 @@ use crate::{
     readable::Readable,
 };
 
+/// Links for this process id are for all processes.
+const EVERYONE: u32 = 0;
+
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
 const CURSORS: u32 = 4;
-const NEXT_SLOT: u32 = 0;
+const FRAMES_READ: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
 
 /// BPF programs in the kernel, and the probes that run them.
@@ -100,7 +105,7 @@ pub struct Tracer {
     pieces: Pieces,
     options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
-    cursors: MappedArray<u64>,
+    slots: Slots,
     ebpf: Ebpf,
     /// Kernel memory of the event ring, which has been handed out.
     ring_bytes: u64,
@@ -118,19 +123,20 @@ impl Tracer {
         // Read once: it is large.
         let kernel = Btf::from_sys_fs().inspect_err(|error| log::info!("the kernel's type information: {error}")).ok();
         let mut ebpf = object::load(options, unwind_mode, kernel.as_ref())?;
-        let cursors = mapped::<u64>(&ebpf, "CURSORS", CURSORS)?;
-        cursors.store(NEXT_SLOT, 0, u64::from(NO_SLOT) + 1);
         let maps = Maps {
-            processes: mapped::<ProcessRecord>(&ebpf, "PROCESSES", SLOTS)?,
+            cursors: mapped(&ebpf, "CURSORS", CURSORS)?,
+            processes: mapped(&ebpf, "PROCESSES", SLOTS)?,
             sites: mapped(&ebpf, "SITES", SITES)?,
             frames: mapped(&ebpf, "FRAMES", FRAME_WORDS)?,
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
         };
         let live = live_table(&ebpf)?;
-        let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf)?) };
+        let keeps_tables = options.follow != Follow::Nobody;
+        let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf, keeps_tables)?) };
         object::attach_tracepoints(&mut ebpf)?;
         let multi =
             if options.allows(Accelerator::Multi) { multi_programs(&ebpf, options, kernel.as_ref())? } else { None };
+        let slots = Slots::new(&mut ebpf)?;
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
@@ -151,7 +157,7 @@ impl Tracer {
             pieces: Pieces::default(),
             options: options.clone(),
             live,
-            cursors,
+            slots,
             ebpf,
             ring_bytes,
             started: Instant::now(),
@@ -168,6 +174,8 @@ impl Tracer {
         if self.probed.contains(&inode) {
             return Ok(false);
         }
+        // Links that filter by process see nothing of its children: who is traced is decided by the programs then.
+        let pid = if self.options.follow == Follow::Nobody { pid } else { EVERYONE };
         let links = match &self.multi {
             Some(programs) => links::attach_multi(programs, links::recording(programs), file, pid, self.returns)?,
             None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
@@ -225,7 +233,7 @@ impl Tracer {
     /// [`TracerError::Setup`].
     pub fn trace_process(&mut self, host_tgid: u32, slot: u32) -> Result<(), TracerError> {
         self.started = Instant::now();
-        self.set_target(host_tgid, Target { slot, from_exec: 0 })
+        self.slots.set_target(host_tgid, Target { slot, from_exec: 0 })
     }
 
     /// Where unwind tables go; `None` when stacks are followed by frame pointers alone.
@@ -239,14 +247,7 @@ impl Tracer {
     /// [`TracerError::Setup`].
     pub fn trace_from_exec(&mut self, host_tgid: u32) -> Result<(), TracerError> {
         self.started = Instant::now();
-        self.set_target(host_tgid, Target { slot: NO_SLOT, from_exec: 1 })
-    }
-
-    fn set_target(&mut self, host_tgid: u32, target: Target) -> Result<(), TracerError> {
-        let setup = TracerError::setup("target");
-        let map = self.ebpf.map_mut("TARGETS").ok_or_else(|| setup("no map `TARGETS`".into()))?;
-        let mut targets: HashMap<_, u32, Target> = map.try_into().map_err(|error| setup(Box::new(error)))?;
-        targets.insert(host_tgid, target, 0).map_err(|error| setup(Box::new(error)))
+        self.slots.set_target(host_tgid, Target { slot: NO_SLOT, from_exec: 1 })
     }
 
     /// The events of the BPF programs; can be taken once.
@@ -299,7 +300,7 @@ impl Tracer {
             let CopyHeader { slot, site, .. } = copy.header;
             let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
             log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
-            reader.replace_stack(site, (addresses, end));
+            reader.replace_stack(slot, site, (addresses, end));
             end == end::NO_MAPPING
         });
     }
@@ -321,18 +322,6 @@ impl Tracer {
                 }
             }
         })
-    }
-
-    /// Forgets the live blocks of a slot whose process has exited or replaced its image.
-    pub fn clear_slot(&self, slot: u32) -> impl FnOnce() + Send + use<> {
-        let blocks = self.live_blocks();
-        move || match blocks {
-            Ok(blocks) => {
-                let cleared = blocks.clear_slot(slot);
-                log::debug!("{cleared} live blocks of slot {slot} forgotten");
-            }
-            Err(error) => log::warn!("live blocks of slot {slot} stay in the table: {error}"),
-        }
     }
 
     /// The stack of a site that a slot has counted under, without its counters.
@@ -402,7 +391,7 @@ impl Tracer {
     pub fn mapped_bytes(&self) -> u64 {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).mapped_bytes();
         let unwind = self.unwind.as_ref().map_or(0, UnwindStore::mapped_bytes);
-        live + unwind + self.reader.mapped_bytes() + self.cursors.bytes()
+        live + unwind + self.reader.mapped_bytes() + self.slots.mapped_bytes()
     }
 }
 

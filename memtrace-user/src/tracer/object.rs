@@ -22,6 +22,7 @@ use super::{
     TracerOptions,
     error::TracerError,
     features, kernel_functions,
+    kernel_types::KernelFields,
     syscall::{self, LinkKind},
 };
 
@@ -65,6 +66,14 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     loader.override_global("MIN_SIZE", &options.min_size, true);
     let short_life = short_life_ticks();
     loader.override_global("SHORT_LIFE_TICKS", &short_life, true);
+    let follow = options.follow.constant();
+    loader.override_global("FOLLOW", &follow, true);
+    let own = std::process::id();
+    loader.override_global("OWN_TGID", &own, true);
+    let fields = KernelFields::of_kernel().map_err(|error| TracerError::setup("kernel types")(Box::new(error)))?;
+    loader.override_global("TASK_TGID", &fields.task_tgid, true);
+    loader.override_global("TASK_SIGNAL", &fields.task_signal, true);
+    loader.override_global("SIGNAL_LIVE", &fields.signal_live, true);
     let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
     loader.override_global("COPY_RING_BYTES", &ring_bytes, true);
     loader.map_max_entries("STACK_COPIES", ring_bytes);
@@ -102,6 +111,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         Map::Array(data)
         | Map::ArrayOfMaps(data)
         | Map::HashMap(data)
+        | Map::Queue(data)
         | Map::RingBuf(data)
         | Map::PerCpuArray(data)
         | Map::ProgramArray(data)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memtrace_common::{site::MAX_FRAMES, unwind::mode};
+use memtrace_common::{process::follow, site::MAX_FRAMES, unwind::mode};
 
 use super::features;
 use crate::allocators::UserFunctions;
@@ -20,10 +20,32 @@ pub struct TracerOptions {
     pub per_thread: bool,
     /// The process is started for tracing, so that all its mappings will be new.
     pub from_start: bool,
+    /// Which processes are traced besides the one that is named.
+    pub follow: Follow,
     /// Accelerators that are left alone even where they are to be had.
     pub without: Vec<Accelerator>,
     /// Functions to trace besides those of allocators.
     pub functions: Arc<UserFunctions>,
+}
+
+/// Which processes are traced besides those that are named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Follow {
+    /// None: no other process gets a breakpoint.
+    #[default]
+    Nobody,
+    /// What the named ones start, and what that starts. All processes that map a probed file get its breakpoints.
+    Children,
+}
+
+impl Follow {
+    /// The constant of `memtrace_common::process::follow`.
+    pub(super) const fn constant(self) -> u32 {
+        match self {
+            Self::Nobody => follow::NONE,
+            Self::Children => follow::CHILDREN,
+        }
+    }
 }
 
 /// A kernel feature that is used where it is there, and done without where it is not. The numbers are the same.
@@ -54,6 +76,7 @@ impl Default for TracerOptions {
             unwind: UnwindMode::Auto,
             per_thread: false,
             from_start: false,
+            follow: Follow::Nobody,
             without: Vec::new(),
             functions: Arc::default(),
         }

@@ -10,10 +10,10 @@ use std::{
 use memtrace_common::{
     loss,
     process::{ProcessRecord, current},
-    site::{self, FIRST_SITE, SiteRecord, THREAD_WORDS, header},
+    site::{self, FIRST_SITE, RELEASED, SiteRecord, THREAD_WORDS, header},
 };
 
-use super::mapped::MappedArray;
+use super::{FRAMES_READ, eras::SITE_COUNTERS, mapped::MappedArray};
 use crate::profile::{
     AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
 };
@@ -31,11 +31,14 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::UNREADABLE_RESULT, LossReason::UnreadableResult),
     (loss::EVENT_DROPPED, LossReason::EventDropped),
     (loss::LATE_PROBES, LossReason::LateProbes),
+    (loss::NO_SLOT, LossReason::NoSlot),
 ];
 
 /// The maps that are read.
 #[derive(Debug)]
 pub struct Maps {
+    /// How far tables have been used, and read.
+    pub cursors: MappedArray<u64>,
     /// Counters of processes.
     pub processes: MappedArray<ProcessRecord>,
     /// Counters of call stacks.
@@ -64,7 +67,8 @@ pub struct Reader {
     per_thread: bool,
     /// Losses that are told no more.
     forgotten: Losses,
-    next_word: u32,
+    /// Words of `frames` read, of all that were ever appended.
+    next_word: u64,
     seen_sites: HashSet<u32>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
     replacements: HashMap<u32, (Vec<u64>, u64)>,
@@ -88,8 +92,8 @@ impl Reader {
     /// Bytes of maps that are seen as memory.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
-        let Maps { processes, sites, frames, losses } = &self.maps;
-        processes.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
+        let Maps { cursors, processes, sites, frames, losses } = &self.maps;
+        cursors.bytes() + processes.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
     }
 
     /// Reads the counters of a process slot.
@@ -110,8 +114,9 @@ impl Reader {
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
-    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, u64)) {
-        let known = self.stacks.values_mut().flatten().find(|stack| stack.site == site);
+    pub fn replace_stack(&mut self, slot: u32, site: u32, (addresses, end): (Vec<u64>, u64)) {
+        // Those that are followed here have only just been added.
+        let known = self.stacks.get_mut(&slot).and_then(|known| known.iter_mut().rfind(|stack| stack.site == site));
         match known {
             Some(stack) => {
                 stack.addresses = addresses.into();
@@ -140,6 +145,13 @@ impl Reader {
         self.forgotten = self.all_losses();
     }
 
+    /// Counts a loss.
+    pub fn count_loss(&self, reason: LossReason) {
+        if let Some((index, _)) = LOSS_REASONS.iter().find(|(_, known)| *known == reason) {
+            self.maps.losses.words(*index)[0].fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        }
+    }
+
     /// What found no room in the tables: counted, under no stack.
     fn unattributed(&self, slot: u32) -> Option<RawStack> {
         let stats = self.stats(slot);
@@ -151,45 +163,78 @@ impl Reader {
         })
     }
 
-    /// Learns the stacks that were committed since the last reading.
-    fn take_new_stacks(&mut self) {
-        while let Some(word) = self.header(self.next_word) {
+    /// Learns the stacks that were committed since the last reading, and leaves their words to others.
+    pub fn take_new_stacks(&mut self) {
+        let start = self.next_word;
+        while let Some(word) = self.header() {
             let first = self.next_word + 1;
-            self.next_word = first + u32::try_from(header::frames(word)).unwrap_or(0);
-            let site = header::site(word);
-            // A stack that two threads added at once is stored twice; both records name the same site.
-            if site < FIRST_SITE || !self.seen_sites.insert(site) {
-                continue;
+            let after = first + header::frames(word) as u64;
+            self.take_stack(word, first, after);
+            // Where the next header will lie is not known.
+            for index in self.next_word..after {
+                self.maps.frames.store(self.place(index), 0, 0);
             }
-            log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
-            let after = if self.per_thread { self.next_word.saturating_sub(THREAD_WORDS) } else { self.next_word };
-            let thread = self.per_thread.then(|| self.thread_at(after));
-            let addresses = (first..after).map(|index| self.maps.frames.load(index, 0)).collect();
-            let (addresses, end) = match self.replacements.remove(&site) {
-                Some((addresses, end)) => (addresses.into(), end),
-                None => (addresses, header::end(word)),
-            };
-            let stack = KnownStack { site, end, addresses, thread };
-            self.stacks.entry(header::slot(word)).or_default().push(stack);
+            self.next_word = after;
+        }
+        if self.next_word != start {
+            self.maps.cursors.store(FRAMES_READ, 0, self.next_word);
+        }
+    }
+
+    fn take_stack(&mut self, word: u64, first: u64, after: u64) {
+        let site = header::site(word);
+        // A stack that two threads added at once is stored twice; both records name the same site.
+        if site < FIRST_SITE || !self.seen_sites.insert(site) {
+            return;
+        }
+        log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
+        let after = if self.per_thread { after.saturating_sub(u64::from(THREAD_WORDS)) } else { after };
+        let thread = self.per_thread.then(|| self.thread_at(after));
+        let addresses = (first..after).map(|index| self.frame(index)).collect();
+        let (addresses, end) = match self.replacements.remove(&site) {
+            Some((addresses, end)) => (addresses.into(), end),
+            None => (addresses, header::end(word)),
+        };
+        let stack = KnownStack { site, end, addresses, thread };
+        self.stacks.entry(header::slot(word)).or_default().push(stack);
+    }
+
+    /// Gives back a slot's sites, which no program uses any more.
+    pub fn release(&mut self, slot: u32) {
+        for stack in self.stacks.remove(&slot).unwrap_or_default() {
+            self.seen_sites.remove(&stack.site);
+            self.replacements.remove(&stack.site);
+            for offset in SITE_COUNTERS {
+                self.maps.sites.store(stack.site, offset, 0);
+            }
+            self.maps.sites.store(stack.site, offset_of!(SiteRecord, hash), RELEASED);
+        }
+        for offset in SITE_COUNTERS {
+            self.maps.sites.store(slot, offset, 0);
         }
     }
 
     /// The thread that the words from here on name.
-    fn thread_at(&self, word: u32) -> RawThread {
-        let [ids, name @ ..] = [0, 1, 2].map(|offset| self.maps.frames.load(word + offset, 0));
+    fn thread_at(&self, word: u64) -> RawThread {
+        let [ids, name @ ..] = [0, 1, 2].map(|offset| self.frame(word + offset));
         let name: Vec<u8> = name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
         let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or(0);
         RawThread { number: half(ids >> 32), tid: half(ids), name: String::from_utf8_lossy(&name).into() }
     }
 
-    /// The header at a word, if a whole record lies there.
-    fn header(&self, index: u32) -> Option<u64> {
-        if index as usize >= self.maps.frames.entries() {
-            return None;
-        }
-        let word = self.maps.frames.load(index, 0);
-        let fits = index as usize + header::frames(word) < self.maps.frames.entries();
-        (word != 0 && fits).then_some(word)
+    /// The header of the next stack, if it has been committed.
+    fn header(&self) -> Option<u64> {
+        Some(self.frame(self.next_word)).filter(|word| *word != 0)
+    }
+
+    fn frame(&self, word: u64) -> u64 {
+        self.maps.frames.load(self.place(word), 0)
+    }
+
+    /// Where a word lies of those that were ever appended.
+    fn place(&self, word: u64) -> u32 {
+        let words = self.maps.frames.entries() as u64;
+        u32::try_from(word % words).unwrap_or(0)
     }
 
     /// Short-lived before freed before allocated: all only grow, so a reading in between cannot show more freed than

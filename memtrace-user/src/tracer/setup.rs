@@ -55,17 +55,17 @@ pub fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<
     LiveKeeper::start(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
 }
 
-/// Where unwind tables go.
+/// Where unwind tables go; `keeps_tables` when files that nobody maps at a time will be mapped again.
 ///
 /// # Errors
 /// When the maps are missing.
-pub fn unwind_store(ebpf: &Ebpf) -> Result<UnwindStore, TracerError> {
+pub fn unwind_store(ebpf: &Ebpf, keeps_tables: bool) -> Result<UnwindStore, TracerError> {
     let setup = TracerError::setup("unwind tables");
     let outer = object::map_descriptor(ebpf, "UNWIND_TABLES")?;
     let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
     let cache = mapped(ebpf, "RULE_CACHE", 1 << RULE_CACHE_BITS)?;
     let lists = MappingLists::new(mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?, cache);
-    Ok(UnwindStore::new(TableMemory::new(outer), lists))
+    Ok(UnwindStore::new(TableMemory::new(outer), lists, keeps_tables))
 }
 
 /// Programs that every uprobe-multi link may need.

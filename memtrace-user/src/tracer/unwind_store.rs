@@ -74,13 +74,19 @@ pub struct UnwindStore {
     files: HashMap<FileId, Stored>,
     /// Files that each process slot maps.
     mapped: HashMap<u32, HashSet<FileId>>,
+    /// Tables stay when nobody maps their file, as long as there is memory for them.
+    keeps: bool,
 }
 
+/// Memory of tables beyond which none is kept that nobody maps.
+const KEPT_BYTES: u64 = 128 << 20;
+
 impl UnwindStore {
-    /// With nothing stored.
+    /// With nothing stored. Whoever has tables kept that nobody maps must keep their files open: a file that is gone leaves
+    /// its number to another.
     #[must_use]
-    pub fn new(memory: TableMemory, lists: MappingLists) -> Self {
-        Self { memory, lists, files: HashMap::new(), mapped: HashMap::new() }
+    pub fn new(memory: TableMemory, lists: MappingLists, keeps: bool) -> Self {
+        Self { memory, lists, files: HashMap::new(), mapped: HashMap::new(), keeps }
     }
 
     /// Whether a file's table is stored, or is known not to exist.
@@ -154,6 +160,9 @@ impl UnwindStore {
 
     fn drop_unmapped(&mut self) {
         let Self { memory, files, mapped, .. } = self;
+        if self.keeps && memory.bytes() < KEPT_BYTES {
+            return;
+        }
         files.retain(|file, stored| {
             let is_mapped = mapped.values().any(|files| files.contains(file));
             stored.published |= is_mapped;

@@ -1,0 +1,192 @@
+//! What a session does when the processes that it follows fork, execute programs and end.
+
+use super::{
+    Session,
+    family::{Family, Member},
+    happenings::Happening,
+    locate::{Locator, Wanted},
+};
+use crate::{
+    process::{MappingEvent, TargetProcess},
+    profile::{LossReason, ProcessTotals, StackSample, Unfollowed},
+    tracer::{EventKind, Follow, TracerEvent},
+};
+
+/// Slots that are given back though unwind tables are in the making, which their last call stacks may need.
+const PRESSING: usize = 512;
+
+/// The family of a session that follows.
+pub(super) fn family_of(follow: Follow, locator: &Locator, wanted: &Wanted) -> Option<Family> {
+    (follow != Follow::Nobody).then(|| Family::new(locator.files().clone(), wanted.in_children()))
+}
+
+impl Session {
+    /// Takes in all that has happened so far, of a session that follows.
+    pub(super) fn take_happenings(&mut self) {
+        loop {
+            let happenings = self.happenings.take(&mut self.events, self.mapping_events.as_mut());
+            for happening in happenings {
+                match happening {
+                    Happening::Mapping(event) => self.take_mapping(event),
+                    Happening::Tracer(event) => self.take_event(event),
+                }
+            }
+            if !self.happenings.is_waiting() {
+                break;
+            }
+        }
+        self.follow_mappings();
+        self.probe_new_allocators();
+    }
+
+    fn take_mapping(&mut self, event: MappingEvent) {
+        let event = match &mut self.family {
+            Some(family) => family.apply(event),
+            None => Some(event),
+        };
+        if let Some(event) = event {
+            self.locator.apply(&event);
+        }
+    }
+
+    fn take_event(&mut self, TracerEvent { kind, tgid, .. }: TracerEvent) {
+        log::trace!("process {tgid}: {kind:?}");
+        match kind {
+            EventKind::Child { slot, parent } => self.follow_child(tgid, slot, parent),
+            EventKind::Exec { slot, old, .. } if tgid == self.host_tgid => {
+                self.keep_image(old);
+                self.begin_image(slot);
+                self.end_slot(old);
+            }
+            EventKind::Exec { slot, old, .. } => {
+                let command = self.tracer.command_in(slot);
+                if let Some(family) = &mut self.family {
+                    family.leave(tgid);
+                    let locator = family.executed(tgid);
+                    if slot != 0 {
+                        family.add(Member::running(tgid, slot, command.unwrap_or_default(), locator));
+                    }
+                }
+                self.end_slot(old);
+            }
+            EventKind::Exit { slot } => {
+                if let Some(family) = &mut self.family {
+                    family.leave(tgid);
+                }
+                self.end_slot(slot);
+            }
+            EventKind::Fork => {}
+        }
+    }
+
+    fn follow_child(&mut self, pid: u32, slot: u32, parent: u32) {
+        let Some(family) = &mut self.family else { return };
+        let known = family.in_slot(parent).map(|(_, member)| {
+            let locator = member.locator.as_ref().map(|locator| locator.fork(pid));
+            (locator, member.info.command.clone())
+        });
+        let (locator, command) = match known {
+            Some((Some(locator), command)) => (locator, command),
+            Some((None, command)) => (family.executed(pid), command),
+            None => (self.locator.fork(pid), self.info.command.clone()),
+        };
+        family.add(Member::running(pid, slot, command, locator));
+    }
+
+    /// The process that the session is named by runs another program: what the one before has done is kept.
+    fn keep_image(&mut self, old: u32) {
+        let Some(family) = &mut self.family else { return };
+        let locator = family.executed(self.info.pid);
+        let before = std::mem::replace(&mut self.locator, locator);
+        if old != 0 {
+            let mut member = Member::running(self.info.pid, self.slot, self.info.command.clone(), before);
+            member.started_at = self.target.as_ref().and_then(TargetProcess::started_at);
+            member.info.exited = true;
+            family.add(member);
+        }
+    }
+
+    /// The process that the session is named by counts in this slot from now on.
+    fn begin_image(&mut self, slot: u32) {
+        (self.home, self.slot) = (slot, slot);
+        self.retiring.add(self.orders.take_spare().unwrap_or(0));
+        self.previous = None;
+        self.notes.begin_anew();
+        self.locator.set_program(self.info.pid);
+        self.target = TargetProcess::open(self.info.pid).ok();
+        if let Some(command) = self.tracer.command_in(slot) {
+            self.info.command = command;
+        }
+    }
+
+    /// Gives a slot back in time, if nobody counts there any more.
+    fn end_slot(&mut self, slot: u32) {
+        if slot == 0 || slot == self.home || !self.tracer.is_final(slot) {
+            return;
+        }
+        if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
+            member.info.exited = true;
+        }
+        self.retiring.add(slot);
+    }
+
+    /// Takes over what slots have counted that nobody uses any more, and gives them back.
+    pub(super) fn fold_unused(&mut self) {
+        if self.building.is_some() && self.retiring.unused.len() < PRESSING {
+            return;
+        }
+        let slots = std::mem::take(&mut self.retiring.unused);
+        for slot in &slots {
+            self.fold(*slot);
+        }
+        if !slots.is_empty() {
+            self.tracer.release_slots(&slots);
+        }
+    }
+
+    fn fold(&mut self, slot: u32) {
+        let Some(done) = self.read_member(slot) else { return };
+        self.nameless.extend(done.1.iter().flat_map(|sample| sample.stack.iter().copied()));
+        if let Some(family) = &mut self.family {
+            family.keep(slot, done);
+        }
+    }
+
+    /// What a member has done whose slot still holds it.
+    pub(super) fn read_member(
+        &mut self,
+        slot: u32,
+    ) -> Option<(ProcessTotals, Vec<StackSample>, Vec<Option<Unfollowed>>)> {
+        let (index, member) = self.family.as_mut()?.in_slot(slot)?;
+        let locator = member.locator.as_mut()?;
+        if locator.take_changed()
+            && let Some(store) = self.tracer.unwind_store()
+        {
+            store.publish(slot, locator.code_mappings());
+        }
+        let raw = self.tracer.read(slot);
+        let samples = locator.samples(&raw, index, &mut self.threads);
+        self.names.add_jit(&samples, locator);
+        Some((raw.totals, samples, raw.stacks.iter().map(|stack| stack.unfollowed).collect()))
+    }
+
+    /// Places probes in allocators that a member has mapped and that are not probed yet.
+    pub(super) fn probe_allocators_of_members(&mut self) {
+        let Some(family) = &mut self.family else { return };
+        let running = family.members_mut().filter(|(_, member)| !member.info.exited);
+        let found: Vec<_> =
+            running.filter_map(|(_, member)| Some(member.locator.as_mut()?.new_allocators())).flatten().collect();
+        for file in found {
+            match self.tracer.place_probes(&file.probes, self.info.pid) {
+                Ok(true) => {
+                    // The program runs already.
+                    self.tracer.count_loss(LossReason::LateProbes);
+                    self.notes.extend(file.remarks(self.tracer.returns()));
+                    self.info.allocators.push(file.name);
+                }
+                Ok(false) => {}
+                Err(error) => log::warn!("{}: {error}", file.name),
+            }
+        }
+    }
+}

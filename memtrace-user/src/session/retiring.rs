@@ -1,0 +1,66 @@
+//! Slots of processes that are gone, until they can be used again: programs that still use them are waited for, their live
+//! blocks are forgotten, and what they have counted is read.
+
+use std::{future::pending, io, time::Duration};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+
+use crate::tracer::Tracer;
+
+/// Least time from one look through the table of live blocks to the next.
+const REST: Duration = Duration::from_millis(100);
+
+/// The slots, by how far they are.
+#[derive(Debug)]
+pub(super) struct Retiring {
+    /// Nothing has been done yet.
+    waiting: Vec<u32>,
+    work: Option<(JoinHandle<io::Result<()>>, Vec<u32>)>,
+    not_before: Instant,
+    /// Nobody uses them, and their blocks are forgotten.
+    pub(super) unused: Vec<u32>,
+}
+
+impl Retiring {
+    /// None.
+    pub(super) fn new() -> Self {
+        Self { waiting: Vec::new(), work: None, not_before: Instant::now(), unused: Vec::new() }
+    }
+
+    /// A slot whose process is gone.
+    pub(super) fn add(&mut self, slot: u32) {
+        if slot != 0 && !self.waiting.contains(&slot) {
+            self.waiting.push(slot);
+        }
+    }
+
+    /// Resolves when there is something to do; never without any slot. May be dropped at any await.
+    pub(super) async fn next(&mut self) {
+        match &mut self.work {
+            Some((work, slots)) => {
+                match work.await {
+                    Ok(Ok(())) => self.unused.append(slots),
+                    // They stay as they are: taken for ever, and what they hold is shown.
+                    Ok(Err(error)) => log::warn!("{} slots are lost: {error}", slots.len()),
+                    Err(error) => log::warn!("{} slots are lost: {error}", slots.len()),
+                }
+                self.work = None;
+            }
+            None if self.waiting.is_empty() => pending().await,
+            None => sleep_until(self.not_before).await,
+        }
+    }
+
+    /// Begins with what waits.
+    pub(super) fn begin(&mut self, tracer: &Tracer) {
+        if self.work.is_none() && !self.waiting.is_empty() && Instant::now() >= self.not_before {
+            let slots = std::mem::take(&mut self.waiting);
+            let work = tokio::task::spawn_blocking(tracer.retire_work(slots.clone()));
+            self.work = Some((work, slots));
+            self.not_before = Instant::now() + REST;
+        }
+    }
+}

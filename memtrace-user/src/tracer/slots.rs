@@ -1,0 +1,123 @@
+//! Slots: where the counters of a process lie. They are taken by user space and by the BPF programs, and given back when
+//! what is in them has been read.
+
+use std::mem::offset_of;
+
+use aya::{
+    Ebpf,
+    maps::{HashMap, MapData, Queue},
+};
+use memtrace_common::process::{CommandRecord, Era, ProcessRecord, SLOTS, Target};
+
+use super::{Tracer, TracerError, eras::PROCESS_COUNTERS, mapped::MappedArray, setup::mapped};
+use crate::profile::LossReason;
+
+/// The maps that tell which process counts where.
+pub struct Slots {
+    free: Queue<MapData, u32>,
+    targets: HashMap<MapData, u32, Target>,
+    commands: MappedArray<CommandRecord>,
+}
+
+impl Slots {
+    /// With all slots free. Takes maps out of the object: after programs are loaded.
+    ///
+    /// # Errors
+    /// When the object lacks a map.
+    pub fn new(ebpf: &mut Ebpf) -> Result<Self, TracerError> {
+        let setup = TracerError::setup("slots");
+        let commands = mapped(ebpf, "COMMANDS", SLOTS)?;
+        let mut take = |name: &str| ebpf.take_map(name).ok_or_else(|| setup(format!("no map `{name}`").into()));
+        let (free, targets) = (take("FREE_SLOTS")?, take("TARGETS")?);
+        let mut free = Queue::try_from(free).map_err(|error| setup(Box::new(error)))?;
+        for slot in 1..SLOTS {
+            free.push(slot, 0).map_err(|error| setup(Box::new(error)))?;
+        }
+        let targets = targets.try_into().map_err(|error| setup(Box::new(error)))?;
+        Ok(Self { free, targets, commands })
+    }
+
+    /// Says where a process counts.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn set_target(&mut self, tgid: u32, target: Target) -> Result<(), TracerError> {
+        self.targets.insert(tgid, target, 0).map_err(|error| TracerError::setup("target")(Box::new(error)))
+    }
+
+    /// Bytes of maps that this process sees as memory.
+    #[must_use]
+    pub const fn mapped_bytes(&self) -> u64 {
+        self.commands.bytes()
+    }
+}
+
+impl Tracer {
+    /// Takes a slot for a process.
+    ///
+    /// # Errors
+    /// [`TracerError::Setup`] when there is none left.
+    pub fn new_slot(&mut self) -> Result<u32, TracerError> {
+        let none = |_| TracerError::setup("process")("too many processes traced".into());
+        let slot = self.slots.free.pop(0).map_err(none)?;
+        let processes = &self.reader.maps().processes;
+        processes.store(slot, offset_of!(ProcessRecord, users), 1);
+        processes.store(slot, offset_of!(ProcessRecord, era), Era::first(slot).0);
+        Ok(slot)
+    }
+
+    /// Counts something that could not be recorded, as the programs do.
+    pub fn count_loss(&self, reason: LossReason) {
+        self.reader.count_loss(reason);
+    }
+
+    /// Whether no process counts in a slot any more: what is in it is final.
+    #[must_use]
+    pub fn is_final(&self, slot: u32) -> bool {
+        self.reader.maps().processes.load(slot, offset_of!(ProcessRecord, users)) == 0
+    }
+
+    /// The command line that the image in a slot was executed with; its beginning if it is long. `None` when it could not
+    /// be read.
+    #[must_use]
+    pub fn command_in(&self, slot: u32) -> Option<String> {
+        let words = self.slots.commands.words(slot);
+        let load = |index: usize| words[index].load(std::sync::atomic::Ordering::Acquire);
+        let length = usize::try_from(load(0)).ok().filter(|length| *length > 0)?;
+        let bytes: Vec<u8> = (1..words.len()).flat_map(|index| load(index).to_ne_bytes()).take(length).collect();
+        let arguments = bytes.strip_suffix(&[0]).unwrap_or(&bytes).split(|byte| *byte == 0);
+        let words: Vec<_> = arguments.map(String::from_utf8_lossy).collect();
+        Some(words.join(" "))
+    }
+
+    /// What must be done, off the event loop, before slots are given back: it waits for programs that still use them, and
+    /// removes their live blocks.
+    pub fn retire_work(&self, slots: Vec<u32>) -> impl FnOnce() -> std::io::Result<()> + Send + use<> {
+        let blocks = self.live_blocks();
+        move || {
+            let blocks = blocks?;
+            blocks.await_programs()?;
+            let cleared = blocks.clear_slots(&slots);
+            log::debug!("{cleared} live blocks of {} slots forgotten", slots.len());
+            Ok(())
+        }
+    }
+
+    /// Gives slots back after [`Self::retire_work`]; their counters and call stacks are gone.
+    pub fn release_slots(&mut self, slots: &[u32]) {
+        self.reader.take_new_stacks();
+        for slot in slots {
+            self.reader.release(*slot);
+            if let Some(store) = &mut self.unwind {
+                store.remove(*slot);
+            }
+            let processes = &self.reader.maps().processes;
+            for offset in PROCESS_COUNTERS.into_iter().chain([offset_of!(ProcessRecord, era)]) {
+                processes.store(*slot, offset, 0);
+            }
+            if let Err(error) = self.slots.free.push(slot, 0) {
+                log::warn!("slot {slot} is lost: {error}");
+            }
+        }
+    }
+}
