@@ -46,7 +46,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Attach(arguments) => attach::execute(&arguments, &log).await,
-            Command::Run(arguments) => run::execute(arguments, signals).await,
+            Command::Run(arguments) => Box::pin(run::execute(arguments, signals)).await,
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),
             Command::Export(arguments) => export::execute(&arguments),

@@ -1,9 +1,6 @@
 //! What confines a process in ways that return probes do not get on with.
 
-use std::{
-    fs, io,
-    os::fd::AsRawFd as _,
-};
+use std::{fs, io, os::fd::AsRawFd as _};
 
 use super::{TargetProcess, proc_dir::ProcDir};
 

@@ -67,7 +67,16 @@ impl AddressSpace {
     #[must_use]
     pub fn of_relative(files: MappedFiles, pid: u32) -> Self {
         let directory = ProcDir::open_or_gone(pid);
-        Self { pid, directory, regions: Regions::default(), files, gone: HashSet::new(), since: SystemTime::now(), perf_map: None, jit: None }
+        Self {
+            pid,
+            directory,
+            regions: Regions::default(),
+            files,
+            gone: HashSet::new(),
+            since: SystemTime::now(),
+            perf_map: None,
+            jit: None,
+        }
     }
 
     /// The same with the mappings that this process has now, for a child that it has forked.

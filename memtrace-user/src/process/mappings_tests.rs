@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::*;
+use crate::process::elf::ElfFile;
 
 /// A program that loads and unloads a library on demand and says where its function is.
 const LOADER: &str = r#"
@@ -87,7 +88,7 @@ fn library_outlives_its_mapping_its_file_and_its_process() {
     space.refresh().unwrap();
     let location = space.locate(function + 1).unwrap();
     assert_eq!(space.modules().path(location.module).as_ref(), path.to_str().unwrap());
-    let known = space.files().iter().find(|file| file.module == location.module).unwrap();
+    let known = space.files().into_iter().find(|file| file.module == location.module).unwrap();
     assert!(known.deleted);
     match &known.file {
         Some(file) => assert_eq!(file.metadata().unwrap().ino(), inode),
@@ -132,7 +133,7 @@ fn other_mount_namespace_is_seen_through() {
     }
     let mut space = AddressSpace::new(&target).unwrap();
     space.refresh().unwrap();
-    let program = space.files().iter().find(|file| file.path.ends_with("/hidden/loader")).unwrap();
+    let program = space.files().into_iter().find(|file| file.path.ends_with("/hidden/loader")).unwrap();
     assert!(!hidden.join("loader").exists());
     let expected = fs::metadata(directory.path().join("loader")).unwrap().len();
     assert_eq!(program.file.as_ref().unwrap().metadata().unwrap().len(), expected);
@@ -168,10 +169,10 @@ fn later_mappings_replace_earlier_ones() {
 fn files_of_this_process_are_opened_once() {
     let space = space_of(std::process::id());
     let executable = fs::metadata(std::env::current_exe().unwrap()).unwrap();
-    let own: Vec<_> = space.files().iter().filter(|file| file.inode == executable.ino()).collect();
+    let own: Vec<_> = space.files().into_iter().filter(|file| file.inode == executable.ino()).collect();
     assert_eq!(own.len(), 1);
     assert_eq!(own[0].file.as_ref().unwrap().metadata().unwrap().dev(), executable.dev());
-    let vdso = space.files().iter().find(|file| &*file.path == "[vdso]").unwrap();
+    let vdso = space.files().into_iter().find(|file| &*file.path == "[vdso]").unwrap();
     assert!(vdso.file.as_ref().unwrap().metadata().unwrap().len() >= 4096);
     let here = files_of_this_process_are_opened_once as *const () as u64;
     assert_eq!(space.locate(here + 1).unwrap().module, own[0].module);

@@ -7,8 +7,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AllocStats, GroupBy, GroupName, Location, Modules, NumberedStack, Place, ProcessName, SiteNamer, SymbolTable,
-    ThreadIndex, TracedThread, number_hash::NumberMap,
+    AllocStats, GroupBy, GroupName, Location, Modules, NumberedStack, Place, ProcessIndex, ProcessName, SiteNamer,
+    SymbolTable, ThreadIndex, TracedProcess, TracedThread, number_hash::NumberMap,
 };
 
 /// A thread's name and id.
@@ -30,12 +30,28 @@ pub struct Names<'a> {
     pub symbols: &'a SymbolTable,
     /// Files of locations.
     pub modules: &'a Modules,
-    /// The process.
+    /// The process that tracing is named by.
     pub process: &'a ProcessName,
+    /// The others: see [`super::Profile::others`].
+    pub others: &'a [TracedProcess],
     /// The threads that are told apart.
     pub threads: &'a [TracedThread],
     /// Knows which of the functions inlined at a location names it.
     pub namer: &'a SiteNamer,
+}
+
+impl Names<'_> {
+    fn process_of(&self, index: ProcessIndex) -> ProcessName {
+        let other = (index.0 as usize).checked_sub(1).and_then(|index| self.others.get(index));
+        other.map_or_else(
+            || self.process.clone(),
+            |process| ProcessName {
+                pid: process.info.pid,
+                command: Arc::from(&*process.info.command),
+                started_at: None,
+            },
+        )
+    }
 }
 
 /// The groups of numbered stacks.
@@ -124,7 +140,7 @@ fn thread_name(thread: ThreadIndex, threads: &[TracedThread]) -> Option<ThreadNa
 
 fn name(by: GroupBy, stack: &NumberedStack, names: &Names<'_>) -> GroupName {
     match by {
-        GroupBy::Process => GroupName::Process(Some(names.process.clone())),
+        GroupBy::Process => GroupName::Process(Some(names.process_of(stack.process))),
         GroupBy::Domain => GroupName::Domain(stack.domain),
         GroupBy::Thread => GroupName::Thread {
             process: None,
@@ -170,7 +186,7 @@ mod tests {
         numbers.update(&profile, &scene.symbols, &namer);
         let process = ProcessName::default();
         let (symbols, modules) = (&scene.symbols, &profile.modules);
-        let names = Names { symbols, modules, process: &process, threads: &[], namer: &namer };
+        let names = Names { symbols, modules, process: &process, others: &[], threads: &[], namer: &namer };
         let mut groups = LiveGroups::new(by, false);
         groups.extend(numbers.stacks(), &names);
         (groups, profile)

@@ -67,12 +67,7 @@ const REASONS: &[(LossReason, &str, &str, &str)] = &[
         "late probes",
         "programs that ran before probes were in place: calls until then are not recorded",
     ),
-    (
-        LossReason::NoSlot,
-        "no-slot",
-        "no slot",
-        "processes not traced: too many were started at once",
-    ),
+    (LossReason::NoSlot, "no-slot", "no slot", "processes not traced: too many were started at once"),
 ];
 
 impl LossReason {

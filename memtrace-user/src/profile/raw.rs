@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedProcess, TracedThread, Unfollowed, UnfollowedBytes,
+    AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedProcess, TracedThread, Unfollowed,
+    UnfollowedBytes,
 };
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.

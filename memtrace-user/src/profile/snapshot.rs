@@ -146,7 +146,8 @@ impl Snapshot {
             losses: profile.losses.clone(),
             ..about
         };
-        let process = TracedProcess { info: profile.process.clone(), started_at: None, totals: Some(profile.own_totals) };
+        let process =
+            TracedProcess { info: profile.process.clone(), started_at: None, totals: Some(profile.own_totals) };
         Self {
             about,
             processes: std::iter::once(process).chain(profile.others.iter().cloned()).collect(),

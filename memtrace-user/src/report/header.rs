@@ -1,6 +1,6 @@
 //! The head of a report: who is traced, the process's totals, and how far the numbers can be trusted.
 
-use super::{elide, escape::escape, timestamp, units};
+use super::{elide, escape::escape, processes, timestamp, units};
 use crate::profile::{Coverage, Losses, Profile};
 
 /// Columns of the labels.
@@ -9,6 +9,7 @@ const LABEL: usize = 11;
 /// The lines of the head, for a width in columns.
 pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     let mut rows = vec![("Process", process(profile))];
+    rows.extend(processes::others(profile).map(|others| ("", others)));
     rows.extend(profile.process.allocators.iter().map(|name| ("Traced", escape(name).into_owned())));
     rows.push(("Time", time(profile)));
     rows.extend(memory(profile));
@@ -41,10 +42,11 @@ fn time(profile: &Profile) -> String {
 fn memory(profile: &Profile) -> [(&'static str, String); 3] {
     let (totals, rates) = (&profile.totals, &profile.rates);
     let live = format!(
-        "{} in {}, peak {}{}",
+        "{} in {}, peak {}{}{}",
         units::bytes(totals.current_bytes),
         units::counted(totals.stats.live_blocks(), "block"),
         units::bytes(totals.peak_bytes),
+        if profile.others.is_empty() { "" } else { " in one process" },
         profile.process.rss_bytes.map_or_else(String::new, |rss| format!(", RSS {}", units::bytes(rss))),
     );
     let flow = |bytes, blocks, block_rate, byte_rate| {
@@ -89,7 +91,8 @@ fn uncounted(profile: &Profile) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if profile.totals.unknown_frees > 0 {
         let frees = units::counted(profile.totals.unknown_frees, "free");
-        rows.push(("Not traced", format!("{frees} of blocks from before tracing or below --min-size")));
+        let inherited = if profile.others.is_empty() { "" } else { ", or of a parent's" };
+        rows.push(("Not traced", format!("{frees} of blocks from before tracing or below --min-size{inherited}")));
     }
     if profile.totals.failed_calls > 0 {
         let calls = units::counted(profile.totals.failed_calls, "call");

@@ -13,6 +13,7 @@ pub mod group_record;
 pub mod groups_text;
 mod header;
 pub mod json;
+mod processes;
 pub mod sites;
 pub mod snapshot_header;
 pub mod source_text;

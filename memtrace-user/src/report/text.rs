@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{header, sites};
+use super::{header, processes, sites};
 use crate::profile::{Profile, Ranking, SymbolTable};
 
 /// How to lay the text out.
@@ -27,6 +27,9 @@ pub fn write(
         writeln!(out, "{}", line.trim_end())?;
     }
     writeln!(out)?;
+    for line in processes::lines(profile, ranking.sort, options.width) {
+        writeln!(out, "{}", line.trim_end())?;
+    }
     for line in sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }) {
         writeln!(out, "{}", line.trim_end())?;
     }
@@ -39,7 +42,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        profile::{RankingOptions, SiteNamer, SortBy, fixture},
+        profile::{AllocStats, ProcessInfo, ProcessTotals, RankingOptions, SiteNamer, SortBy, TracedProcess, fixture},
         report::elide,
     };
 
@@ -98,6 +101,29 @@ mod tests {
     #[test]
     fn no_symbols() {
         assert_snapshot!(report(fixture::no_symbols(), by_live_bytes(), None));
+    }
+
+    /// Of several processes each has a line, the greatest first, and the head speaks of all.
+    #[test]
+    fn several_processes() {
+        let (mut profile, symbols) = fixture::typical();
+        let mut others = [("cc1 -quiet a.c", true), ("sh -c \u{1b}[2J", false)].into_iter().zip(1..);
+        profile.others.extend(others.by_ref().map(|((command, exited), number)| TracedProcess {
+            info: ProcessInfo { pid: 5000 + number, command: command.into(), exited, ..ProcessInfo::default() },
+            started_at: None,
+            totals: Some(ProcessTotals {
+                peak_bytes: 7000,
+                stats: AllocStats {
+                    allocated_blocks: 9,
+                    allocated_bytes: 9000,
+                    freed_blocks: 9 - u64::from(number),
+                    freed_bytes: 9000 - 1000 * u64::from(number),
+                    ..AllocStats::default()
+                },
+                ..ProcessTotals::default()
+            }),
+        }));
+        assert_snapshot!(report((profile, symbols), RankingOptions { top: Some(1), ..by_live_bytes() }, None));
     }
 
     /// A process that has ended is said to have.

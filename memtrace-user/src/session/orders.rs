@@ -9,7 +9,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{Session, Unfinished, Update};
+use super::{Session, Unfinished, Update, family::Family};
 use crate::{
     profile::{AllocStats, ProcessIndex, RawProfile},
     tracer::{Ticks, TracerError, start_of},
@@ -31,7 +31,9 @@ pub enum OrderError {
     #[error("tracing has ended")]
     Ended,
     /// There are several processes.
-    #[error("what several processes have done cannot be forgotten: trace one of them with `attach`, or without --follow")]
+    #[error(
+        "what several processes have done cannot be forgotten: trace one of them with `attach`, or without --follow"
+    )]
     Following,
 }
 
@@ -190,7 +192,7 @@ impl Session {
             return Err(OrderError::NotBegun);
         }
         self.tracer.begin_peak(self.slot);
-        for member in self.family.iter().flat_map(|family| family.members()).filter(|member| !member.info.exited) {
+        for member in self.family.iter().flat_map(Family::members).filter(|member| !member.info.exited) {
             self.tracer.begin_peak(member.slot);
         }
         self.settle(None);

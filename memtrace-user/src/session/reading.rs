@@ -65,12 +65,8 @@ impl Session {
 
     /// A snapshot of some samples alone.
     pub(super) fn unfinished(&self, samples: Vec<StackSample>) -> Unfinished {
-        let snapshot = Snapshot {
-            samples,
-            threads: self.threads.list(),
-            modules: self.locator.modules(),
-            ..Snapshot::default()
-        };
+        let snapshot =
+            Snapshot { samples, threads: self.threads.list(), modules: self.locator.modules(), ..Snapshot::default() };
         Unfinished::new(snapshot, self.names.table(), &self.locator)
     }
 

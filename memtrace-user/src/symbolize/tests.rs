@@ -125,7 +125,7 @@ fn names_are_demangled() {
     space.refresh().unwrap();
     let location = space.locate(here + 1).unwrap();
     let file = space.file(location.module).unwrap();
-    let frames = resolve(&Symbolizer::start().unwrap(), file, location.offset, Detail::Names);
+    let frames = resolve(&Symbolizer::start().unwrap(), &file, location.offset, Detail::Names);
     assert_eq!(names(&frames), ["memtrace::symbolize::tests::names_are_demangled"]);
 }
 
@@ -134,7 +134,7 @@ fn names_are_demangled() {
 fn vdso_functions_are_named() {
     let mut space = crate::process::AddressSpace::of_pid(std::process::id()).unwrap();
     space.refresh().unwrap();
-    let Some(vdso) = space.files().iter().find(|file| &*file.path == "[vdso]") else {
+    let Some(vdso) = space.files().into_iter().find(|file| &*file.path == "[vdso]") else {
         return eprintln!("skipped: none");
     };
     let file = vdso.file.as_ref().unwrap();

@@ -53,7 +53,15 @@ impl MappingLists {
         processes: MappedArray<ProcessRecord>,
         cache: MappedArray<[u64; 2]>,
     ) -> Self {
-        Self { mappings, processes, cache, free: FreeRanges::new(MAPPINGS), lists: HashMap::new(), left: VecDeque::new(), number: 0 }
+        Self {
+            mappings,
+            processes,
+            cache,
+            free: FreeRanges::new(MAPPINGS),
+            lists: HashMap::new(),
+            left: VecDeque::new(),
+            number: 0,
+        }
     }
 
     /// Makes these, sorted and not overlapping, the mappings of a process slot; returns whether they are others than

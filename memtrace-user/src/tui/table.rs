@@ -152,6 +152,7 @@ impl Table {
             symbols: &reading.symbols,
             modules: &profile.modules,
             process: &process,
+            others: &profile.others,
             threads: reading.threads(),
             namer: &self.namer,
         };

@@ -13,6 +13,7 @@ mod containers;
 mod control;
 mod doctor;
 mod errors;
+mod family;
 mod gates;
 mod harm;
 mod isolation;

@@ -78,7 +78,11 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
     let traced = if age.is_some() { "traced for " } else { "" };
     right.push(Span::raw(format!("{traced}{}", units::duration(profile.elapsed))));
     let taken = right.iter().map(Span::width).sum::<usize>() + 1;
-    let name = format!("{} {}", profile.process.pid, escape(&profile.process.command));
+    let others = match profile.others.len() {
+        0 => String::new(),
+        count => format!(" and {}", units::counted(count as u64, "other")),
+    };
+    let name = format!("{} {}{others}", profile.process.pid, escape(&profile.process.command));
     let room = width.saturating_sub(taken);
     let name = elide::middle(&name, room);
     let gap = " ".repeat(room.saturating_sub(elide::width(&name)) + 1);
