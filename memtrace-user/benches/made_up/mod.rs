@@ -79,12 +79,15 @@ fn sample(stack: CallStack, process: ProcessIndex, allocated: u64) -> StackSampl
 /// A reading of such a program.
 pub fn profile(samples: &[StackSample], modules: &Modules, elapsed: Duration) -> Profile {
     let stats: AllocStats = samples.iter().map(|sample| sample.stats).sum();
+    let totals = ProcessTotals { current_bytes: stats.live_bytes(), stats, ..ProcessTotals::default() };
     Profile {
         taken_at: std::time::UNIX_EPOCH,
         elapsed,
         started_at: None,
         process: ProcessInfo::default(),
-        totals: ProcessTotals { current_bytes: stats.live_bytes(), stats, ..ProcessTotals::default() },
+        totals,
+        own_totals: totals,
+        others: Vec::new(),
         rates: AllocRates::default(),
         samples: samples.to_vec(),
         stack_ids: (1..).take(samples.len()).collect(),

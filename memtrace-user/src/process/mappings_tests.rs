@@ -220,7 +220,8 @@ fn build_ids_are_read() {
     let space = space_of(std::process::id());
     let own = fs::canonicalize("/proc/self/exe").unwrap();
     let expected = ElfFile::open(&own).unwrap().build_id().unwrap();
-    let module = space.modules().iter().find(|(_, module)| Path::new(&*module.path) == own).unwrap().1;
+    let modules = space.modules();
+    let module = modules.iter().find(|(_, module)| Path::new(&*module.path) == own).unwrap().1;
     assert!(expected.is_some());
     assert_eq!(module.build_id.as_deref(), expected.as_deref());
 }

@@ -126,7 +126,9 @@ mod tests {
         // An INT with its word, a structure `other` and a structure `task`, each with a member `tgid`.
         let types: [u32; 16] = [1, 1 << 24, 4, 32, 5, 4 << 24 | 1, 4, 16, 1, 8, 11, 4 << 24 | 1, 8, 16, 1, 48];
         let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let sizes = [24, 0, types.len() as u32, types.len() as u32, strings.len() as u32];
+        let [types_length, strings_length] =
+            [types.len(), strings.len()].map(|length| u32::try_from(length).expect("short"));
+        let sizes = [24, 0, types_length, types_length, strings_length];
         let mut btf: Vec<u8> = MAGIC.to_ne_bytes().into_iter().chain([1, 0]).collect();
         btf.extend(sizes.iter().flat_map(|word| word.to_ne_bytes()));
         btf.extend(types.iter().chain(strings));
