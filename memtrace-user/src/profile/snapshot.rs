@@ -1,6 +1,7 @@
 //! A profile that is complete in itself: what a snapshot file holds, and what is ranked, compared and exported.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -158,6 +159,24 @@ impl Snapshot {
         }
     }
 
+    /// Adds up samples that differ in nothing but their numbers: a stack may have been recorded in several places, as one
+    /// that was followed later than others.
+    pub fn merge_samples(&mut self) {
+        let mut known: HashMap<_, usize> = HashMap::with_capacity(self.samples.len());
+        let mut merged: Vec<StackSample> = Vec::with_capacity(self.samples.len());
+        for sample in self.samples.drain(..) {
+            let key = (Arc::clone(&sample.stack), sample.end, sample.domain, sample.process, sample.thread);
+            match known.entry(key) {
+                Entry::Occupied(entry) => merged[*entry.get()].stats += sample.stats,
+                Entry::Vacant(entry) => {
+                    entry.insert(merged.len());
+                    merged.push(sample);
+                }
+            }
+        }
+        self.samples = merged;
+    }
+
     /// Sum over all samples.
     #[must_use]
     pub fn total(&self) -> AllocStats {
@@ -167,7 +186,10 @@ impl Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture::Scene, Lack};
+    use super::{
+        super::{StackEnd, fixture::Scene},
+        Lack,
+    };
 
     /// The table is indexed by the enum, so its lines must be in the enum's order.
     #[test]
@@ -185,5 +207,21 @@ mod tests {
         scene.sample(&["b@app", "a@app"], 2, 5, 0);
         assert_eq!(scene.snapshot().total(), scene.profile().totals.stats);
         assert_eq!(scene.snapshot().total().live_bytes(), 30);
+    }
+
+    /// Stacks that are equal become one; whether they are whole tells them apart.
+    #[test]
+    fn equal_samples_are_added_up() {
+        let mut scene = Scene::default();
+        for _ in 0..3 {
+            scene.sample(&["a@app", "b@app"], 3, 10, 1);
+        }
+        scene.sample(&["a@app"], 3, 10, 1);
+        let mut snapshot = scene.snapshot();
+        snapshot.samples[2].end = StackEnd::Truncated;
+        let total = snapshot.total();
+        snapshot.merge_samples();
+        assert_eq!(snapshot.samples.iter().map(|sample| sample.stats.allocated_blocks).collect::<Vec<_>>(), [6, 3, 3]);
+        assert_eq!(snapshot.total(), total);
     }
 }

@@ -72,7 +72,8 @@ pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
 impl Unfinished {
     /// The snapshot without names, to be looked up later by its build ids.
     #[must_use]
-    pub fn without_symbols(self) -> Snapshot {
+    pub fn without_symbols(mut self) -> Snapshot {
+        self.snapshot.merge_samples();
         self.snapshot
     }
 
@@ -109,6 +110,7 @@ impl Finder {
         }
         drop(found);
         mark_whole_stacks(&mut snapshot.samples, &snapshot.symbols);
+        snapshot.merge_samples();
         snapshot
     }
 }

@@ -19,6 +19,9 @@ use crate::{
 /// Bytes of addresses for each file: more than any file of code has.
 const RANGE: u64 = 1 << 32;
 
+/// The page that pprof reckons with.
+const PAGE: u64 = 4096;
+
 /// Ids of the locations that a snapshot's stacks have.
 #[derive(Debug, Default)]
 pub struct Locations {
@@ -94,9 +97,10 @@ fn start_of(module: ModuleId) -> u64 {
 }
 
 fn put_mappings<'a>(snapshot: &'a Snapshot, locations: &[Location], strings: &mut Strings<'a>, out: &mut Vec<u8>) {
-    let mut flags: HashMap<ModuleId, Mapping> = HashMap::new();
+    let mut found: HashMap<ModuleId, (Mapping, Extent)> = HashMap::new();
     for location in locations {
-        let found = flags.entry(location.module).or_default();
+        let (found, extent) = found.entry(location.module).or_default();
+        extent.take(location.offset.wrapping_sub(1));
         for frame in snapshot.symbols.frames(*location) {
             found.has_functions |= frame.function.is_some();
             found.has_filenames |= frame.source.is_some();
@@ -104,11 +108,13 @@ fn put_mappings<'a>(snapshot: &'a Snapshot, locations: &[Location], strings: &mu
         }
     }
     for (module, Module { path, build_id }) in snapshot.modules.iter().filter(|(id, _)| *id != ModuleId::UNKNOWN) {
-        let found = flags.get(&module).copied().unwrap_or_default();
+        let (found, extent) = found.get(&module).copied().unwrap_or_default();
+        let (first, end) = extent.pages();
         let mapping = Mapping {
             id: u64::from(module.0),
-            start: start_of(module),
-            limit: start_of(module).saturating_add(RANGE),
+            start: start_of(module).saturating_add(first),
+            limit: start_of(module).saturating_add(end),
+            file_offset: first,
             file: strings.id(&**path),
             build_id: strings.id(build_id.as_deref().map(build_id_text).unwrap_or_default()),
             // Whoever looked lines up looked inlined functions up with them.
@@ -116,6 +122,26 @@ fn put_mappings<'a>(snapshot: &'a Snapshot, locations: &[Location], strings: &mu
             ..found
         };
         put_message(profile::MAPPING, &mapping, out);
+    }
+}
+
+/// The part of a file that its locations lie in. A mapping covers no more: pprof looks for the segment of the program
+/// that fits a mapping, and takes a mapping of the whole file for the first segment, which is no code.
+#[derive(Debug, Clone, Copy, Default)]
+struct Extent(Option<(u64, u64)>);
+
+impl Extent {
+    fn take(&mut self, offset: u64) {
+        let (first, last) = self.0.unwrap_or((offset, offset));
+        self.0 = Some((first.min(offset), last.max(offset)));
+    }
+
+    /// Whole pages, from the first to that after the last; all of the range for offsets that no file has.
+    fn pages(self) -> (u64, u64) {
+        match self.0 {
+            Some((first, last)) if last < RANGE => (first / PAGE * PAGE, (last / PAGE + 1) * PAGE),
+            _ => (0, RANGE),
+        }
     }
 }
 
