@@ -70,11 +70,18 @@ pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
 }
 
 impl Unfinished {
-    /// The snapshot without names, to be looked up later by its build ids.
+    /// The snapshot with addresses and build ids, to be looked up later. Code of no file, which could not be, keeps its
+    /// names.
     #[must_use]
-    pub fn without_symbols(mut self) -> Snapshot {
-        self.snapshot.merge_samples();
-        self.snapshot
+    pub fn without_symbols(self) -> Snapshot {
+        let Self { mut snapshot, names, files } = self;
+        let of_no_file: BTreeSet<Location> =
+            locations(&snapshot).filter(|location| !files.contains_key(&location.module)).collect();
+        for location in of_no_file {
+            snapshot.symbols.insert(location, names.frames(location).into());
+        }
+        snapshot.merge_samples();
+        snapshot
     }
 
     pub(super) fn new(snapshot: Snapshot, names: Arc<SymbolTable>, locator: &Locator) -> Self {
@@ -105,7 +112,8 @@ impl Finder {
             () = stop => {}
         }
         for location in wanted {
-            let table = if found.table.knows(location) { &found.table } else { &*names };
+            // What no file tells, the session may know: code compiled at run time has its names from the process.
+            let table = if found.table.frames(location).is_empty() { &*names } else { &found.table };
             snapshot.symbols.insert(location, table.frames(location).into());
         }
         drop(found);
@@ -149,5 +157,30 @@ impl Found {
             self.symbolizer = started.inspect_err(|error| log::error!("snapshot without lines: {error}")).ok();
         }
         self.symbolizer.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::fixture::Scene;
+
+    /// Names of code compiled at run time come from the process alone: a snapshot has them, with symbols and without.
+    #[tokio::test]
+    async fn names_of_code_without_file_are_kept() {
+        let mut scene = Scene::default();
+        scene.sample(&["grow@[jit]", "main@[jit]"], 1, 10, 0);
+        let named = scene.snapshot();
+        let unfinished = || Unfinished {
+            snapshot: Snapshot { symbols: SymbolTable::default(), ..named.clone() },
+            names: Arc::new(named.symbols.clone()),
+            files: HashMap::new(),
+        };
+        let progress = watch::Sender::new(Progress::default());
+        let complete = Finder::default().complete(unfinished(), &progress, std::future::pending()).await;
+        for snapshot in [complete, unfinished().without_symbols()] {
+            let frames = snapshot.symbols.frames(snapshot.samples[0].stack[0]);
+            assert_eq!(frames[0].function.as_deref(), Some("grow"));
+        }
     }
 }
