@@ -116,6 +116,8 @@ fn nginx_serves_on() {
         assert!(nginx.is_alive(), "{}", nginx.log());
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
+    // It listens before it has a worker.
+    eventually("nginx has a worker", || !children_of(nginx.process.pid()).is_empty());
     let worker = children_of(nginx.process.pid())[0];
     // Large, so that the requests that ab makes at most last for a hundred rounds.
     fs::write(path.join("page"), vec![b'.'; 1 << 18]).expect("written");

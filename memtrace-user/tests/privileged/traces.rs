@@ -51,21 +51,17 @@ pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
 
 /// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
 pub fn await_removal(objects: &BTreeSet<Object>) {
-    eventually("BPF objects are gone", || all_bpf_objects().is_some_and(|all| objects.is_disjoint(&all)));
+    let mut left = objects.clone();
+    eventually("BPF objects are gone", || {
+        left.retain(|object| !is_gone(*object));
+        left.is_empty()
+    });
 }
 
-/// `None` when bpftool gives up, as it does when an object vanishes while it makes the list.
-fn all_bpf_objects() -> Option<BTreeSet<Object>> {
-    let mut objects = BTreeSet::new();
-    for kind in KINDS {
-        let output = Command::new("bpftool").args(["-j", kind, "list"]).output().expect("bpftool runs");
-        if !output.status.success() {
-            return None;
-        }
-        let text = String::from_utf8(output.stdout).expect("JSON is UTF-8");
-        // Each object of the list begins with its number: `[{"id":310,"type":…`.
-        let numbers = text.split("{\"id\":").skip(1).map(|rest| rest.split(',').next().and_then(|id| id.parse().ok()));
-        objects.extend(numbers.map(|number| (kind, number.expect("a number"))));
-    }
-    Some(objects)
+/// Asked one by one: a list is given up when an object of anybody's vanishes while it is made.
+fn is_gone((kind, number): Object) -> bool {
+    let output =
+        Command::new("bpftool").args([kind, "show", "id", &number.to_string()]).output().expect("bpftool runs");
+    // ENOENT of BPF_*_GET_FD_BY_ID.
+    !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No such file or directory")
 }
