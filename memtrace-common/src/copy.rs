@@ -14,6 +14,10 @@ pub const RING_BYTES: u32 = 4 << 20;
 /// The same for a command that is started: it allocates while all its mappings are new.
 pub const START_RING_BYTES: u32 = 32 << 20;
 
+/// Stacks that are copied at most of one image of a process, where processes are followed: each takes a site, and time to
+/// follow it, that the others need. A program whose mappings are told in time has some hundred.
+pub const MOST_OF_MANY: u64 = 2048;
+
 /// What precedes the bytes of the stack.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

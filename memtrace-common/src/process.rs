@@ -50,8 +50,10 @@ pub struct ProcessRecord {
     pub users: u64,
     /// When it began, in nanoseconds of `CLOCK_MONOTONIC`; 0 for a process that user space has named.
     pub started: u64,
+    /// Stacks copied to user space: see [`crate::copy::MOST_OF_MANY`].
+    pub copies: u64,
     /// Explicit padding.
-    pub reserved_too: [u64; 3],
+    pub reserved_too: [u64; 2],
 }
 
 /// The command line that an image of a process was executed with, for one that is gone before anybody can ask.

@@ -40,6 +40,7 @@ fn begin(tgid: u32) -> u32 {
     // SAFETY: the helper reads a clock.
     record.started = unsafe { bpf_ktime_get_ns() };
     record.users = 1;
+    record.copies = 0;
     // Last of all, as it opens the slot.
     record.era = Era::first(slot).0;
     slot

@@ -5,11 +5,16 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::{
     bpf_get_prandom_u32, bpf_loop, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query,
 };
-use memtrace_common::copy::{CopyHeader, PIECES, STACK_BYTES};
+use memtrace_common::{
+    copy::{CopyHeader, MOST_OF_MANY, PIECES, STACK_BYTES},
+    process::follow,
+};
 
 use super::{mix, opaque, rules::Context};
 use crate::{
-    maps::{COPY_RING_BYTES, STACK_COPIES},
+    atomic,
+    maps::{COPY_RING_BYTES, FOLLOW, STACK_COPIES},
+    process,
     registers::Caller,
     thread::Thread,
 };
@@ -27,6 +32,9 @@ pub fn take(thread: &mut Thread, slot: u32, registers: Caller) -> u32 {
     if waiting() + 4 * u64::from(STACK_BYTES) > u64::from(COPY_RING_BYTES.load()) {
         return 0;
     }
+    if FOLLOW.load() != follow::NONE && !is_due(slot) {
+        return 0;
+    }
     let stack = registers.stack_pointer();
     thread.copy = CopyHeader {
         site: 0,
@@ -37,6 +45,18 @@ pub fn take(thread: &mut Thread, slot: u32, registers: Caller) -> u32 {
         offset: 0,
     };
     read_piece(thread, stack)
+}
+
+/// Whether an image of a process may have a stack copied, of which it may have so many.
+#[inline(always)]
+fn is_due(slot: u32) -> bool {
+    let Some(record) = process::record(slot) else { return false };
+    // SAFETY: a map value; volatile, as other CPUs write it.
+    if unsafe { core::ptr::read_volatile(&raw const record.copies) } >= MOST_OF_MANY {
+        return false;
+    }
+    atomic::add(&raw mut record.copies, 1);
+    true
 }
 
 /// Bytes in the ring.

@@ -5,6 +5,7 @@ use std::{
     io,
     process::{ExitCode, ExitStatus},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -23,8 +24,13 @@ use crate::{
     process::{CommandSpec, RunAs, SignalState, exit_code},
     profile::{Profile, SymbolTable},
     session::{self, Launched, Session, Update},
-    tracer::TracerOptions,
+    tracer::{Follow, TracerOptions},
 };
+
+/// Time between two readings that are not shown.
+const BETWEEN: Duration = Duration::from_secs(1);
+/// The same where processes are followed.
+const BETWEEN_OF_MANY: Duration = Duration::from_mins(1);
 
 /// Runs the command; its exit status is passed on.
 ///
@@ -37,13 +43,16 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
     let command = CommandSpec { program, arguments: words.collect(), run_as, signals };
     check(&arguments.output)?;
     let mut forwarding = Forwarding::start()?;
-    let launched = session::launch(&command, &TracerOptions::from(&arguments.tracing))?;
+    let options = TracerOptions::from(&arguments.tracing);
+    let launched = session::launch(&command, &options)?;
     forwarding.set_target(launched.pid);
     forwarding.set_takes_snapshots(arguments.output.output.is_some());
     let news = forwarding.news();
     let Launched { mut session, pid, status } = launched;
-    // Without --interval only the last report is printed; readings in between keep names up to date.
-    session.set_interval(arguments.interval.unwrap_or(std::time::Duration::from_secs(1)));
+    // Without --interval only the last report is printed; readings in between keep names up to date. Of many processes
+    // they would keep from more urgent things, and files stay open for names in the end.
+    let between = if options.follow == Follow::Nobody { BETWEEN } else { BETWEEN_OF_MANY };
+    session.set_interval(arguments.interval.unwrap_or(between));
     let mut tracing = Tracing {
         reporter: Reporter::new(arguments.ranking, Stream::Error),
         steering: Steering::new(pid, &arguments.output),

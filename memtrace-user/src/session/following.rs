@@ -34,7 +34,12 @@ impl Session {
             self.take_mapping_events();
         }
         let found_new = self.follow_mappings();
-        self.tracer.take_copies();
+        if self.family.is_some() && self.building.is_none() {
+            // Readings may be far apart.
+            self.tracer.follow_copies();
+        } else {
+            self.tracer.take_copies();
+        }
         self.probe_new_allocators();
         if let Some(copies) = &mut self.copies {
             copies.looked(found_new);

@@ -292,7 +292,7 @@ impl Tracer {
     }
 
     /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
-    fn follow_copies(&mut self) {
+    pub fn follow_copies(&mut self) {
         self.take_copies();
         let Some(store) = &self.unwind else { return };
         let (limit, reader) = (self.options.max_frames as usize, &mut self.reader);
@@ -300,7 +300,7 @@ impl Tracer {
             let CopyHeader { slot, site, .. } = copy.header;
             let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
             log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
-            reader.replace_stack(slot, site, (addresses, end));
+            reader.replace_stack(site, (addresses, end));
             end == end::NO_MAPPING
         });
     }

@@ -1,11 +1,6 @@
 //! Reads the maps into a [`RawProfile`].
 
-use std::{
-    collections::{HashMap, HashSet},
-    mem::offset_of,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, mem::offset_of, sync::Arc, time::Duration};
 
 use memtrace_common::{
     loss,
@@ -69,7 +64,8 @@ pub struct Reader {
     forgotten: Losses,
     /// Words of `frames` read, of all that were ever appended.
     next_word: u64,
-    seen_sites: HashSet<u32>,
+    /// Where the stacks of sites are: process slot, and place in its list.
+    seen_sites: HashMap<u32, (u32, usize)>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
     replacements: HashMap<u32, (Vec<u64>, u64)>,
     stacks: HashMap<u32, Vec<KnownStack>>,
@@ -114,9 +110,10 @@ impl Reader {
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
-    pub fn replace_stack(&mut self, slot: u32, site: u32, (addresses, end): (Vec<u64>, u64)) {
-        // Those that are followed here have only just been added.
-        let known = self.stacks.get_mut(&slot).and_then(|known| known.iter_mut().rfind(|stack| stack.site == site));
+    pub fn replace_stack(&mut self, site: u32, (addresses, end): (Vec<u64>, u64)) {
+        // There may be as many as there are sites: none is searched for.
+        let place = self.seen_sites.get(&site);
+        let known = place.and_then(|(slot, index)| self.stacks.get_mut(slot)?.get_mut(*index));
         match known {
             Some(stack) => {
                 stack.addresses = addresses.into();
@@ -184,7 +181,7 @@ impl Reader {
     fn take_stack(&mut self, word: u64, first: u64, after: u64) {
         let site = header::site(word);
         // A stack that two threads added at once is stored twice; both records name the same site.
-        if site < FIRST_SITE || !self.seen_sites.insert(site) {
+        if site < FIRST_SITE || self.seen_sites.contains_key(&site) {
             return;
         }
         log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
@@ -196,7 +193,9 @@ impl Reader {
             None => (addresses, header::end(word)),
         };
         let stack = KnownStack { site, end, addresses, thread };
-        self.stacks.entry(header::slot(word)).or_default().push(stack);
+        let known = self.stacks.entry(header::slot(word)).or_default();
+        self.seen_sites.insert(site, (header::slot(word), known.len()));
+        known.push(stack);
     }
 
     /// Gives back a slot's sites, which no program uses any more.
