@@ -45,6 +45,9 @@ pub mod flag {
     /// The function may be left by an exception, so that its end may never be seen; what it calls within counts instead
     /// of it, if that returns the same block. Always with [`BY_EXITS`].
     pub const THROWS: u64 = 1 << 35;
+    /// The function may call others that are probed, so its end is awaited even where it is of no interest itself: what is
+    /// called meanwhile is not the program's.
+    pub const NESTS: u64 = 1 << 36;
 }
 
 /// Cookies of the probes at the exits of functions.

@@ -11,5 +11,6 @@ pub mod kernel_function;
 pub mod live;
 pub mod loss;
 pub mod process;
+pub mod sampling;
 pub mod site;
 pub mod unwind;

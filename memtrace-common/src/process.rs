@@ -35,8 +35,8 @@ pub struct ProcessRecord {
     pub entries: u64,
     /// Probe hits: frees.
     pub releases: u64,
-    /// Explicit padding, to the end of the cache line.
-    pub reserved: u64,
+    /// Returns of allocating functions, where blocks are sampled: few are trapped.
+    pub returns: u64,
     /// Thread group id in the initial pid namespace.
     pub tgid: u32,
     /// Number of the mapping list, new with each: rules that were found through an older list are not used.

@@ -38,7 +38,7 @@ pub const MAX_FRAMES: u32 = 127;
 pub struct SiteRecord {
     /// Hash over process slot, domain and frames; 0 marks a free entry, [`RELEASED`] one that was in use.
     pub hash: u64,
-    /// Blocks allocated.
+    /// Blocks allocated. Sampled: this and the other numbers of blocks have [`crate::sampling::BLOCK_BITS`] bits of fraction.
     pub allocated_blocks: u64,
     /// Bytes allocated.
     pub allocated_bytes: u64,
@@ -48,8 +48,10 @@ pub struct SiteRecord {
     pub freed_bytes: u64,
     /// Blocks of the freed ones that did not outlive [`crate::live::SHORT_LIFE_NANOS`], by the coarse clock.
     pub short_lived: u64,
-    /// Kept for counters to come; a site is one cache line.
-    pub reserved: [u64; 2],
+    /// Sampled: variance of `allocated_bytes`, in units of [`crate::sampling::variance_unit`].
+    pub allocated_variance: u64,
+    /// Of that, what belongs to freed blocks. Live bytes have the difference.
+    pub freed_variance: u64,
 }
 
 /// Ends of a stack walk, in the header of a stack.

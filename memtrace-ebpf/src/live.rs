@@ -10,7 +10,7 @@ use crate::{
     atomic,
     loss::count,
     maps::{CURSORS, GROWTH, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
-    process, site,
+    process, sampling, site,
 };
 
 /// Fibonacci hashing: 2^64 over the golden ratio.
@@ -64,6 +64,8 @@ fn key_of(bucket: *mut Bucket, entry: usize) -> *mut u64 {
 /// Enters a block; `false` when its buckets are full in every segment.
 #[inline(always)]
 pub fn insert(block: &LiveEntry) -> bool {
+    // Before: the free comes after the return of this call, but the process may be at fault.
+    sampling::note(block.key);
     let newest = newest_segment();
     for age in 0..SEGMENTS {
         if age > newest {
@@ -73,6 +75,7 @@ pub fn insert(block: &LiveEntry) -> bool {
             return true;
         }
     }
+    sampling::unnote(block.key);
     false
 }
 
@@ -109,9 +112,11 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
 fn replace(bucket: *mut Bucket, entry: usize, key: u64, size: u64, site: u32, ticks: u32) -> u32 {
     // SAFETY: a map value of this address, which this thread holds: nobody else writes it.
     let old = unsafe { (*bucket).entries[entry] };
-    site::count_freed(old.site, old.size);
+    let weight = sampling::weight(old.size);
+    site::count_freed(old.site, weight);
+    sampling::unnote(key);
     if let Some(process) = process::record((key >> ADDRESS_BITS) as u32) {
-        process::shrink(process, old.size);
+        process::shrink(process, weight.bytes);
     }
     count(loss::MISSED_FREE);
     write(bucket, entry, size, site, ticks);
@@ -149,6 +154,7 @@ pub fn remove(key: u64, taken: &mut LiveEntry) -> bool {
             break;
         }
         if remove_from(newest - age, key, taken) != 0 {
+            sampling::unnote(key);
             return true;
         }
     }

@@ -25,6 +25,7 @@ mod own_stack;
 mod process;
 mod record;
 mod registers;
+mod sampling;
 mod session;
 mod site;
 mod stack;

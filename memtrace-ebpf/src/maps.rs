@@ -15,6 +15,7 @@ use memtrace_common::{
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
     process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
+    sampling::SAMPLED_PLACES,
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
     unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
 };
@@ -28,6 +29,10 @@ pub static FRAME_LIMIT: Global<u32> = Global::new(MAX_FRAMES);
 /// Blocks below this many bytes are not recorded.
 #[unsafe(no_mangle)]
 pub static MIN_SIZE: Global<u64> = Global::new(0);
+
+/// Not 0: blocks are sampled, by points at this mean distance. See `memtrace_common::sampling`.
+#[unsafe(no_mangle)]
+pub static SAMPLE_BYTES: Global<u64> = Global::new(0);
 
 /// Most ticks of the coarse clock between allocation and free of a short-lived block.
 #[unsafe(no_mangle)]
@@ -110,6 +115,10 @@ const SEGMENT_FLAGS: usize = 0x1400;
 pub static LIVE: btf_maps::ArrayOfMaps<btf_maps::Array<BucketWords, 1, SEGMENT_FLAGS>, { SEGMENTS as usize }> =
     btf_maps::ArrayOfMaps::new();
 type BucketWords = [u64; size_of::<Bucket>() / 8];
+
+/// Blocks in `LIVE`, counted by a hash of their address, where blocks are sampled: see `sampling`.
+#[map]
+pub static SAMPLED: Array<u64> = Array::with_max_entries(SAMPLED_PLACES, 0);
 
 /// The segments of `LIVE`.
 #[map]

@@ -22,7 +22,7 @@ use crate::{
     maps::MIN_SIZE,
     process,
     registers::{Caller, RETURN_POPS, Registers},
-    site, stack,
+    sampling, site, stack,
     thread::{self, Pending, Thread},
 };
 
@@ -48,19 +48,26 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     // SAFETY: the context of this program.
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
     let before = thread.pending.stack_pointer;
+    let mut size = registers.argument(call::get(call, field::SIZE));
+    // An overflowing product does not matter: such a call returns no memory.
+    if call::get(call, field::COUNT) != 0 {
+        size = size.wrapping_mul(registers.argument(call::get(call, field::COUNT)));
+    }
     if before != 0 && !takes_over(thread, process, era, call, registers, ends) {
+        return false;
+    }
+    let counts = counts(thread, call, size);
+    if !counts && ends == Ends::Chosen && call >> field::EXTRA == 0 {
+        // No more will happen in it than that it hands out a block.
         return false;
     }
     let pending = &mut thread.pending;
     pending.call = call;
+    pending.counts = u64::from(counts);
     pending.era = era.0;
     pending.chained = 0;
     pending.moved.key = 0;
-    pending.size = registers.argument(call::get(call, field::SIZE));
-    // An overflowing product does not matter: such a call returns no memory.
-    if call::get(call, field::COUNT) != 0 {
-        pending.size = pending.size.wrapping_mul(registers.argument(call::get(call, field::COUNT)));
-    }
+    pending.size = size;
     if call & flag::BY_EXITS != 0 {
         let address = registers.return_address();
         // Of a function that was jumped to, another tracer's return probe may have taken the place meanwhile.
@@ -75,6 +82,23 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     }
     thread.pending.stack_pointer = stack_pointer;
     true
+}
+
+/// Whether the block that a call hands out will be recorded.
+#[inline(always)]
+fn counts(thread: &mut Thread, call: u64, size: u64) -> bool {
+    // How large a block is that may grow in place is known at the end.
+    if size < MIN_SIZE.load() && call::get(call, field::KIND) != kind::RESIZE {
+        return false;
+    }
+    if !sampling::is_on() {
+        return true;
+    }
+    if thread.suspended.stack_pointer != 0 {
+        // A part of that call, which the points have been asked for.
+        return thread.suspended.counts != 0;
+    }
+    sampling::falls_on(thread, size)
 }
 
 /// What only some calls need: those that take a block, or return their result through memory.
@@ -110,7 +134,8 @@ fn takes_over(
         put_back(thread, era);
         return true;
     }
-    if stack_pointer < pending.stack_pointer && pending.call & flag::THROWS != 0 {
+    // Where the outer one does not count, neither does what is called within it.
+    if stack_pointer < pending.stack_pointer && pending.call & flag::THROWS != 0 && pending.counts != 0 {
         suspend(thread);
         return true;
     }
@@ -144,6 +169,7 @@ fn suspend(thread: &mut Thread) {
     }
     thread.suspended.stack_pointer = thread.pending.stack_pointer;
     thread.suspended.call = thread.pending.call;
+    thread.suspended.counts = thread.pending.counts;
     thread.suspended.size = thread.pending.size;
     thread.suspended.return_address = thread.pending.return_address;
 }
@@ -155,6 +181,7 @@ fn end(thread: &mut Thread, address: u64) {
     thread.pending.moved.key = 0;
     if thread.suspended.stack_pointer != 0 {
         thread.pending.call = thread.suspended.call;
+        thread.pending.counts = thread.suspended.counts;
         thread.pending.size = thread.suspended.size;
         thread.pending.return_address = thread.suspended.return_address;
         thread.suspended.stack_pointer = 0;
@@ -189,6 +216,9 @@ fn take_out(thread: &mut Thread, slot: u32, address: u64) {
     if address == 0 {
         return;
     }
+    if !sampling::may_hold(address) {
+        return;
+    }
     let Some(key) = layout::key(address, slot) else { return };
     live::remove(key, &mut thread.pending.moved);
 }
@@ -211,6 +241,11 @@ pub fn finish(registers: Registers) {
     // A thread that is met for the first time returns from a call that was entered before.
     let Some(thread) = thread::existing().filter(|thread| thread.slot != u64::from(NO_SLOT)) else { return };
     let Some(era) = process::era(thread) else { return };
+    if sampling::is_on()
+        && let Some(process) = process::record(era.slot())
+    {
+        atomic::add(&raw mut process.returns, 1);
+    }
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {
         count(loss::UNPAIRED_RETURN);
@@ -327,8 +362,8 @@ fn nothing_returned(thread: &mut Thread, process: &mut ProcessRecord, era: Era) 
         return;
     }
     if frees {
-        site::count_freed_now(&moved);
-        process::shrink(process, moved.size);
+        let released = site::count_freed_now(&moved);
+        process::shrink(process, released);
     } else {
         put_back(thread, era);
     }
@@ -341,16 +376,16 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
     let moved = thread.pending.moved;
     let mut allocated = 0;
     let mut released = 0;
-    if size >= MIN_SIZE.load() {
+    if thread.pending.counts != 0 && size >= MIN_SIZE.load() {
         let site = stack::walk(thread, slot, process, caller);
         if remember(address, slot, size, site) {
-            site::count_allocated(site, size);
-            allocated = size;
+            let weight = sampling::weight(size);
+            site::count_allocated(site, weight);
+            allocated = weight.bytes;
         }
     }
     if moved.key != 0 {
-        site::count_freed_now(&moved);
-        released = moved.size;
+        released = site::count_freed_now(&moved);
     }
     process::grow(process, allocated, released);
 }
@@ -379,12 +414,17 @@ pub fn release(address: u64) {
     let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
+    if !sampling::may_hold(address) {
+        return;
+    }
     let Some(key) = layout::key(address, slot) else { return };
     let mut block = LiveEntry::default();
     if live::remove(key, &mut block) {
         thread.released = address;
-        site::count_freed_now(&block);
-        process::shrink(process, block.size);
+        let released = site::count_freed_now(&block);
+        process::shrink(process, released);
+    } else if sampling::is_on() {
+        // Of most blocks nobody knows.
     } else if thread.pending.stack_pointer == 0 && thread.released != address {
         // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one. And a
         // function that frees may call or jump to another (operator delete to free).

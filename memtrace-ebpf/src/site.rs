@@ -4,6 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_com
 use memtrace_common::{
     live::LiveEntry,
     loss,
+    sampling::Weight,
     site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, RELEASED, SITES as COUNT, THREAD_WORDS, header},
 };
 
@@ -11,6 +12,7 @@ use crate::{
     atomic, live,
     loss::count,
     maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
+    sampling,
     stack::forget,
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -19,38 +21,48 @@ const _: () = assert!(COUNT.is_power_of_two() && FRAME_WORDS.is_power_of_two());
 
 /// Adds an allocated block to a site.
 #[inline(always)]
-pub fn count_allocated(site: u32, size: u64) {
+pub fn count_allocated(site: u32, weight: Weight) {
     if let Some(record) = SITES.get_ptr_mut(site) {
         // SAFETY: a map value; only places in it are computed.
         let (blocks, bytes) = unsafe { (&raw mut (*record).allocated_blocks, &raw mut (*record).allocated_bytes) };
-        atomic::add(blocks, 1);
-        atomic::add(bytes, size);
+        atomic::add(blocks, weight.blocks);
+        atomic::add(bytes, weight.bytes);
+        if sampling::is_on() {
+            // SAFETY: as above.
+            atomic::add(unsafe { &raw mut (*record).allocated_variance }, weight.variance);
+        }
     }
 }
 
 /// Adds a freed block to the site that had allocated it.
 #[inline(always)]
-pub fn count_freed(site: u32, size: u64) {
+pub fn count_freed(site: u32, weight: Weight) {
     if let Some(record) = SITES.get_ptr_mut(site) {
         // SAFETY: a map value; only places in it are computed.
         let (blocks, bytes) = unsafe { (&raw mut (*record).freed_blocks, &raw mut (*record).freed_bytes) };
-        atomic::add(blocks, 1);
-        atomic::add(bytes, size);
+        atomic::add(blocks, weight.blocks);
+        atomic::add(bytes, weight.bytes);
+        if sampling::is_on() {
+            // SAFETY: as above.
+            atomic::add(unsafe { &raw mut (*record).freed_variance }, weight.variance);
+        }
     }
 }
 
-/// Adds a block that is freed at this moment.
+/// Adds a block that is freed at this moment. Returns the bytes that it stands for.
 #[inline(always)]
-pub fn count_freed_now(block: &LiveEntry) {
-    count_freed(block.site, block.size);
+pub fn count_freed_now(block: &LiveEntry) -> u64 {
+    let weight = sampling::weight(block.size);
+    count_freed(block.site, weight);
     if live::now().wrapping_sub(block.ticks) > SHORT_LIFE_TICKS.load() {
-        return;
+        return weight.bytes;
     }
     // After the freed blocks, of which these are a part: user space reads them in the opposite order.
     if let Some(record) = SITES.get_ptr_mut(block.site) {
         // SAFETY: a map value; only a place in it is computed.
-        atomic::add(unsafe { &raw mut (*record).short_lived }, 1);
+        atomic::add(unsafe { &raw mut (*record).short_lived }, weight.blocks);
     }
+    weight.bytes
 }
 
 /// The index of the site with this hash; a new one gets the thread's frames. The one of the process slot for all that has

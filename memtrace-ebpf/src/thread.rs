@@ -52,6 +52,8 @@ pub struct Pending {
     pub moved: LiveEntry,
     /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
     pub chained: u64,
+    /// Not 0: the block counts. Where blocks are sampled, a point has fallen on it.
+    pub counts: u64,
 }
 
 /// A call that may be left by an exception, while a call within it is pending.
@@ -65,6 +67,8 @@ pub struct Suspended {
     pub size: u64,
     /// As in [`Pending`].
     pub return_address: u64,
+    /// As in [`Pending`].
+    pub counts: u64,
     /// Result of the last call within: if the outer one returns it, too, the block is recorded already.
     pub inner_result: u64,
 }
@@ -128,6 +132,8 @@ pub struct Thread {
     pub slot: u64,
     /// A number that no other thread has, 0 until needed.
     pub number: u64,
+    /// Bytes up to the next point, where blocks are sampled; 0 until drawn.
+    pub to_next_point: u64,
     /// Highest address that a stack walk of this thread has read: a copy of the stack need not reach further.
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.

@@ -72,6 +72,7 @@ fn sample(stack: CallStack, process: ProcessIndex, allocated: u64) -> StackSampl
             freed_blocks: allocated / 2,
             freed_bytes: allocated / 2 * 48,
             short_lived_blocks: allocated / 4,
+            ..AllocStats::default()
         },
     }
 }
@@ -95,6 +96,7 @@ pub fn profile(samples: &[StackSample], modules: &Modules, elapsed: Duration) ->
         modules: modules.clone(),
         losses: Losses::default(),
         overhead: Overhead::default(),
+        sample_bytes: None,
         unfollowed: UnfollowedBytes::default(),
     }
 }

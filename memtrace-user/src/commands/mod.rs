@@ -68,6 +68,7 @@ impl From<&TracingArgs> for TracerOptions {
         Self {
             max_frames: arguments.max_frames,
             min_size: arguments.min_size,
+            sample_bytes: arguments.sample_bytes.unwrap_or(0),
             unwind: match arguments.unwind {
                 UnwindArg::Auto => UnwindMode::Auto,
                 UnwindArg::Fp => UnwindMode::FramePointer,

@@ -71,6 +71,7 @@ impl Scene {
             freed_blocks: freed,
             freed_bytes: freed * size,
             short_lived_blocks: 0,
+            ..AllocStats::default()
         };
         let end = if frames.is_empty() { StackEnd::Incomplete } else { StackEnd::Whole };
         self.samples.push(StackSample {
@@ -93,6 +94,7 @@ impl Scene {
             failed_calls: 0,
             unknown_frees: 0,
             entry_hits: stats.allocated_blocks,
+            return_hits: stats.allocated_blocks,
             release_hits: stats.freed_blocks,
         };
         Profile {
@@ -111,6 +113,7 @@ impl Scene {
             losses: self.losses.clone(),
             unfollowed: UnfollowedBytes::default(),
             overhead: Overhead::default(),
+            sample_bytes: None,
         }
     }
 }

@@ -65,6 +65,7 @@ impl AnyProfile {
                     freed_blocks: freed,
                     freed_bytes: freed * 7,
                     short_lived_blocks: 0,
+                    ..AllocStats::default()
                 },
             }
         });

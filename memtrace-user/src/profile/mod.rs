@@ -8,6 +8,7 @@
 
 mod block_summary;
 mod call_tree;
+mod estimate;
 mod filter;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -41,6 +42,7 @@ mod unfollowed;
 
 pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
+pub use estimate::Interval;
 pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable, build_id_text};
 pub use group_by::GroupBy;

@@ -25,6 +25,8 @@ pub struct ProcessTotals {
     pub unknown_frees: u64,
     /// Hits of the probes on allocating functions: an entry and a return each.
     pub entry_hits: u64,
+    /// Hits at returns of allocating functions: fewer than [`Self::entry_hits`] where blocks are sampled.
+    pub return_hits: u64,
     /// Hits of the probes on freeing functions.
     pub release_hits: u64,
 }
@@ -38,6 +40,7 @@ impl ProcessTotals {
         self.failed_calls = self.failed_calls.saturating_add(other.failed_calls);
         self.unknown_frees = self.unknown_frees.saturating_add(other.unknown_frees);
         self.entry_hits = self.entry_hits.saturating_add(other.entry_hits);
+        self.return_hits = self.return_hits.saturating_add(other.return_hits);
         self.release_hits = self.release_hits.saturating_add(other.release_hits);
     }
 }
@@ -83,6 +86,8 @@ pub struct RawProfile {
     pub stacks: Vec<RawStack>,
     /// What could not be recorded.
     pub losses: Losses,
+    /// Numbers are estimates: on average one byte in so many was looked at. `None` when every block was recorded.
+    pub sample_bytes: Option<u64>,
 }
 
 /// Who is traced.
@@ -158,6 +163,8 @@ pub struct Profile {
     pub unfollowed: UnfollowedBytes,
     /// What tracing costs.
     pub overhead: Overhead,
+    /// As [`RawProfile::sample_bytes`].
+    pub sample_bytes: Option<u64>,
 }
 
 /// Activity per second.

@@ -17,6 +17,10 @@ pub struct AllocStats {
     /// Blocks of [`Self::freed_blocks`] that lived for 10 ms or less, give or take a tick of the kernel's clock (1 to
     /// 10 ms, 4 ms with most distributions); 0 where nobody has counted them.
     pub short_lived_blocks: u64,
+    /// Variance of [`Self::allocated_bytes`] in square bytes, where they are an estimate; 0 where they are exact.
+    pub allocated_variance: u128,
+    /// The part of it that belongs to [`Self::freed_bytes`]; live bytes have the rest.
+    pub freed_variance: u128,
 }
 
 impl AllocStats {
@@ -60,6 +64,8 @@ impl AddAssign for AllocStats {
         self.freed_blocks = self.freed_blocks.saturating_add(other.freed_blocks);
         self.freed_bytes = self.freed_bytes.saturating_add(other.freed_bytes);
         self.short_lived_blocks = self.short_lived_blocks.saturating_add(other.short_lived_blocks);
+        self.allocated_variance = self.allocated_variance.saturating_add(other.allocated_variance);
+        self.freed_variance = self.freed_variance.saturating_add(other.freed_variance);
     }
 }
 
@@ -81,7 +87,7 @@ mod tests {
             allocated_bytes: 100,
             freed_blocks: 2,
             freed_bytes: 20,
-            short_lived_blocks: 0,
+            ..AllocStats::default()
         };
         assert_eq!(live.average_bytes(), 40);
         let freed = AllocStats { freed_blocks: 4, freed_bytes: 100, ..live };

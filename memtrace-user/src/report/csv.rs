@@ -16,7 +16,7 @@ const NAME: [&str; 12] =
     ["name", "function", "file", "line", "module", "offset", "pid", "command", "tid", "thread", "domain", "stack"];
 
 /// Columns of numbers.
-const STATS: [&str; 7] = [
+const STATS: [&str; 11] = [
     "live_bytes",
     "live_blocks",
     "allocated_bytes",
@@ -24,6 +24,10 @@ const STATS: [&str; 7] = [
     "freed_bytes",
     "freed_blocks",
     "average_bytes",
+    "live_bytes_low",
+    "live_bytes_high",
+    "allocated_bytes_low",
+    "allocated_bytes_high",
 ];
 
 /// Records in the making. Writing to memory does not fail.
@@ -138,7 +142,7 @@ fn name(name: &GroupName, by: GroupBy) -> Vec<String> {
 
 /// In the order of [`STATS`].
 fn stats(stats: &StatsRecord) -> Vec<String> {
-    [
+    let numbers = [
         stats.live_bytes,
         stats.live_blocks,
         stats.allocated_bytes,
@@ -146,7 +150,13 @@ fn stats(stats: &StatsRecord) -> Vec<String> {
         stats.freed_bytes,
         stats.freed_blocks,
         stats.average_bytes,
-    ]
-    .map(|number| number.to_string())
-    .to_vec()
+    ];
+    // Empty where the numbers are exact.
+    let intervals =
+        [stats.live_bytes_low, stats.live_bytes_high, stats.allocated_bytes_low, stats.allocated_bytes_high];
+    numbers
+        .map(|value| value.to_string())
+        .into_iter()
+        .chain(intervals.map(|bound| bound.map_or_else(String::new, |value| value.to_string())))
+        .collect()
 }

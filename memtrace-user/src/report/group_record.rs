@@ -56,6 +56,15 @@ pub struct StatsRecord {
     pub(super) freed_bytes: u64,
     pub(super) freed_blocks: u64,
     pub(super) average_bytes: u64,
+    /// Of estimates: between which bytes the truth lies in 95 of 100 cases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) live_bytes_low: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) live_bytes_high: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allocated_bytes_low: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) allocated_bytes_high: Option<u64>,
 }
 
 impl From<&AllocStats> for StatsRecord {
@@ -68,6 +77,10 @@ impl From<&AllocStats> for StatsRecord {
             freed_bytes: stats.freed_bytes,
             freed_blocks: stats.freed_blocks,
             average_bytes: stats.average_bytes(),
+            live_bytes_low: stats.live_interval().map(|interval| interval.low),
+            live_bytes_high: stats.live_interval().map(|interval| interval.high),
+            allocated_bytes_low: stats.allocated_interval().map(|interval| interval.low),
+            allocated_bytes_high: stats.allocated_interval().map(|interval| interval.high),
         }
     }
 }

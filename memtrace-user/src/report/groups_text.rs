@@ -2,7 +2,7 @@
 
 use super::{
     group_label::{Paths, callers, label},
-    sites::amount,
+    sites::{amount, interval},
     source_text::SourceTexts,
     table::{Row, Table, fit},
     units,
@@ -57,7 +57,9 @@ impl GroupText {
                 numbers.extend(live_cells(&group.stats));
                 numbers.extend(own_column(sort).map(|_| cell(sort, sort.value(&group.stats))));
                 numbers.push(units::percent(groups.share(&group.stats)));
-                table.rows.push(self.row(numbers, &group.name, texts));
+                let mut row = self.row(numbers, &group.name, texts);
+                row.below.splice(0..0, interval(&group.stats, sort));
+                table.rows.push(row);
             }
             lines.push(String::new());
             lines.extend(table.lines(self.width));

@@ -12,6 +12,7 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.extend(processes::others(profile).map(|others| ("", others)));
     rows.extend(profile.process.allocators.iter().map(|name| ("Traced", escape(name).into_owned())));
     rows.push(("Time", time(profile)));
+    rows.extend(profile.sample_bytes.map(|mean| ("SAMPLED", sampled(mean))));
     rows.extend(memory(profile));
     let nothing_yet = profile.totals.stats.allocated_blocks == 0;
     rows.push(("Stacks", if nothing_yet { "none yet".into() } else { coverage(profile.coverage()) }));
@@ -37,6 +38,11 @@ fn process(profile: &Profile) -> String {
 
 fn time(profile: &Profile) -> String {
     format!("{}, after {} of tracing", timestamp::utc(profile.taken_at), units::duration(profile.elapsed))
+}
+
+/// What the numbers of a sampled profile are.
+pub(super) fn sampled(mean: u64) -> String {
+    format!("estimates, by one byte in {}; intervals hold the truth in 95 of 100 cases", units::bytes(mean))
 }
 
 fn memory(profile: &Profile) -> [(&'static str, String); 3] {

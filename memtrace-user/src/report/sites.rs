@@ -104,6 +104,7 @@ fn site_lines(context: &Context, site: &Site, numbers: &str) -> Vec<String> {
     let name = SiteName::of(site.location, context.ranking, context.symbols, modules);
     let room = context.width.map_or(usize::MAX, |width| width.saturating_sub(numbers.len() + 2));
     let mut lines = vec![format!("{numbers}  {}", name.fit(room))];
+    lines.extend(interval(&site.stats, context.ranking.sort).map(|text| format!("{:INDENT$}  {text}", "")));
     for line in stack::heaviest(site, context.ranking, context.symbols, modules) {
         let mark = if line.names_site { '>' } else { ' ' };
         lines.push(fit(&format!("{:INDENT$}{mark} {}", "", line.text), context.width));
@@ -111,6 +112,13 @@ fn site_lines(context: &Context, site: &Site, numbers: &str) -> Vec<String> {
     lines.extend(more_stacks(site, context.ranking.sort).map(|text| format!("{:INDENT$}  {text}", "")));
     lines.push(String::new());
     lines
+}
+
+/// Between which numbers of bytes the truth lies, of an estimate.
+pub(super) fn interval(stats: &AllocStats, sort: SortBy) -> Option<String> {
+    let of = if stats.interval(sort).is_some() { sort } else { SortBy::LiveBytes };
+    let interval = stats.interval(of)?;
+    Some(format!("{} {} to {} (95 %)", of.label(), units::bytes(interval.low), units::bytes(interval.high)))
 }
 
 fn fit(line: &str, width: Option<usize>) -> String {

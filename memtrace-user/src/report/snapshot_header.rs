@@ -72,8 +72,7 @@ fn time(snapshot: &Snapshot) -> Option<String> {
 
 /// What makes the numbers other than the program's own sums.
 fn recorded(options: &TraceOptions) -> Option<String> {
-    let sampled =
-        options.sample_bytes.map(|bytes| format!("estimates: one byte in {} was looked at", units::count(bytes)));
+    let sampled = options.sample_bytes.map(header::sampled);
     let min_size = options.min_size.filter(|size| *size > 0);
     let parts =
         sampled.into_iter().chain(min_size.map(|size| format!("only blocks of {} and more", units::bytes(size))));

@@ -52,8 +52,8 @@ impl OwnUse {
 
     #[expect(clippy::cast_precision_loss, reason = "a share shown with three digits")]
     fn core_share(&self, totals: &ProcessTotals, elapsed: Duration) -> Option<f64> {
-        let traps = self.trap?.time_of(totals.entry_hits, totals.release_hits).as_secs_f64();
-        let runs = (2 * totals.entry_hits + totals.release_hits) as f64;
+        let traps = self.trap?.time_of(totals.entry_hits, totals.return_hits, totals.release_hits).as_secs_f64();
+        let runs = (totals.entry_hits + totals.return_hits + totals.release_hits) as f64;
         let programs = if runs == 0.0 { 0.0 } else { runs * self.mean_run? };
         Some((traps + programs) / elapsed.as_secs_f64().max(1e-9))
     }

@@ -124,6 +124,7 @@ impl Session {
             threads: self.threads.list(),
             modules: self.locator.modules(),
             losses: raw.losses,
+            sample_bytes: raw.sample_bytes,
             overhead: self.meter.overhead(&self.tracer, threads, &totals, raw.elapsed),
             unfollowed: UnfollowedBytes::default(),
         };

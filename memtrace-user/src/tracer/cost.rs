@@ -28,11 +28,12 @@ pub struct TrapCost {
 }
 
 impl TrapCost {
-    /// The time that so many calls of allocating and of freeing functions have spent in traps.
+    /// The time that so many calls of allocating functions, so many of their returns, and so many calls of freeing functions have spent in traps.
     #[must_use]
-    pub fn time_of(&self, entries: u64, releases: u64) -> Duration {
+    pub fn time_of(&self, entries: u64, returns: u64, releases: u64) -> Duration {
         let times = |cost: Duration, count: u64| cost.as_secs_f64() * f64_of(count);
-        let seconds = times(self.entry_and_return, entries) + times(self.entry, releases);
+        let at_return = self.entry_and_return.saturating_sub(self.entry);
+        let seconds = times(self.entry, entries.saturating_add(releases)) + times(at_return, returns);
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 }
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn costs_add_up() {
         let cost = TrapCost { entry_and_return: Duration::from_nanos(400), entry: Duration::from_nanos(200) };
-        assert_eq!(cost.time_of(1_000_000, 500_000), Duration::from_millis(500));
+        assert_eq!(cost.time_of(1_000_000, 1_000_000, 500_000), Duration::from_millis(500));
     }
 
     /// The function to measure with is found in this program's own file, at its first byte.

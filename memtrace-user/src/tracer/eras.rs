@@ -15,7 +15,7 @@ use memtrace_common::{
 use super::{Tracer, live_blocks::LiveBlocks};
 
 /// Counters of a process, which are zero in an empty slot.
-pub(super) const PROCESS_COUNTERS: [usize; 7] = [
+pub(super) const PROCESS_COUNTERS: [usize; 8] = [
     offset_of!(ProcessRecord, current),
     offset_of!(ProcessRecord, peaks),
     offset_of!(ProcessRecord, peaks) + 8,
@@ -23,15 +23,18 @@ pub(super) const PROCESS_COUNTERS: [usize; 7] = [
     offset_of!(ProcessRecord, unknown_frees),
     offset_of!(ProcessRecord, entries),
     offset_of!(ProcessRecord, releases),
+    offset_of!(ProcessRecord, returns),
 ];
 
 /// The same of a site.
-pub(super) const SITE_COUNTERS: [usize; 5] = [
+pub(super) const SITE_COUNTERS: [usize; 7] = [
     offset_of!(SiteRecord, allocated_blocks),
     offset_of!(SiteRecord, allocated_bytes),
     offset_of!(SiteRecord, short_lived),
     offset_of!(SiteRecord, freed_blocks),
     offset_of!(SiteRecord, freed_bytes),
+    offset_of!(SiteRecord, allocated_variance),
+    offset_of!(SiteRecord, freed_variance),
 ];
 
 impl Tracer {

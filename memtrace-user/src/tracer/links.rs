@@ -18,7 +18,7 @@ use aya::{
     Ebpf,
     programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope},
 };
-use memtrace_common::call::exit;
+use memtrace_common::call::{exit, flag};
 
 use super::{
     error::TracerError,
@@ -42,6 +42,8 @@ pub struct Probe {
     pub call: Call,
     /// File offsets of the instructions by which it returns, or why they are not known.
     pub exits: Result<Vec<Exit>, ExitsError>,
+    /// It may call others that are probed.
+    pub nests: bool,
     /// It must not have a return probe.
     pub without_return_probe: bool,
 }
@@ -93,7 +95,7 @@ impl Placement {
             return;
         }
         let by_exits = returns == Returns::Exits || probe.without_return_probe || call.may_throw();
-        let entry = (probe.offset, call.cookie(by_exits));
+        let entry = (probe.offset, call.cookie(by_exits) | if probe.nests { flag::NESTS } else { 0 });
         if !by_exits {
             self.calls.push(entry);
             return;

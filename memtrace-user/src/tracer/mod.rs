@@ -150,7 +150,7 @@ impl Tracer {
             probed: HashSet::new(),
             multi,
             returns: if options.allows(Accelerator::ReturnProbes) { Returns::Probes } else { Returns::Exits },
-            reader: Reader::new(maps, options.per_thread),
+            reader: Reader::new(maps, options.per_thread, Some(options.sample_bytes).filter(|mean| *mean > 0)),
             _live_keeper: live_keeper,
             unwind,
             stack_copies,

@@ -64,6 +64,10 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     let per_thread = u32::from(options.per_thread);
     loader.override_global("PER_THREAD", &per_thread, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
+    loader.override_global("SAMPLE_BYTES", &options.sample_bytes, true);
+    if options.sample_bytes == 0 {
+        loader.map_max_entries("SAMPLED", 1);
+    }
     let short_life = short_life_ticks();
     loader.override_global("SHORT_LIFE_TICKS", &short_life, true);
     let follow = options.follow.constant();

@@ -14,6 +14,8 @@ pub struct TracerOptions {
     pub max_frames: u32,
     /// Blocks of fewer bytes are not recorded.
     pub min_size: u64,
+    /// Blocks are sampled, by one byte in so many on average; 0: every block is recorded.
+    pub sample_bytes: u64,
     /// How stacks are followed.
     pub unwind: UnwindMode,
     /// Tell threads apart: each has call stacks of its own.
@@ -73,6 +75,7 @@ impl Default for TracerOptions {
         Self {
             max_frames: MAX_FRAMES,
             min_size: 0,
+            sample_bytes: 0,
             unwind: UnwindMode::Auto,
             per_thread: false,
             from_start: false,

@@ -29,6 +29,8 @@ pub struct PlannedProbe {
     /// File offsets of the instructions by which it returns, or why they are not known. Empty for one that takes a block
     /// back: its end does not matter.
     pub exits: Result<Vec<Exit>, ExitsError>,
+    /// It may call others that are probed.
+    pub nests: bool,
     /// It is a function of the Go compiler's, whose stacks move: a return probe would break them.
     pub is_go: bool,
 }
@@ -66,6 +68,7 @@ impl ProbePlan {
         let named = UserNamed::in_file(&elf, path, search)?;
         // The user knows better.
         wanted.retain(|(_, code)| named.found.iter().all(|(_, other)| other.offset != code.offset));
+        let by_user: Vec<u64> = named.found.iter().map(|(_, code)| code.address).collect();
         wanted.extend(named.found);
         if wanted.is_empty() && named.missing.is_empty() {
             return Ok(None);
@@ -77,7 +80,9 @@ impl ProbePlan {
         let go = elf.go_text()?;
         let probes = wanted.into_iter().map(|(function, found)| {
             let is_go = go.as_ref().is_some_and(|go| go.contains(&found.address));
-            planned(&elf, &mut code, function, &found, is_go)
+            // Of what a user names, everything may be expected.
+            let nests = by_user.contains(&found.address) || code.may_call(found.address, &addresses);
+            PlannedProbe { nests, ..planned(&elf, &mut code, function, &found, is_go) }
         });
         Ok(Some(Self { allocator, probes: probes.collect(), missing: named.missing }))
     }
@@ -92,6 +97,7 @@ impl ProbePlan {
                 call: planned.function.call,
                 exits: planned.exits.clone(),
                 without_return_probe: planned.is_go,
+                nests: planned.nests,
             }),
             Err(error) => {
                 log::warn!("{path}: {} is not probed: {error}", planned.function.name);
@@ -187,5 +193,5 @@ fn planned(
     } else {
         Ok(Vec::new())
     };
-    PlannedProbe { function, address: found.address, function_offset: found.offset, point, exits, is_go }
+    PlannedProbe { function, address: found.address, function_offset: found.offset, point, exits, nests: true, is_go }
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, mem::offset_of, sync::Arc, time::Duration};
 use memtrace_common::{
     loss,
     process::{ProcessRecord, current},
+    sampling::{BLOCK_BITS, variance_unit},
     site::{self, FIRST_SITE, RELEASED, SiteRecord, THREAD_WORDS, header},
 };
 
@@ -60,6 +61,8 @@ pub struct Reader {
     maps: Maps,
     /// Stacks are followed by words that name their thread.
     per_thread: bool,
+    /// Blocks are sampled, at this mean distance.
+    sampled: Option<u64>,
     /// Losses that are told no more.
     forgotten: Losses,
     /// Words of `frames` read, of all that were ever appended.
@@ -74,9 +77,9 @@ pub struct Reader {
 impl Reader {
     /// A reader that has seen nothing yet.
     #[must_use]
-    pub fn new(maps: Maps, per_thread: bool) -> Self {
+    pub fn new(maps: Maps, per_thread: bool, sampled: Option<u64>) -> Self {
         let (forgotten, seen_sites, replacements, stacks) = Default::default();
-        Self { maps, per_thread, forgotten, next_word: 0, seen_sites, replacements, stacks }
+        Self { maps, per_thread, sampled, forgotten, next_word: 0, seen_sites, replacements, stacks }
     }
 
     /// The maps.
@@ -106,7 +109,7 @@ impl Reader {
         stacks.extend(self.unattributed(slot));
         let mut totals = self.totals(slot);
         totals.stats = stacks.iter().map(|stack| stack.stats).sum();
-        RawProfile { elapsed, totals, stacks, losses: self.losses() }
+        RawProfile { elapsed, totals, stacks, losses: self.losses(), sample_bytes: self.sampled }
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.
@@ -240,15 +243,21 @@ impl Reader {
     /// allocated.
     fn stats(&self, site: u32) -> AllocStats {
         let load = |offset| self.maps.sites.load(site, offset);
-        let short_lived_blocks = load(offset_of!(SiteRecord, short_lived));
-        let freed_blocks = load(offset_of!(SiteRecord, freed_blocks));
+        let blocks = |offset| self.sampled.map_or(load(offset), |_| rounded(load(offset)));
+        let variance =
+            |offset| self.sampled.map_or(0, |mean| u128::from(load(offset)) * u128::from(variance_unit(mean)));
+        let short_lived_blocks = blocks(offset_of!(SiteRecord, short_lived));
+        let freed_blocks = blocks(offset_of!(SiteRecord, freed_blocks));
         let freed_bytes = load(offset_of!(SiteRecord, freed_bytes));
+        let freed_variance = variance(offset_of!(SiteRecord, freed_variance));
         AllocStats {
-            allocated_blocks: load(offset_of!(SiteRecord, allocated_blocks)),
+            allocated_blocks: blocks(offset_of!(SiteRecord, allocated_blocks)),
             allocated_bytes: load(offset_of!(SiteRecord, allocated_bytes)),
             freed_blocks,
             freed_bytes,
             short_lived_blocks,
+            allocated_variance: variance(offset_of!(SiteRecord, allocated_variance)),
+            freed_variance,
         }
     }
 
@@ -265,6 +274,7 @@ impl Reader {
             failed_calls: load(offset_of!(ProcessRecord, failed_calls)),
             unknown_frees: load(offset_of!(ProcessRecord, unknown_frees)),
             entry_hits: entries,
+            return_hits: if self.sampled.is_some() { load(offset_of!(ProcessRecord, returns)) } else { entries },
             release_hits: load(offset_of!(ProcessRecord, releases)),
         }
     }
@@ -315,6 +325,11 @@ fn stack_end(end: u64) -> (StackEnd, Option<Unfollowed>) {
         _ => Unfollowed::Unreadable,
     };
     (StackEnd::Incomplete, Some(reason))
+}
+
+/// The whole blocks of a number with a fraction.
+const fn rounded(blocks: u64) -> u64 {
+    (blocks + (1 << (BLOCK_BITS - 1))) >> BLOCK_BITS
 }
 
 #[cfg(test)]

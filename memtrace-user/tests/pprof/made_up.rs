@@ -59,6 +59,7 @@ pub fn snapshot(factor: u64) -> Snapshot {
             freed_blocks: freed * factor,
             freed_bytes: freed * factor * size,
             short_lived_blocks: 0,
+            ..AllocStats::default()
         },
     });
     let taken_at = UNIX_EPOCH + Duration::from_secs(1_790_000_000);

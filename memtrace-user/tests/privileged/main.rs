@@ -3,6 +3,7 @@
 mod binary;
 mod numbers;
 mod programs;
+mod sampling;
 mod support;
 mod target;
 mod traces;

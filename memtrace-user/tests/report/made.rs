@@ -59,6 +59,7 @@ impl Made {
                 freed_blocks: freed,
                 freed_bytes: freed * size,
                 short_lived_blocks: 0,
+                ..AllocStats::default()
             },
         });
         self.snapshot.samples.last_mut().expect("just added")

@@ -12,7 +12,7 @@ use crate::{
 type Counter = fn(&mut ProcessTotals) -> &mut u64;
 
 /// One line a counter.
-const COUNTERS: [(&str, Counter); 10] = [
+const COUNTERS: [(&str, Counter); 11] = [
     ("current_bytes", |totals| &mut totals.current_bytes),
     ("peak_bytes", |totals| &mut totals.peak_bytes),
     ("allocated_blocks", |totals| &mut totals.stats.allocated_blocks),
@@ -22,6 +22,7 @@ const COUNTERS: [(&str, Counter); 10] = [
     ("failed_calls", |totals| &mut totals.failed_calls),
     ("unknown_frees", |totals| &mut totals.unknown_frees),
     ("entry_hits", |totals| &mut totals.entry_hits),
+    ("return_hits", |totals| &mut totals.return_hits),
     ("release_hits", |totals| &mut totals.release_hits),
 ];
 

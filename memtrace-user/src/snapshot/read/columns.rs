@@ -3,7 +3,7 @@
 use super::tables::Tables;
 use crate::{
     profile::{AllocStats, Lack, SortBy},
-    snapshot::SnapshotProblem,
+    snapshot::{SnapshotProblem, write::ERROR_TYPES},
 };
 
 /// A counter that a value may be.
@@ -56,6 +56,9 @@ pub struct Columns {
     allocated_bytes: Option<usize>,
     live_blocks: Option<usize>,
     live_bytes: Option<usize>,
+    /// Standard errors of estimated bytes, in files of our own.
+    allocated_error: Option<usize>,
+    live_error: Option<usize>,
     /// Values a sample.
     pub width: usize,
     /// The counter to show first.
@@ -83,6 +86,8 @@ impl Columns {
                 told = told.or(Some(counter.sort()));
             }
         }
+        let error = |name| types.iter().position(|known| *known == (name, "bytes"));
+        [columns.allocated_error, columns.live_error] = ERROR_TYPES.map(|(name, _)| error(name));
         let all = [columns.allocated_blocks, columns.allocated_bytes, columns.live_blocks, columns.live_bytes];
         if all.iter().all(Option::is_none) {
             return Err(SnapshotProblem::NotHeap(describe(&types)));
@@ -115,7 +120,20 @@ impl Columns {
         };
         let (allocated_blocks, freed_blocks) = pair(self.allocated_blocks, self.live_blocks)?;
         let (allocated_bytes, freed_bytes) = pair(self.allocated_bytes, self.live_bytes)?;
-        Ok(AllocStats { allocated_blocks, allocated_bytes, freed_blocks, freed_bytes, short_lived_blocks: 0 })
+        let variance = |place| -> Result<u128, SnapshotProblem> {
+            Ok(u128::from(value(place)?.unwrap_or_default()).saturating_pow(2))
+        };
+        let allocated_variance = variance(self.allocated_error)?;
+        let freed_variance = allocated_variance.saturating_sub(variance(self.live_error)?);
+        Ok(AllocStats {
+            allocated_variance,
+            freed_variance,
+            allocated_blocks,
+            allocated_bytes,
+            freed_blocks,
+            freed_bytes,
+            short_lived_blocks: 0,
+        })
     }
 
     /// What the sample types do not tell.

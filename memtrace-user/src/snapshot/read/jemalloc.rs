@@ -161,6 +161,7 @@ fn snapshot(entries: Vec<Entry>, rate: u64, mut map: Map) -> Result<Snapshot, Sn
             freed_blocks: all.0 - live.0,
             freed_bytes: all.1 - live.1,
             short_lived_blocks: 0,
+            ..AllocStats::default()
         };
         total += stats;
         samples.push(StackSample {

@@ -47,6 +47,7 @@ fn heap_profile_of_gperftools_is_read() {
             freed_blocks: 50,
             freed_bytes: 1_000_000,
             short_lived_blocks: 0,
+            ..AllocStats::default()
         };
         assert_eq!(snapshot.total(), stats);
         assert_eq!(sum_under(&snapshot, "load").live_bytes(), 1_000_000);
@@ -81,6 +82,7 @@ fn sample_types_of_other_programs_are_known() {
         freed_blocks,
         freed_bytes,
         short_lived_blocks: 0,
+        ..AllocStats::default()
     };
     let cases: [Case<'_>; 7] = [
         (&["objects/count", "space/bytes"], &[2, 30], stats(2, 30, 0, 0), &[Lack::Allocated]),

@@ -87,7 +87,8 @@ fn more_freed_than_allocated_is_all_freed() {
             allocated_bytes: 30,
             freed_blocks: 3,
             freed_bytes: 30,
-            short_lived_blocks: 0
+            short_lived_blocks: 0,
+            ..AllocStats::default()
         }
     );
 }
@@ -174,6 +175,7 @@ fn samples(sites: usize, processes: usize, threads: usize) -> impl Strategy<Valu
         freed_blocks: blocks / 100 * freed,
         freed_bytes: bytes / 100 * freed,
         short_lived_blocks: 0,
+        ..AllocStats::default()
     });
     let index = |count: usize| 0..u32::try_from(count).unwrap();
     (vec(0..sites, 0..5), index(3), index(processes), option::of(index(threads)), stats).prop_map(
@@ -198,7 +200,7 @@ fn numbers() -> impl Strategy<Value = u64> {
 
 fn processes() -> impl Strategy<Value = TracedProcess> {
     let info = (1..u32::MAX, texts(), any::<bool>(), option::of(numbers()), vec(texts(), 0..3));
-    let totals = option::of(vec(numbers(), 10)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
+    let totals = option::of(vec(numbers(), 11)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
     (info, option::of(1..i64::MAX.unsigned_abs()), totals).prop_map(
         |((pid, command, exited, rss_bytes, allocators), started, totals)| TracedProcess {
             info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes: Vec::new() },
@@ -218,11 +220,13 @@ fn totals(numbers: &[u64]) -> ProcessTotals {
             freed_blocks: numbers[4],
             freed_bytes: numbers[5],
             short_lived_blocks: 0,
+            ..AllocStats::default()
         },
         failed_calls: numbers[6],
         unknown_frees: numbers[7],
         entry_hits: numbers[8],
         release_hits: numbers[9],
+        return_hits: numbers[10],
     }
 }
 

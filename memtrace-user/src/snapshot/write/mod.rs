@@ -24,6 +24,9 @@ use crate::profile::{Snapshot, SortBy};
 pub const SAMPLE_TYPES: [(&str, &str); 4] =
     [("alloc_objects", "count"), ("alloc_space", "bytes"), ("inuse_objects", "count"), ("inuse_space", "bytes")];
 
+/// Further ones of estimates: the standard errors of the bytes.
+pub const ERROR_TYPES: [(&str, &str); 2] = [("alloc_space_error", "bytes"), ("inuse_space_error", "bytes")];
+
 /// Sample types that a reader may want first, and the order they stand for.
 pub const DEFAULTS: [(SortBy, &str); 4] = [
     (SortBy::LiveBytes, "inuse_space"),
@@ -59,7 +62,8 @@ pub fn write(output: impl Write, snapshot: &Snapshot) -> io::Result<()> {
 
 fn put_types<'a>(snapshot: &'a Snapshot, strings: &mut Strings<'a>, out: &mut Vec<u8>) {
     let mut value_type = |(kind, unit)| ValueType { kind: strings.id(kind), unit: strings.id(unit) };
-    for sample_type in SAMPLE_TYPES {
+    let errors = if snapshot.about.options.sample_bytes.is_some() { &ERROR_TYPES[..] } else { &[] };
+    for sample_type in SAMPLE_TYPES.iter().chain(errors).copied() {
         put_message(profile::SAMPLE_TYPE, &value_type(sample_type), out);
     }
     if let Some(mean) = snapshot.about.options.sample_bytes {

@@ -30,6 +30,8 @@ type LabelKey = (ProcessIndex, Option<ThreadIndex>, Domain, StackEnd);
 #[derive(Debug)]
 pub struct Samples<'a> {
     of_snapshot: &'a [StackSample],
+    /// Whether the numbers are estimates, whose errors are written.
+    sampled: bool,
     stacks: Stacks<'a>,
     labels: HashMap<LabelKey, Vec<u8>>,
     /// Stack and index of each sample, those of one stack in a row: compressed, all but the first take little room.
@@ -48,7 +50,8 @@ impl<'a> Samples<'a> {
             labels.entry(key).or_insert_with(|| encode_labels(snapshot, key, strings));
         }
         order.sort_unstable();
-        Self { of_snapshot: &snapshot.samples, stacks, labels, order }
+        let sampled = snapshot.about.options.sample_bytes.is_some();
+        Self { of_snapshot: &snapshot.samples, sampled, stacks, labels, order }
     }
 
     /// Hands the encoded samples to `write`, in chunks of some size.
@@ -57,7 +60,7 @@ impl<'a> Samples<'a> {
         for (stack, index) in &self.order {
             let sample = &self.of_snapshot[*index];
             let labels = self.labels.get(&label_key(sample)).map_or(&[][..], |labels| labels);
-            put_sample(self.stacks.encoded(*stack), &values(sample), labels, &mut chunk);
+            put_sample(self.stacks.encoded(*stack), values(sample, &mut [0; 6], self.sampled), labels, &mut chunk);
             if chunk.len() >= CHUNK {
                 write(&chunk)?;
                 chunk.clear();
@@ -68,9 +71,9 @@ impl<'a> Samples<'a> {
 }
 
 /// Appends a sample whose stack and labels are encoded.
-fn put_sample(stack: &[u8], values: &[u64; 4], labels: &[u8], out: &mut Vec<u8>) {
+fn put_sample(stack: &[u8], values: &[u64], labels: &[u8], out: &mut Vec<u8>) {
     let values_length: usize = values.iter().map(|value| encoded_len_varint(*value)).sum();
-    // Tag and length of the values take a byte each: there are four numbers of ten bytes at most.
+    // Tag and length of the values take a byte each: there are six numbers of ten bytes at most.
     let length = stack.len() + 2 + values_length + labels.len();
     encode_key(profile::SAMPLE, WireType::LengthDelimited, out);
     encode_varint(length as u64, out);
@@ -121,11 +124,21 @@ fn label_key(sample: &StackSample) -> LabelKey {
     (sample.process, sample.thread, sample.domain, sample.end)
 }
 
-/// Allocated blocks and bytes, live blocks and bytes, as numbers that pprof's signed ones can hold.
-fn values(sample: &StackSample) -> [u64; 4] {
+/// Allocated blocks and bytes, live blocks and bytes, and the errors of the bytes if they are `sampled`, as numbers that
+/// pprof's signed ones can hold.
+fn values<'a>(sample: &StackSample, values: &'a mut [u64; 6], sampled: bool) -> &'a [u64] {
     let stats = &sample.stats;
-    [stats.allocated_blocks, stats.allocated_bytes, stats.live_blocks(), stats.live_bytes()]
-        .map(|value| value.min(i64::MAX.unsigned_abs()))
+    let error = |variance: u128| u64::try_from(variance.isqrt()).unwrap_or(u64::MAX);
+    *values = [
+        stats.allocated_blocks,
+        stats.allocated_bytes,
+        stats.live_blocks(),
+        stats.live_bytes(),
+        error(stats.allocated_variance),
+        error(stats.allocated_variance.saturating_sub(stats.freed_variance)),
+    ]
+    .map(|value| value.min(i64::MAX.unsigned_abs()));
+    if sampled { values } else { &values[..4] }
 }
 
 fn encode_labels<'s>(

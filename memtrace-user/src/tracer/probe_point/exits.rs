@@ -99,6 +99,41 @@ impl<'a> CodeWalk<'a> {
         if exits.is_empty() { Err(ExitsError::None) } else { Ok(exits.into_iter().collect()) }
     }
 
+    /// Whether a function may call one of `others`, or is seen to call what cannot be known: through a pointer, or through
+    /// the linkage table to another file. (What it calls may call further; allocators do not go back to their own
+    /// entrances from there.)
+    #[must_use]
+    pub fn may_call(&mut self, entry: u64, others: &[u64]) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut pending = vec![entry];
+        while let Some(start) = pending.pop() {
+            let mut next = Some(start);
+            while let Some(at) = next.filter(|at| seen.insert(*at)) {
+                if seen.len() > MAX_INSTRUCTIONS {
+                    return true;
+                }
+                let Ok(step) = self.step(at) else { return true };
+                let called = match step.call {
+                    Some(Called::At(address)) => others.contains(&address) || self.leads_away(address),
+                    Some(Called::Computed) => true,
+                    None => false,
+                };
+                // A jump to one of them, too.
+                if called || at != entry && others.contains(&at) {
+                    return true;
+                }
+                pending.extend(step.branch);
+                next = step.next.filter(|next| !self.linkage.begins_function(*next));
+            }
+        }
+        false
+    }
+
+    /// Whether an address is an entry of the linkage table: a jump through a slot.
+    fn leads_away(&mut self, address: u64) -> bool {
+        matches!(self.step(address), Ok(Step { branch: None, next: None, exit: None, .. }))
+    }
+
     /// Where a function leads that does nothing but jump: the places on the way, the function itself not among them.
     #[must_use]
     pub fn jumps_of(&mut self, entry: u64) -> Vec<u64> {
@@ -137,6 +172,8 @@ impl<'a> CodeWalk<'a> {
                 None => {}
             }
             step.next = None;
+        } else if opcode == Opcode::CALL {
+            step.call = Some(relative(&instruction, next).map_or(Called::Computed, Called::At));
         } else if matches!(opcode, Opcode::RETURN) {
             step.exit = Some(Exit { at, result_in_argument: false });
             step.next = None;
@@ -179,10 +216,21 @@ struct Step {
     next: Option<u64>,
     /// Where it branches to.
     branch: Option<u64>,
+    /// It calls.
+    call: Option<Called>,
     /// It returns.
     exit: Option<Exit>,
     /// It marks a place that indirect branches may lead to, and does nothing.
     is_mark: bool,
+}
+
+/// What a call leads to.
+#[derive(Debug, Clone, Copy)]
+enum Called {
+    /// An address in this file.
+    At(u64),
+    /// What a register or memory says.
+    Computed,
 }
 
 /// Where a branch with a distance leads.
@@ -241,6 +289,22 @@ mod tests {
         let mut expected = [own, other + 1].map(|at| Exit { at, result_in_argument: false });
         expected.sort_unstable();
         assert_eq!(exits, expected);
+    }
+
+    /// The hot functions of the C library call none of its others; what calls through a pointer may call anything.
+    #[test]
+    fn what_may_be_called_is_seen() {
+        let file = ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file");
+        let [jumping, other, calling] =
+            [jumping as extern "C" fn(), other, calling].map(|function| address_of(&file, function));
+        let mut walk = CodeWalk::new(&file);
+        assert!(walk.may_call(jumping, &[other]) && !walk.may_call(jumping, &[calling]));
+        assert!(walk.may_call(calling, &[]) && !walk.may_call(other, &[jumping, calling]));
+    }
+
+    #[unsafe(naked)]
+    extern "C" fn calling() {
+        core::arch::naked_asm!("call rdi", "ret")
     }
 
     /// A function that only jumps to where it is told has no exit that can be seen.

@@ -96,7 +96,7 @@ type Item = (&'static str, String);
 fn memory(profile: &Profile) -> Vec<Item> {
     let totals = &profile.totals;
     let mut items = vec![
-        ("Live", units::bytes(totals.current_bytes)),
+        ("Live", live(profile)),
         ("Peak", units::bytes(totals.peak_bytes)),
         ("Blocks", units::count(totals.stats.live_blocks())),
     ];
@@ -109,6 +109,15 @@ fn memory(profile: &Profile) -> Vec<Item> {
         items.push(("Failed", units::count(totals.failed_calls)));
     }
     items
+}
+
+/// Live bytes; of an estimate, how far the truth may be above or below in 95 of 100 cases.
+fn live(profile: &Profile) -> String {
+    let bytes = profile.totals.current_bytes;
+    let error = profile.totals.stats.live_interval().map_or_else(String::new, |interval| {
+        format!(" ± {}", units::bytes(interval.high.saturating_sub(interval.low) / 2))
+    });
+    format!("{}{error}", units::bytes(bytes))
 }
 
 fn flow(profile: &Profile) -> Vec<Item> {
@@ -127,6 +136,7 @@ fn flow(profile: &Profile) -> Vec<Item> {
 fn trust(profile: &Profile) -> Vec<Item> {
     let (coverage, overhead) = (profile.coverage(), &profile.overhead);
     let mut items = Vec::new();
+    items.extend(profile.sample_bytes.map(|mean| ("ESTIMATES", format!("1 byte in {}", units::bytes(mean)))));
     if profile.totals.stats.allocated_blocks > 0 {
         items.push(("Stacks", format!("{} whole", units::percent(coverage.whole))));
     }

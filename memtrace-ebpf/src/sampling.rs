@@ -1,0 +1,112 @@
+//! Sampling by bytes; what it is, and its arithmetic, is in `memtrace_common::sampling`.
+//!
+//! With it, most blocks are in no table. So that their frees cost next to nothing, `SAMPLED` counts the blocks that are in
+//! the table by a hash of their address: where it has none, there is nothing to look for.
+
+use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
+use memtrace_common::{
+    live::ADDRESS_BITS,
+    sampling::{self, SAMPLED_PLACES, Weight},
+};
+
+use crate::{
+    atomic,
+    maps::{SAMPLE_BYTES, SAMPLED},
+    stack::opaque,
+    thread::Thread,
+};
+
+/// Whether blocks are sampled. Constant in the loaded program.
+#[inline(always)]
+pub fn is_on() -> bool {
+    SAMPLE_BYTES.load() != 0
+}
+
+/// Whether a point falls on a block of so many bytes that the running thread asks for.
+#[inline(always)]
+pub fn falls_on(thread: &mut Thread, size: u64) -> bool {
+    let size = if size == 0 { 1 } else { size };
+    if thread.to_next_point == 0 {
+        thread.to_next_point = next_distance();
+    }
+    if thread.to_next_point > size {
+        thread.to_next_point -= size;
+        return false;
+    }
+    // From the end of the block on: the process has no memory.
+    thread.to_next_point = next_distance();
+    true
+}
+
+#[inline(never)]
+fn next_distance() -> u64 {
+    // SAFETY: the helper takes nothing and returns a number.
+    let random = unsafe { bpf_get_prandom_u32() } as u32;
+    sampling::distance(random, mean())
+}
+
+/// Not 0, which the verifier wants to see.
+#[inline(always)]
+fn mean() -> u64 {
+    let mean = SAMPLE_BYTES.load();
+    if mean == 0 { 1 } else { mean }
+}
+
+/// What a block in the table stands for.
+#[inline(always)]
+pub fn weight(size: u64) -> Weight {
+    if !is_on() {
+        return Weight { blocks: 1, bytes: size, variance: 0 };
+    }
+    let mut weight = Weight::default();
+    weigh(size, &mut weight);
+    weight
+}
+
+#[inline(never)]
+fn weigh(size: u64, weight: &mut Weight) -> u32 {
+    *weight = sampling::weight(opaque(size), mean());
+    0
+}
+
+/// Bytes that a block in the table stands for.
+#[inline(always)]
+pub fn bytes(size: u64) -> u64 {
+    if is_on() { weight(size).bytes } else { size }
+}
+
+#[inline(always)]
+fn place(key: u64) -> Option<*mut u64> {
+    // Blocks of all processes share the places, by their addresses.
+    let address = key & ((1 << ADDRESS_BITS) - 1);
+    let hash = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    SAMPLED.get_ptr_mut(hash as u32 & (SAMPLED_PLACES - 1))
+}
+
+/// A block is about to be entered into the table.
+#[inline(always)]
+pub fn note(key: u64) {
+    if is_on()
+        && let Some(place) = place(key)
+    {
+        atomic::add(place, 1);
+    }
+}
+
+/// A block has been taken out of the table, or not been entered. (What user space takes out of it stays noted: its place
+/// costs some frees a search.)
+#[inline(always)]
+pub fn unnote(key: u64) {
+    if is_on()
+        && let Some(place) = place(key)
+    {
+        atomic::add(place, u64::MAX);
+    }
+}
+
+/// Whether a block may be in the table.
+#[inline(always)]
+pub fn may_hold(address: u64) -> bool {
+    // SAFETY: a map value; volatile, as other CPUs write it.
+    !is_on() || place(address).is_some_and(|place| unsafe { core::ptr::read_volatile(place) } != 0)
+}
