@@ -10,6 +10,7 @@ pub mod event;
 pub mod kernel_function;
 pub mod live;
 pub mod loss;
+pub mod mapping;
 pub mod process;
 pub mod sampling;
 pub mod site;

@@ -26,5 +26,8 @@ pub const LATE_PROBES: u32 = 10;
 /// A process was started for which there was no slot: it is not traced.
 pub const NO_SLOT: u32 = 11;
 
+/// An event of the mmap domain found no room in its ring buffer.
+pub const MAPPING_DROPPED: u32 = 12;
+
 /// Number of reasons.
-pub const COUNT: u32 = 12;
+pub const COUNT: u32 = 13;

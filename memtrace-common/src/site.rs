@@ -54,6 +54,14 @@ pub struct SiteRecord {
     pub freed_variance: u64,
 }
 
+/// Layers of memory, which a stack's hash is mixed with.
+pub mod domain {
+    /// Blocks of an allocator.
+    pub const BLOCKS: u64 = 0;
+    /// What the process maps.
+    pub const MAPPINGS: u64 = 1;
+}
+
 /// Ends of a stack walk, in the header of a stack.
 pub mod end {
     /// The start of the thread was reached.

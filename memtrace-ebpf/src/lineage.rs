@@ -14,7 +14,8 @@ use crate::{
     atomic, command,
     event::send,
     loss::count,
-    maps::{FOLLOW, FREE_SLOTS, OWN_TGID, SIGNAL_LIVE, TARGETS, TASK_SIGNAL, TASK_TGID, UNWIND_MODE},
+    mapping,
+    maps::{FOLLOW, FREE_SLOTS, OWN_TGID, SIGNAL_LIVE, TARGETS, TASK_SIGNAL, TASK_TGID, UNWIND_MODE, WITH_MAPPINGS},
     process::{self, current_tgid},
     registers::user_stack_pointer,
     thread,
@@ -89,6 +90,9 @@ pub fn exec(caller: u32) {
         count(loss::LATE_PROBES);
     }
     leave(old);
+    if WITH_MAPPINGS.load() != 0 {
+        mapping::exec(slot);
+    }
     send(if by_thread { event::EXEC_BY_THREAD } else { event::EXEC }, tgid, slot, old);
 }
 

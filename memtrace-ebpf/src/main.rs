@@ -20,6 +20,7 @@ mod event;
 mod lineage;
 mod live;
 mod loss;
+mod mapping;
 mod maps;
 mod own_stack;
 mod process;
@@ -29,6 +30,7 @@ mod sampling;
 mod session;
 mod site;
 mod stack;
+mod system_calls;
 mod thread;
 
 use core::ffi::c_void;

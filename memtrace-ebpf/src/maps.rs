@@ -149,6 +149,14 @@ pub static LOSSES: Array<u64> = Array::with_max_entries(loss::COUNT, BPF_F_MMAPA
 #[map]
 pub static STACK_COPIES: RingBuf = RingBuf::with_byte_size(copy::RING_BYTES, 0);
 
+/// Not 0: the programs of the mmap domain are there.
+#[unsafe(no_mangle)]
+pub static WITH_MAPPINGS: Global<u32> = Global::new(0);
+
+/// What processes map and unmap; see `memtrace_common::mapping`. User space makes it larger if it wants the mmap domain.
+#[map]
+pub static MAPPING_EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
+
 /// Events for user space: room for some 8,000.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);

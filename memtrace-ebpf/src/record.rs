@@ -14,12 +14,13 @@ use memtrace_common::{
     live::{self as layout, LiveEntry},
     loss,
     process::{Era, NO_SLOT, ProcessRecord},
+    site::domain,
 };
 
 use crate::{
     atomic, live,
     loss::count,
-    maps::MIN_SIZE,
+    maps::{MIN_SIZE, WITH_MAPPINGS},
     process,
     registers::{Caller, RETURN_POPS, Registers},
     sampling, site, stack,
@@ -68,7 +69,8 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     pending.chained = 0;
     pending.moved.key = 0;
     pending.size = size;
-    if call & flag::BY_EXITS != 0 {
+    // A stack that is walked within the call needs it, too: a return probe is about to take its place.
+    if call & flag::BY_EXITS != 0 || WITH_MAPPINGS.load() != 0 {
         let address = registers.return_address();
         // Of a function that was jumped to, another tracer's return probe may have taken the place meanwhile.
         if before != stack_pointer || !address.is_multiple_of(PAGE) {
@@ -204,6 +206,13 @@ fn is_under_way(pending: &Pending) -> bool {
     // A return probe is there, ours or, of a call whose exits we watch, another tracer's. The kernel's trampoline lies at the start of a page of its own (`xol_area`, kernel/events/uprobes.c), and a return
     // address is never the start of a page by chance worth mentioning.
     address != 0 && address.is_multiple_of(PAGE)
+}
+
+/// Whether the thread is inside an allocator's function, at this stack pointer.
+#[inline(always)]
+pub fn is_in_allocator(thread: &Thread, stack_pointer: u64) -> bool {
+    let pending = &thread.pending;
+    pending.stack_pointer != 0 && stack_pointer <= pending.stack_pointer && is_under_way(pending)
 }
 
 /// Bytes of the smallest page.
@@ -377,7 +386,7 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
     let mut allocated = 0;
     let mut released = 0;
     if thread.pending.counts != 0 && size >= MIN_SIZE.load() {
-        let site = stack::walk(thread, slot, process, caller);
+        let site = stack::walk(thread, slot, process, caller, domain::BLOCKS);
         if remember(address, slot, size, site) {
             let weight = sampling::weight(size);
             site::count_allocated(site, weight);

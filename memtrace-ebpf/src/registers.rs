@@ -17,6 +17,9 @@ use aya_ebpf::helpers::{bpf_get_current_task_btf, generated::bpf_task_pt_regs};
 #[cfg(bpf_target_arch = "x86_64")]
 mod offset {
     pub const ARGUMENTS: [usize; 6] = [112, 104, 96, 88, 72, 64];
+    pub const SYSTEM_CALL_ARGUMENT0: usize = 112;
+    /// Of a system call, which leaves its return address in rcx: r10.
+    pub const SYSTEM_CALL_ARGUMENT3: usize = 56;
     pub const RESULT: usize = 80;
     pub const FRAME_POINTER: usize = 32;
     pub const STACK_POINTER: usize = 152;
@@ -27,6 +30,9 @@ mod offset {
 #[cfg(bpf_target_arch = "aarch64")]
 mod offset {
     pub const ARGUMENTS: [usize; 6] = [0, 8, 16, 24, 32, 40];
+    /// Of a system call: `orig_x0` of the kernel's `struct pt_regs`, as x0 holds the result at the end.
+    pub const SYSTEM_CALL_ARGUMENT0: usize = 272;
+    pub const SYSTEM_CALL_ARGUMENT3: usize = 24;
     pub const RESULT: usize = 0;
     pub const LINK: usize = 30 * 8;
     pub const FRAME_POINTER: usize = 29 * 8;
@@ -175,7 +181,53 @@ pub struct Caller {
     frame: u64,
 }
 
+/// A system call of the running thread: the registers with which it entered the kernel.
+#[derive(Clone, Copy)]
+pub struct SystemCall(*const c_void);
+
+impl SystemCall {
+    /// The one under way. Needs 5.15.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the running task has registers, which the helper gives a typed pointer to.
+        Self(unsafe { bpf_task_pt_regs(bpf_get_current_task_btf().cast()) } as *const c_void)
+    }
+
+    #[inline(always)]
+    fn read<const OFFSET: usize>(self) -> u64 {
+        let value: u64;
+        // SAFETY: the verifier checks that the offset is one of a field.
+        unsafe {
+            core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) self.0, const OFFSET,
+                options(nostack, readonly));
+        }
+        value
+    }
+
+    /// Argument 0 to 3.
+    #[inline(always)]
+    pub fn argument(self, index: u32) -> u64 {
+        match index {
+            0 => self.read::<{ offset::SYSTEM_CALL_ARGUMENT0 }>(),
+            1 => self.read::<{ offset::ARGUMENTS[1] }>(),
+            2 => self.read::<{ offset::ARGUMENTS[2] }>(),
+            _ => self.read::<{ offset::SYSTEM_CALL_ARGUMENT3 }>(),
+        }
+    }
+}
+
 impl Caller {
+    /// Where the running thread has entered the kernel: the C library's function for the call is the innermost one.
+    #[inline(always)]
+    pub fn of_system_call() -> Self {
+        let registers = SystemCall::current();
+        Self {
+            instruction: registers.read::<{ offset::INSTRUCTION_POINTER }>(),
+            stack: registers.read::<{ offset::STACK_POINTER }>(),
+            frame: registers.read::<{ offset::FRAME_POINTER }>(),
+        }
+    }
+
     /// The frame pointer register.
     #[inline(always)]
     pub fn frame_pointer(self) -> u64 {

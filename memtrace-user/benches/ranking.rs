@@ -22,7 +22,14 @@ fn main() {
     let profile = profile(&live.samples, &live.modules, Duration::ZERO);
     let namer = SiteNamer::default();
     time("live: 50,000 sites, Ranking", || {
-        Ranking::of(&profile, &live.symbols, &namer, &RankingOptions { sort: SortBy::LiveBytes, top: None }).sites.len()
+        Ranking::of(
+            &profile,
+            &live.symbols,
+            &namer,
+            &RankingOptions { sort: SortBy::LiveBytes, ..RankingOptions::default() },
+        )
+        .sites
+        .len()
     });
     group_all("live: 50,000 sites", &live);
     let mut groups = Groups::of(&[samples_of(&live)], &GroupOptions::default(), SortBy::LiveBytes);

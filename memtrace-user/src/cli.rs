@@ -205,9 +205,22 @@ pub struct TracingArgs {
     /// Trace this process alone; no other process gets a breakpoint.
     #[arg(long, overrides_with = "follow")]
     pub no_follow: bool,
+    /// What to record: blocks that allocators hand out (malloc), memory that the process maps by itself (mmap), or both,
+    /// with a comma. They are never added up: blocks lie in what their allocator maps. See docs/metrics.md.
+    #[arg(long, value_enum, value_name = "DOMAIN", value_delimiter = ',', default_value = "malloc")]
+    pub domain: Vec<RecordedArg>,
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true)]
     pub without: Vec<Feature>,
+}
+
+/// What to record, as it is written on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum RecordedArg {
+    /// Blocks that allocators hand out.
+    Malloc,
+    /// Memory that the process maps by itself.
+    Mmap,
 }
 
 /// [`crate::tracer::UnwindMode`] as it is written on the command line.
@@ -235,6 +248,8 @@ pub enum Feature {
     MappingEvents,
     /// Return probes.
     ReturnProbes,
+    /// BPF trampolines.
+    Trampolines,
 }
 
 /// What is shown.

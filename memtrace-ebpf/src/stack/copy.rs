@@ -13,9 +13,9 @@ use memtrace_common::{
 use super::{mix, opaque, rules::Context};
 use crate::{
     atomic,
-    maps::{COPY_RING_BYTES, FOLLOW, STACK_COPIES},
+    maps::{COPY_RING_BYTES, FOLLOW, STACK_COPIES, WITH_MAPPINGS},
     process,
-    registers::Caller,
+    registers::{Caller, RETURN_POPS},
     thread::Thread,
 };
 
@@ -82,10 +82,29 @@ fn read_piece(thread: &mut Thread, address: u64) -> u32 {
         }
         // SAFETY: at most the length of the window; the helper checks the user address.
         if unsafe { bpf_probe_read_user(window, length, address as *const c_void) } == 0 {
+            restore_return_address(thread, address, length);
             return length;
         }
     }
     0
+}
+
+/// Puts the return address of the pending call back, whose place the kernel's trampoline has taken, where a copy holds it:
+/// user space does not know it.
+#[inline(always)]
+fn restore_return_address(thread: &mut Thread, address: u64, length: u32) {
+    if WITH_MAPPINGS.load() == 0 || RETURN_POPS == 0 {
+        return;
+    }
+    let offset = opaque(thread.pending.stack_pointer.wrapping_sub(address));
+    if offset >= u64::from(length) || offset > u64::from(STACK_BYTES) - 8 || !offset.is_multiple_of(8) {
+        return;
+    }
+    // SAFETY: the offset is at most the window's length less 8, and a multiple of 8; so is the window's place.
+    let word = unsafe { &mut *(&raw mut thread.window).byte_add(offset as usize).cast::<u64>() };
+    if word.is_multiple_of(PAGE) {
+        *word = thread.pending.return_address;
+    }
 }
 
 /// A hash that no other call has: its site gets one stack.

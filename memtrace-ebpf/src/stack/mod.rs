@@ -14,7 +14,11 @@ mod window;
 #[cfg(bpf_target_arch = "x86_64")]
 mod x86_64;
 
-use memtrace_common::{process::ProcessRecord, site::end, unwind::mode};
+use memtrace_common::{
+    process::ProcessRecord,
+    site::{domain, end},
+    unwind::mode,
+};
 
 use crate::{
     maps::{PER_THREAD, UNWIND_MODE},
@@ -31,9 +35,9 @@ pub fn opaque(mut value: u64) -> u64 {
     value
 }
 
-/// Walks the stack and returns the index of its site.
+/// Walks the stack and returns the index of its site; `domain` is a constant of `memtrace_common::site::domain`.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller) -> u32 {
+pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller, domain: u64) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
     let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
         frame_pointer::walk(thread, registers, u64::from(slot))
@@ -48,6 +52,9 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     };
     if copied != 0 {
         walked.hash = copy::unique(walked.hash);
+    }
+    if domain != domain::BLOCKS {
+        walked.hash = mix(walked.hash, domain);
     }
     if PER_THREAD.load() != 0 {
         walked.hash = mix(walked.hash, thread::number(thread));

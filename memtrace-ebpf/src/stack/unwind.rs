@@ -19,8 +19,8 @@ use super::{
     window,
 };
 use crate::{
-    maps::{FRAME_LIMIT, UNWIND_MODE},
-    registers::{CODE_ADDRESS, Caller},
+    maps::{FRAME_LIMIT, UNWIND_MODE, WITH_MAPPINGS},
+    registers::{CODE_ADDRESS, Caller, RETURN_POPS},
     thread::Thread,
 };
 
@@ -115,11 +115,27 @@ pub unsafe fn go_on(thread: *mut Thread, caller_frame: u64, address: u64) -> u64
     // SAFETY: the thread's own storage.
     unsafe {
         let walk = &raw mut (*thread).unwind;
+        let address = if address.is_multiple_of(PAGE) { original(thread, caller_frame, address) } else { address };
         (*walk).stack = caller_frame;
         (*walk).behind_call = 1;
         (*walk).instruction = address;
         if address == 0 { end::WHOLE } else { GOES_ON }
     }
+}
+
+/// Bytes of the smallest page.
+const PAGE: u64 = 4096;
+
+/// The return address of the pending call where the kernel's trampoline has taken its place, at the start of a page.
+#[inline(always)]
+unsafe fn original(thread: *mut Thread, caller_frame: u64, address: u64) -> u64 {
+    if WITH_MAPPINGS.load() == 0 {
+        return address;
+    }
+    // SAFETY: the thread's own storage.
+    let pending = unsafe { &(*thread).pending };
+    let entered_at = caller_frame.wrapping_sub(RETURN_POPS);
+    if address != 0 && entered_at == pending.stack_pointer { pending.return_address } else { address }
 }
 
 /// Goes to what a signal had interrupted: registers in the kernel's signal frame, at these places above the stack

@@ -6,6 +6,7 @@ use super::{Allocator, Table, c_api, cpp};
 pub static GENERIC: Allocator = Allocator {
     name: "unknown allocator",
     marks: &[],
+    is_c_library: false,
     tables: &[
         Table { prefixes: &[""], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

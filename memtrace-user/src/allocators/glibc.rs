@@ -14,5 +14,6 @@ pub static GLIBC: Allocator = Allocator {
     // Not `__libc_malloc`: jemalloc, tcmalloc and mimalloc define that one, too. A static executable has the second,
     // which comes from the same object file as malloc itself; the first is there only if the program asks for it.
     marks: &["gnu_get_libc_version", "__libc_mallopt"],
+    is_c_library: true,
     tables: &[Table { prefixes: &[""], functions: c_api::FUNCTIONS }],
 };

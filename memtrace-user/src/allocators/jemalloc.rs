@@ -34,6 +34,7 @@ pub static JEMALLOC: Allocator = Allocator {
         "__rjem_malloc",
         "_rjem_je_mallctl",
     ],
+    is_c_library: false,
     tables: &[
         Table { prefixes: PREFIXES, functions: c_api::FUNCTIONS },
         Table { prefixes: PREFIXES, functions: OWN },

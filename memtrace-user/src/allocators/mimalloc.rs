@@ -75,6 +75,7 @@ const ON_HEAP: &[(&str, Call)] = &[
 pub static MIMALLOC: Allocator = Allocator {
     name: "mimalloc",
     marks: &["mi_malloc", "mi_version"],
+    is_c_library: false,
     tables: &[
         Table { prefixes: &["", "mi_"], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

@@ -33,6 +33,8 @@ pub struct Allocator {
     pub name: &'static str,
     /// Symbols of which one at least is defined by this allocator and by no other; empty for the one that takes any.
     pub marks: &'static [&'static str],
+    /// The file has the functions, too, by which programs map memory: that a mapping comes from it says nothing.
+    pub is_c_library: bool,
     /// Functions to probe. Those that an object does not define are passed over.
     pub tables: &'static [Table],
 }

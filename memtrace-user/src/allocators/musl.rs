@@ -11,5 +11,6 @@ pub static MUSL: Allocator = Allocator {
     name: "musl",
     // The loader's third stage, in the shared library, which is the loader, too; the allocator's own in a static one.
     marks: &["__dls3", "__libc_malloc_impl", "__malloc_donate", "__bin_chunk"],
+    is_c_library: true,
     tables: &[Table { prefixes: &[""], functions: c_api::FUNCTIONS }],
 };

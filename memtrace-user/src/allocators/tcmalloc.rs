@@ -60,6 +60,7 @@ pub static TCMALLOC: Allocator = Allocator {
         "MallocExtension_Internal_GetNumericProperty",
         "tcmalloc_size_returning_operator_new",
     ],
+    is_c_library: false,
     tables: &[
         Table { prefixes: &["", "tc_"], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

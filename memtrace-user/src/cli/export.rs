@@ -7,7 +7,7 @@ use clap::{Args, builder::TypedValueParser};
 use super::{sort_parser, words::word_parser};
 use crate::{
     export::{Exporter, FORMATS},
-    profile::SortBy,
+    profile::{Domain, SortBy},
 };
 
 /// Arguments of `export`.
@@ -21,6 +21,10 @@ pub struct ExportArgs {
     /// The number to show, or to order by where all are written [default: what the file says, mostly live-bytes].
     #[arg(long, value_name = "VALUE", value_parser = sort_parser())]
     pub value: Option<SortBy>,
+    /// The layer of memory to show, where the snapshot has several [default: all
+    /// as json and csv, else malloc or the first that it has].
+    #[arg(long, value_name = "DOMAIN", value_parser = domain_parser())]
+    pub domain: Option<Domain>,
     /// An earlier snapshot to show the difference from, as folded or svg.
     #[arg(long, value_name = "FILE")]
     pub base: Option<PathBuf>,
@@ -38,4 +42,9 @@ pub struct ExportArgs {
 /// Reads a format by its name; the help lists all with their purpose.
 fn format_parser() -> impl TypedValueParser<Value = &'static dyn Exporter> {
     word_parser(FORMATS.iter().map(|format| (*format, format.name(), format.purpose())))
+}
+
+/// Reads a domain by its name.
+fn domain_parser() -> impl TypedValueParser<Value = Domain> {
+    word_parser(Domain::all().map(|domain| (domain, domain.name(), domain.meaning())))
 }

@@ -14,8 +14,9 @@ use crate::{
 /// # Errors
 /// When a file cannot be read, the arguments contradict each other, or live memory has grown by more than it may.
 pub fn execute(arguments: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let options = groups::options(&arguments.groups, GroupBy::Line)?;
+    let mut options = groups::options(&arguments.groups, GroupBy::Line)?;
     let (before, after) = (groups::read(&arguments.before)?, groups::read(&arguments.after)?);
+    groups::choose_domain(&mut options, [&before, &after].into_iter());
     let sort = groups::sort(&arguments.groups, &after.snapshot);
     let diff = ProfileDiff::of(&[(&before.snapshot).into()], &[(&after.snapshot).into()], &options, sort);
     let grown = diff.live_growth();

@@ -23,8 +23,13 @@ const FILE_MODE: u32 = 0o666;
 /// # Errors
 /// When a file cannot be read, the output cannot be written, or the format cannot hold what is asked.
 pub fn execute(arguments: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let snapshot = snapshot::read_file(&arguments.file)?;
-    let base = arguments.base.as_deref().map(snapshot::read_file).transpose()?;
+    let mut snapshot = snapshot::read_file(&arguments.file)?;
+    let mut base = arguments.base.as_deref().map(snapshot::read_file).transpose()?;
+    for snapshot in [&mut snapshot].into_iter().chain(&mut base) {
+        if arguments.domain.is_some() || !arguments.format.tells_domains() {
+            snapshot.keep_domain(arguments.domain);
+        }
+    }
     let value = arguments.value.unwrap_or(snapshot.about.default_sort);
     let export = Export {
         snapshot: &snapshot,

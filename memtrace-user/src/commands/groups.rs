@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
-    profile::{Filter, Filters, GroupBy, GroupOptions, Lack, SiteNamer, Snapshot, SortBy},
+    profile::{Filter, Filters, GroupBy, GroupOptions, Lack, SiteNamer, Snapshot, SortBy, main_domain},
     report::groups_text::GroupText,
     snapshot::{self, SnapshotError},
 };
@@ -86,6 +86,7 @@ pub fn options(arguments: &GroupArgs, default: GroupBy) -> Result<GroupOptions, 
         include: filters(&arguments.include),
         exclude: filters(&arguments.exclude),
         all_frames: arguments.all_frames,
+        domain: None,
     };
     Ok(GroupOptions {
         by,
@@ -94,6 +95,13 @@ pub fn options(arguments: &GroupArgs, default: GroupBy) -> Result<GroupOptions, 
         filters,
         namer: SiteNamer::default(),
     })
+}
+
+/// Looks at the main domain alone, unless domains are what is asked for.
+pub fn choose_domain<'a>(options: &mut GroupOptions, inputs: impl Iterator<Item = &'a Input>) {
+    if options.by != GroupBy::Domain && !options.filters.look_at_domains() {
+        options.filters.domain = Some(main_domain(inputs.flat_map(|input| &input.snapshot.samples)));
+    }
 }
 
 fn filter(argument: &FilterArg) -> Filter {

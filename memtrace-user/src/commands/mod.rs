@@ -28,9 +28,9 @@ use std::{process::ExitCode, sync::Arc};
 pub use self::errors::describe;
 use crate::{
     allocators::UserFunctions,
-    cli::{Cli, Command, Feature, TracingArgs, UnwindArg},
+    cli::{Cli, Command, Feature, RecordedArg, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Accelerator, Follow, TracerOptions, UnwindMode},
+    tracer::{Accelerator, Follow, Recorded, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -63,6 +63,14 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     result
 }
 
+fn recorded(domains: &[RecordedArg]) -> Recorded {
+    match (domains.contains(&RecordedArg::Malloc), domains.contains(&RecordedArg::Mmap)) {
+        (_, false) => Recorded::Blocks,
+        (false, true) => Recorded::Mappings,
+        (true, true) => Recorded::Both,
+    }
+}
+
 impl From<&TracingArgs> for TracerOptions {
     fn from(arguments: &TracingArgs) -> Self {
         Self {
@@ -77,6 +85,7 @@ impl From<&TracingArgs> for TracerOptions {
             per_thread: arguments.per_thread,
             from_start: false,
             follow: if arguments.follow && !arguments.no_follow { Follow::Children } else { Follow::Nobody },
+            recorded: recorded(&arguments.domain),
             without: arguments.without.iter().copied().map(Accelerator::from).collect(),
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
@@ -91,6 +100,7 @@ impl From<Feature> for Accelerator {
             Feature::BpfLoop => Self::BpfLoop,
             Feature::MappingEvents => Self::MappingEvents,
             Feature::ReturnProbes => Self::ReturnProbes,
+            Feature::Trampolines => Self::Trampolines,
         }
     }
 }

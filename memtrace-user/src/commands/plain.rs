@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::{
     cli::RankingArgs,
-    profile::{Profile, Ranking, RankingOptions, SiteNamer, SymbolTable},
+    profile::{Domain, Profile, Ranking, RankingOptions, SiteNamer, SymbolTable, main_domain},
     report::{self, TextOptions},
     session::Session,
 };
@@ -31,7 +31,7 @@ impl Reporter {
     /// For what the command line asks to be shown.
     #[must_use]
     pub fn new(arguments: RankingArgs, to: Stream) -> Self {
-        let options = RankingOptions { sort: arguments.sort, top: Some(arguments.top) };
+        let options = RankingOptions { sort: arguments.sort, top: Some(arguments.top), domain: None };
         Self { namer: SiteNamer::default(), options, to, written: false }
     }
 
@@ -41,13 +41,24 @@ impl Reporter {
     /// Those of the stream; a closed pipe comes as `BrokenPipe`.
     pub async fn write(&mut self, session: &mut Session, profile: &Profile, symbols: &SymbolTable) -> io::Result<()> {
         let ranking = Ranking::of(profile, symbols, &self.namer, &self.options);
-        let symbols = session.lines_of(&ranking.shown_locations()).await;
+        let has_mapped = profile.samples.iter().any(|sample| sample.domain == Domain::Mmap);
+        let mapped = (has_mapped && main_domain(&profile.samples) != Domain::Mmap).then(|| {
+            let options = RankingOptions { domain: Some(Domain::Mmap), ..self.options };
+            Ranking::of(profile, symbols, &self.namer, &options)
+        });
+        let shown =
+            [Some(&ranking), mapped.as_ref()].into_iter().flatten().flat_map(Ranking::shown_locations).collect();
+        let symbols = session.lines_of(&shown).await;
         let mut text = Vec::new();
         if self.written {
             text.extend_from_slice(b"\n----\n\n");
         }
         self.written = true;
-        report::write(&mut text, profile, &ranking, &symbols, TextOptions { width: self.width() })?;
+        let layout = TextOptions { width: self.width() };
+        report::write(&mut text, profile, &ranking, &symbols, layout)?;
+        if let Some(mapped) = mapped {
+            report::write_mapped(&mut text, profile, &mapped, &symbols, layout)?;
+        }
         match self.to {
             Stream::Output => io::stdout().write_all(&text).and_then(|()| io::stdout().flush()),
             Stream::Error => io::stderr().write_all(&text),

@@ -15,11 +15,12 @@ use crate::{
 /// When a file cannot be read, or the arguments contradict each other.
 pub fn execute(arguments: &ReportArgs) -> anyhow::Result<ExitCode> {
     let default = if arguments.tree.is_some() { GroupBy::Function } else { GroupBy::Line };
-    let options = groups::options(&arguments.groups, default)?;
+    let mut options = groups::options(&arguments.groups, default)?;
     if arguments.tree.is_some() && !options.by.is_of_frames() {
         return Err(GroupError::NoTree(options.by).into());
     }
     let inputs = arguments.files.iter().map(|path| groups::read(path)).collect::<Result<Vec<_>, _>>()?;
+    groups::choose_domain(&mut options, inputs.iter());
     let sort = inputs.first().map_or_else(SortBy::default, |first| groups::sort(&arguments.groups, &first.snapshot));
     let report = Report { arguments, options, inputs, sort };
     groups::write(&match arguments.tree {

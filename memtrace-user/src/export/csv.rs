@@ -46,6 +46,10 @@ impl Exporter for Csv {
         "one line a stack with all numbers, the greatest --value first"
     }
 
+    fn tells_domains(&self) -> bool {
+        true
+    }
+
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
         let snapshot = export.snapshot;
         let mut groups = groups::groups(snapshot, false);

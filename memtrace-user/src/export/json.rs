@@ -27,6 +27,10 @@ impl Exporter for Json {
         "everything that the file holds, the greatest --value first"
     }
 
+    fn tells_domains(&self) -> bool {
+        true
+    }
+
     fn write(&self, export: &Export<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
         let snapshot = export.snapshot;
         let tables = Tables::of(snapshot);

@@ -63,6 +63,11 @@ pub trait Exporter: Debug + Sync {
         false
     }
 
+    /// Whether it tells domains apart, so that all can be in it.
+    fn tells_domains(&self) -> bool {
+        false
+    }
+
     /// Writes the snapshot. `out` should be buffered.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! after it has exited, and [`PreparedChild`] with [`MappingEvents`] do the same for a command that may live for two
 //! milliseconds only.
 
+mod anonymous;
 mod code_names;
 mod command_path;
 mod confinement;
@@ -27,6 +28,8 @@ mod target_error;
 mod thread_name;
 mod vdso;
 
+pub(crate) use anonymous::anonymous_ranges;
+pub use anonymous::{AnonymousRange, anonymous_memory};
 pub use code_names::CodeNames;
 pub use command_path::{CommandError, find_command};
 pub use confinement::Confinement;
@@ -38,6 +41,7 @@ pub use mappings::AddressSpace;
 pub(crate) use maps_line::MapsLine;
 pub use namespace::{PidNamespaceError, check_pid_namespace};
 pub use perf_map::PerfMap;
+pub(crate) use proc_dir::ProcDir;
 pub use regions::Region;
 pub use run_as::{RunAs, RunAsError};
 pub use spawn::{CommandSpec, PreparedChild, SignalState, SpawnError, exit_code};

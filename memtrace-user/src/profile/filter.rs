@@ -114,6 +114,8 @@ pub struct Filters {
     pub include: Vec<Filter>,
     /// No sample that one of these matches is looked at.
     pub exclude: Vec<Filter>,
+    /// Samples of other domains are not looked at.
+    pub domain: Option<Domain>,
     /// Filters on code look at every frame, not only at the one that names the site.
     pub all_frames: bool,
 }
@@ -135,7 +137,14 @@ impl Filters {
     /// Whether every sample passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty()
+        self.include.is_empty() && self.exclude.is_empty() && self.domain.is_none()
+    }
+
+    /// Whether any filter looks at domains.
+    #[must_use]
+    pub fn look_at_domains(&self) -> bool {
+        self.domain.is_some()
+            || self.include.iter().chain(&self.exclude).any(|filter| filter.kind == FilterKind::Domain)
     }
 
     /// Whether any filter looks at call stacks.
@@ -150,7 +159,9 @@ impl Filters {
     }
 
     pub(super) fn of_owner(&self, owner: &Owner) -> Verdict {
-        self.verdict(|filter| filter.matches_owner(owner))
+        let Verdict { included, excluded } = self.verdict(|filter| filter.matches_owner(owner));
+        let is_of_other = self.domain.is_some_and(|domain| domain != owner.domain);
+        Verdict { included, excluded: excluded || is_of_other }
     }
 
     /// Whether a sample passes of which this is known.
@@ -222,7 +233,7 @@ mod tests {
     fn exclusive_filters_outweigh() {
         let place = Place { function: Some("f".into()), module: Some("m".into()), ..Place::default() };
         let passes = |include: &[Filter], exclude: &[Filter]| {
-            let filters = Filters { include: include.to_vec(), exclude: exclude.to_vec(), all_frames: false };
+            let filters = Filters { include: include.to_vec(), exclude: exclude.to_vec(), ..Filters::default() };
             filters.passes(filters.of_place(&place))
         };
         let (f, g, m) =

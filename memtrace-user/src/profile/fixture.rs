@@ -165,6 +165,23 @@ fn typical_scene() -> Scene {
     scene
 }
 
+/// [`typical`] with what is mapped beside its blocks.
+pub(crate) fn with_mappings() -> (Profile, SymbolTable) {
+    let mut scene = typical_scene();
+    let mmap = "mmap64@/usr/lib/libc.so.6";
+    scene
+        .sample(&[mmap, "pool_grow@/srv/bin/rowsd@src/pool.c:51", "main@/srv/bin/rowsd@src/main.c:33"], 3, 4 << 20, 1)
+        .domain = Domain::Mmap;
+    scene.sample(&[mmap, "pool_map@/srv/bin/rowsd@src/pool.c:12"], 1, 1 << 20, 0).domain = Domain::Mmap;
+    scene.sample(&["__sbrk@/usr/lib/libc.so.6"], 60, 132 << 10, 0).domain = Domain::Allocator;
+    scene.sample(&[mmap], 2, 64 << 20, 0).domain = Domain::Reserved;
+    let mut profile = scene.profile();
+    profile.totals.stats = super::sum_of_domain(&profile.samples, Domain::Malloc);
+    profile.totals.current_bytes = profile.totals.stats.live_bytes();
+    profile.totals.peak_bytes = profile.totals.current_bytes;
+    (profile, scene.symbols)
+}
+
 /// [`typical`] with losses.
 pub(crate) fn with_losses() -> (Profile, SymbolTable) {
     let (mut profile, symbols) = typical();

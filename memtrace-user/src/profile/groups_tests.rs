@@ -154,7 +154,7 @@ proptest! {
     ) {
         let snapshot = profile.snapshot();
         let part = |include: &[Filter], exclude: &[Filter]| {
-            let filters = Filters { include: include.to_vec(), exclude: exclude.to_vec(), all_frames };
+            let filters = Filters { include: include.to_vec(), exclude: exclude.to_vec(), domain: None, all_frames };
             let groups = report(&[&snapshot], &GroupOptions { filters, ..options.clone() }, SortBy::LiveBytes);
             (groups.total, sum(&groups))
         };

@@ -27,6 +27,8 @@ pub enum LossReason {
     LateProbes,
     /// There was no slot for a process.
     NoSlot,
+    /// A change of mappings was not told.
+    MappingDropped,
 }
 
 /// One line a reason: its name in files, a few words for a header, and what it does to the numbers.
@@ -68,6 +70,12 @@ const REASONS: &[(LossReason, &str, &str, &str)] = &[
         "programs that ran before probes were in place: calls until then are not recorded",
     ),
     (LossReason::NoSlot, "no-slot", "no slot", "processes not traced: too many were started at once"),
+    (
+        LossReason::MappingDropped,
+        "mapping-dropped",
+        "mapping dropped",
+        "changes of mappings that were not told; what is mapped was set right, but not by whom",
+    ),
 ];
 
 impl LossReason {

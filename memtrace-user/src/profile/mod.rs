@@ -8,6 +8,7 @@
 
 mod block_summary;
 mod call_tree;
+mod domains;
 mod estimate;
 mod filter;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod unfollowed;
 
 pub use block_summary::{BlockQuery, BlockSummary, SIZE_CLASSES};
 pub use call_tree::{Branches, CallTree, Direction, Node, TreeLimits};
+pub use domains::{main_domain, other_domains, sum_of_domain};
 pub use estimate::Interval;
 pub use filter::{Filter, FilterKind, Filters};
 pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTable, build_id_text};

@@ -3,8 +3,8 @@
 use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
-    AllocStats, CallStack, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample, SymbolTable,
-    number_hash::NumberMap,
+    AllocStats, CallStack, Domain, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample,
+    SymbolTable, main_domain, number_hash::NumberMap,
 };
 
 /// How to rank.
@@ -14,6 +14,8 @@ pub struct RankingOptions {
     pub sort: SortBy,
     /// Most sites to keep apart; the rest is added up in [`Ranking::others`]. `None` keeps all.
     pub top: Option<usize>,
+    /// The domain; `None` for the main one.
+    pub domain: Option<Domain>,
 }
 
 /// One call stack of a site.
@@ -70,7 +72,9 @@ impl Ranking {
     /// name, then file and place in it, so two readings of one state show one order.
     #[must_use]
     pub fn of(profile: &Profile, symbols: &SymbolTable, namer: &SiteNamer, options: &RankingOptions) -> Self {
-        let groups = group(&profile.samples, namer, symbols, &profile.modules);
+        let domain = options.domain.unwrap_or_else(|| main_domain(&profile.samples));
+        let samples = profile.samples.iter().filter(|sample| sample.domain == domain);
+        let groups = group(samples, namer, symbols, &profile.modules);
         let mut sites: Vec<Site> =
             groups.into_iter().map(|(location, stacks)| Site::new(location, stacks, options.sort)).collect();
         sites.sort_unstable_by_key(|site| Reverse(options.sort.value(&site.stats)));
@@ -126,8 +130,8 @@ impl Site {
     }
 }
 
-fn group(
-    samples: &[StackSample],
+fn group<'a>(
+    samples: impl Iterator<Item = &'a StackSample>,
     namer: &SiteNamer,
     symbols: &SymbolTable,
     modules: &Modules,
@@ -259,7 +263,7 @@ mod tests {
             let sort = SortBy::all().nth(order).unwrap_or_default();
             let profile = scene.profile();
             let rank = |top| {
-                Ranking::of(&profile, &scene.symbols, &SiteNamer::default(), &RankingOptions { sort, top })
+                Ranking::of(&profile, &scene.symbols, &SiteNamer::default(), &RankingOptions { sort, top, domain: None })
             };
             let (cut, all) = (rank(top), rank(None));
             let samples: AllocStats = profile.samples.iter().map(|sample| sample.stats).sum();

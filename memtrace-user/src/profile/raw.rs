@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     AllocStats, Domain, Losses, Modules, StackEnd, StackSample, TracedProcess, TracedThread, Unfollowed,
-    UnfollowedBytes,
+    UnfollowedBytes, main_domain,
 };
 
 /// Counters of a whole process, exact at every instant: they are kept in BPF by atomic additions.
@@ -208,12 +208,13 @@ impl Profile {
 }
 
 impl Coverage {
-    /// Of these samples.
+    /// Of the main domain of these samples.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub fn of(samples: &[StackSample]) -> Self {
+        let main = main_domain(samples);
         let bytes = |end: StackEnd| -> u64 {
-            let of_end = samples.iter().filter(|sample| sample.end == end);
+            let of_end = samples.iter().filter(|sample| sample.domain == main && sample.end == end);
             of_end.fold(0, |sum, sample| sum.saturating_add(sample.stats.allocated_bytes))
         };
         let parts = [StackEnd::Whole, StackEnd::Truncated, StackEnd::Incomplete].map(bytes);

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{AllocStats, Losses, Modules, ProcessInfo, ProcessTotals, Profile, SortBy, StackSample, SymbolTable};
+use super::{
+    AllocStats, Domain, Losses, Modules, ProcessInfo, ProcessTotals, Profile, SortBy, StackSample, SymbolTable,
+    main_domain, sum_of_domain,
+};
 
 /// A profile of one or several processes with all names that are known.
 #[derive(Debug, Clone, Default)]
@@ -178,9 +181,16 @@ impl Snapshot {
     }
 
     /// Sum over all samples.
+    /// Sum over the samples of the main domain; domains are never added up.
     #[must_use]
     pub fn total(&self) -> AllocStats {
-        self.samples.iter().map(|sample| sample.stats).sum()
+        sum_of_domain(&self.samples, main_domain(&self.samples))
+    }
+
+    /// Leaves samples of a domain alone, of the main one unless another is wanted: for what can tell no domains apart.
+    pub fn keep_domain(&mut self, wanted: Option<Domain>) {
+        let kept = wanted.unwrap_or_else(|| main_domain(&self.samples));
+        self.samples.retain(|sample| sample.domain == kept);
     }
 }
 

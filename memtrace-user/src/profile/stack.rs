@@ -62,6 +62,13 @@ pub enum Domain {
     /// Blocks handed out by an allocator: malloc and its relatives.
     #[default]
     Malloc,
+    /// Memory that the program maps by itself, without a file: mmap(2), mremap(2), brk(2). Address space that can be
+    /// accessed, whether pages stand behind it or not.
+    Mmap,
+    /// The same of an allocator, which hands it out in blocks.
+    Allocator,
+    /// Addresses that were mapped without access (`PROT_NONE`), by whomever: reserved, or a guard.
+    Reserved,
 }
 
 /// Marks the stacks that came to where a thread starts as whole, however their walk ended.
@@ -75,19 +82,30 @@ pub fn mark_whole_stacks(samples: &mut [StackSample], symbols: &SymbolTable) {
     }
 }
 
-/// One line a domain, with its name in files and filters.
-const DOMAINS: [(Domain, &str); 1] = [(Domain::Malloc, "malloc")];
+/// One line a domain, with its name in files and filters, and what it is.
+const DOMAINS: [(Domain, &str, &str); 4] = [
+    (Domain::Malloc, "malloc", "Blocks handed out by an allocator"),
+    (Domain::Mmap, "mmap", "Memory that the program maps by itself"),
+    (Domain::Allocator, "allocator", "Memory that an allocator maps for its blocks"),
+    (Domain::Reserved, "reserved", "Addresses without access: reserved, or guards"),
+];
 
 impl Domain {
     /// Every one.
     pub fn all() -> impl Iterator<Item = Self> {
-        DOMAINS.iter().map(|(domain, _)| *domain)
+        DOMAINS.iter().map(|(domain, ..)| *domain)
     }
 
     /// Its name, as files and filters have it.
     #[must_use]
     pub fn name(self) -> &'static str {
         DOMAINS[self as usize].1
+    }
+
+    /// What it is, for a help text.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        DOMAINS[self as usize].2
     }
 }
 

@@ -1,7 +1,7 @@
 //! The head of a report: who is traced, the process's totals, and how far the numbers can be trusted.
 
 use super::{elide, escape::escape, processes, timestamp, units};
-use crate::profile::{Coverage, Losses, Profile};
+use crate::profile::{Coverage, Domain, Losses, Profile, StackSample, other_domains};
 
 /// Columns of the labels.
 const LABEL: usize = 11;
@@ -15,6 +15,7 @@ pub(super) fn lines(profile: &Profile, width: Option<usize>) -> Vec<String> {
     rows.extend(profile.sample_bytes.map(|mean| ("SAMPLED", sampled(mean))));
     rows.extend(memory(profile));
     let nothing_yet = profile.totals.stats.allocated_blocks == 0;
+    rows.extend(beside(&profile.samples));
     rows.push(("Stacks", if nothing_yet { "none yet".into() } else { coverage(profile.coverage()) }));
     rows.extend(unfollowed(profile).map(|reason| ("", reason)));
     rows.extend(uncounted(profile));
@@ -71,6 +72,21 @@ fn memory(profile: &Profile) -> [(&'static str, String); 3] {
         ),
         ("Freed", flow(stats.freed_bytes, stats.freed_blocks, rates.freed_blocks, rates.freed_bytes)),
     ]
+}
+
+/// What other layers of memory hold. Never added to the blocks, which lie in it.
+pub(super) fn beside(samples: &[StackSample]) -> Option<(&'static str, String)> {
+    let sums = other_domains(samples).into_iter().map(|(domain, stats)| {
+        let whose = match domain {
+            Domain::Malloc => "in blocks",
+            Domain::Mmap => "by the program",
+            Domain::Allocator => "by allocators",
+            Domain::Reserved => "reserved",
+        };
+        format!("{} {whose}", units::bytes(stats.live_bytes()))
+    });
+    let sums: Vec<String> = sums.collect();
+    (!sums.is_empty()).then(|| ("Mapped", sums.join(", ")))
 }
 
 /// How much of what was allocated has whole stacks.

@@ -24,4 +24,4 @@ pub mod timestamp;
 pub mod tree_text;
 pub mod units;
 
-pub use text::{TextOptions, write};
+pub use text::{TextOptions, write, write_mapped};

@@ -25,6 +25,7 @@ pub fn lines(label: &'static str, path: &str, snapshot: &Snapshot, width: Option
         rows.push(("Allocated", sum(total.allocated_bytes, total.allocated_blocks)));
         rows.push(("Freed", sum(total.freed_bytes, total.freed_blocks)));
     }
+    rows.extend(header::beside(&snapshot.samples));
     if !snapshot.about.lacks.contains(&Lack::StackEnds) && total.allocated_blocks > 0 {
         rows.push(("Stacks", header::coverage(Coverage::of(&snapshot.samples))));
     }

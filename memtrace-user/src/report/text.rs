@@ -36,13 +36,33 @@ pub fn write(
     out.flush()
 }
 
+/// Writes what the program maps by itself, behind [`write`].
+///
+/// # Errors
+/// Those of the writer, a closed pipe included.
+pub fn write_mapped(
+    out: &mut dyn Write,
+    profile: &Profile,
+    ranking: &Ranking,
+    symbols: &SymbolTable,
+    options: TextOptions,
+) -> io::Result<()> {
+    writeln!(out, "\nMapped by the program itself:\n")?;
+    for line in sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }) {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    out.flush()
+}
+
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
 
     use super::*;
     use crate::{
-        profile::{AllocStats, ProcessInfo, ProcessTotals, RankingOptions, SiteNamer, SortBy, TracedProcess, fixture},
+        profile::{
+            AllocStats, Domain, ProcessInfo, ProcessTotals, RankingOptions, SiteNamer, SortBy, TracedProcess, fixture,
+        },
         report::elide,
     };
 
@@ -83,10 +103,24 @@ mod tests {
         assert_snapshot!(text);
     }
 
+    /// What is mapped is told beside the blocks, listed by itself, and never added to them.
+    #[test]
+    fn mapped_memory() {
+        let (profile, symbols) = fixture::with_mappings();
+        let mut out =
+            report((profile.clone(), symbols.clone()), RankingOptions { top: Some(1), ..by_live_bytes() }, Some(80));
+        let mapped = RankingOptions { domain: Some(Domain::Mmap), ..by_live_bytes() };
+        let ranking = Ranking::of(&profile, &symbols, &SiteNamer::default(), &mapped);
+        let mut more = Vec::new();
+        write_mapped(&mut more, &profile, &ranking, &symbols, TextOptions { width: Some(80) }).expect("memory");
+        out.push_str(&String::from_utf8(more).expect("the report is UTF-8"));
+        assert_snapshot!(out);
+    }
+
     /// Another order brings its own column; sites left out are added up.
     #[test]
     fn first_two_by_allocated_bytes() {
-        let options = RankingOptions { sort: SortBy::AllocatedBytes, top: Some(2) };
+        let options = RankingOptions { sort: SortBy::AllocatedBytes, top: Some(2), domain: None };
         assert_snapshot!(report(fixture::typical(), options, Some(80)));
     }
 

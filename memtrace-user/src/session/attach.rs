@@ -18,7 +18,7 @@ use crate::{
     process::{AddressSpace, TargetError, TargetProcess},
     profile::ProcessInfo,
     readable::Readable,
-    tracer::{Follow, Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a session cannot begin.
@@ -77,17 +77,18 @@ impl AttachError {
 /// [`AttachError`], each with a hint.
 pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
     check_requirements()?;
-    let (target, mut locator, allocators) = allocators_of(pid, &options.functions)?;
+    let (target, mut locator, allocators) = allocators_of(pid, &options.functions, options.recorded)?;
     let mut tracer = Tracer::load(options)?;
     let mut notes = Notes::default();
     notes.see_memory(target.anonymous_bytes());
     let follows = options.follow != Follow::Nobody;
     let confinement = if follows { safety::ANYBODY } else { target.confinement()? };
     notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
+    notes.extend(safety::cost_to_others(&tracer));
     let events = tracer.take_events()?;
     // Before the mappings are read for the last time.
     let mapping_events = if follows { mapping_events_of(None, options)? } else { None };
-    for allocator in &allocators {
+    for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
         tracer.place_probes(&allocator.probes, pid)?;
         notes.extend(allocator.remarks(tracer.returns()));
     }
@@ -96,6 +97,7 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
     // Before the first call is recorded, so that its stack is whole.
     unwinding::prepare(&mut tracer, &mut locator, slot);
     tracer.trace_process(host_tgid, slot)?;
+    tracer.follow_mappings(host_tgid, pid, Some(slot))?;
     let exit = exit_of(&target)?;
     let info = ProcessInfo {
         pid,
@@ -122,17 +124,18 @@ pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError>
     }))
 }
 
-/// The process, what it has mapped, and the allocators therein: at least one.
+/// The process, what it has mapped, and the allocators therein: at least one where blocks are recorded.
 pub(super) fn allocators_of(
     pid: u32,
     functions: &Arc<UserFunctions>,
+    recorded: Recorded,
 ) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
     let target = TargetProcess::open(pid)?;
     let mut space = AddressSpace::new(&target)?;
     space.refresh()?;
     let mut locator = Locator::new(space, Wanted::of_pid(Arc::clone(functions), pid));
     let allocators = locator.new_allocators();
-    if allocators.iter().all(|found| found.probes.probes.is_empty()) {
+    if recorded.blocks() && allocators.iter().all(|found| found.probes.probes.is_empty()) {
         if let Some(program) = locator.stripped_program() {
             return Err(AttachError::Stripped { program });
         }

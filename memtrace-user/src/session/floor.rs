@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{AttachError, attach::allocators_of};
-use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
+use crate::tracer::{Recorded, Tracer, TracerOptions, UnwindMode, check_requirements};
 
 /// Probes a process with programs that do nothing, with `entries_only` at entries alone; dropping the tracer removes them.
 ///
@@ -11,7 +11,7 @@ use crate::tracer::{Tracer, TracerOptions, UnwindMode, check_requirements};
 /// As [`super::attach()`], and where the kernel has no uprobe-multi links.
 pub fn place_floor(pid: u32, entries_only: bool) -> Result<Tracer, AttachError> {
     check_requirements()?;
-    let (_, _, allocators) = allocators_of(pid, &Arc::default())?;
+    let (_, _, allocators) = allocators_of(pid, &Arc::default(), Recorded::Blocks)?;
     let mut tracer =
         Tracer::load(&TracerOptions { max_frames: 1, unwind: UnwindMode::FramePointer, ..TracerOptions::default() })?;
     for allocator in &allocators {

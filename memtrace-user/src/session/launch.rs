@@ -25,7 +25,7 @@ use crate::{
         list_libraries, vdso_file,
     },
     profile::ProcessInfo,
-    tracer::{Accelerator, Follow, Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Accelerator, Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a command cannot be traced or started.
@@ -117,18 +117,20 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let program = paths.first().and_then(|path| std::fs::File::open(path).ok());
     let executable = program.and_then(|file| unwinding::file_id(&file));
     let wanted = Wanted { user: Arc::clone(&options.functions), executable };
-    let allocators = allocators_of(child.program(), &paths, &wanted)?;
+    let allocators = allocators_of(child.program(), &paths, &wanted, options.recorded)?;
     let code = code_of(&paths);
     let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
-    let locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
+    let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
     locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
     let mapping_events = mapping_events_of(Some(pid), options)?;
     let mut notes = Notes::default();
     notes.begin_anew();
     let confinement = if options.follow == Follow::Nobody { Confinement::of_pid(pid) } else { safety::ANYBODY };
     notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Starting));
-    for allocator in &allocators {
+    notes.extend(safety::cost_to_others(&tracer));
+    locator.mark_allocators(&allocators);
+    for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
         tracer.place_probes(&allocator.probes, pid)?;
         notes.extend(allocator.remarks(tracer.returns()));
     }
@@ -137,6 +139,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         unwinding::add(store, &code);
     }
     tracer.trace_from_exec(pid)?;
+    tracer.follow_mappings(pid, pid, None)?;
     let info = ProcessInfo {
         pid,
         command: display(command),
@@ -189,7 +192,12 @@ pub(super) fn mapping_events_of(pid: Option<u32>, options: &TracerOptions) -> io
 }
 
 /// The allocators among a program and the libraries that it will load.
-fn allocators_of(program: &Path, paths: &[PathBuf], wanted: &Wanted) -> Result<Vec<FoundAllocator>, LaunchError> {
+fn allocators_of(
+    program: &Path,
+    paths: &[PathBuf],
+    wanted: &Wanted,
+    recorded: Recorded,
+) -> Result<Vec<FoundAllocator>, LaunchError> {
     let mut found = Vec::new();
     for path in paths {
         let name = path.display().to_string();
@@ -198,7 +206,7 @@ fn allocators_of(program: &Path, paths: &[PathBuf], wanted: &Wanted) -> Result<V
             Err(error) => log::info!("{name}: not looked at for an allocator: {error}"),
         }
     }
-    if found.iter().all(|allocator| allocator.probes.probes.is_empty()) {
+    if recorded.blocks() && found.iter().all(|allocator| allocator.probes.probes.is_empty()) {
         let program = program.display().to_string();
         let elf = paths.first().and_then(|path| ElfFile::open(path).ok());
         if elf.is_some_and(|elf| elf.is_static_and_stripped()) {

@@ -15,7 +15,9 @@ use super::{
 use crate::{
     allocators::UserFunctions,
     process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
-    profile::{CallStack, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample},
+    profile::{
+        CallStack, Domain, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample,
+    },
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
 
@@ -34,6 +36,8 @@ pub struct FoundAllocator {
     pub probes: ProbedFile,
     /// Functions that the user has named and the file lacks.
     pub missing: Vec<String>,
+    /// A library that is an allocator and nothing else: what it maps is for its blocks.
+    pub is_allocator_library: bool,
 }
 
 impl FoundAllocator {
@@ -76,6 +80,7 @@ impl Wanted {
             Ok(plan) => plan.map(|plan| FoundAllocator {
                 name: plan.name(path),
                 probes: plan.probed_file(Arc::clone(file), path),
+                is_allocator_library: plan.allocator.is_some_and(|allocator| !allocator.is_c_library) && !is_executable,
                 missing: plan.missing,
             }),
             Err(error) => {
@@ -93,6 +98,8 @@ pub struct Locator {
     wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
     stacks: HashMap<u32, Resolved>,
+    /// Libraries that are allocators and nothing else.
+    allocator_libraries: HashSet<FileId>,
     refreshed: Option<Instant>,
     /// The mappings may differ from what the stack walker has been told.
     changed: bool,
@@ -102,13 +109,15 @@ impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
-        Self { space, wanted, stacks: HashMap::new(), refreshed: None, changed: true }
+        let (stacks, allocator_libraries) = Default::default();
+        Self { space, wanted, stacks, allocator_libraries, refreshed: None, changed: true }
     }
 
     /// Over the address space of a child that the process has just forked.
     #[must_use]
     pub fn fork(&self, pid: u32) -> Self {
-        Self::new(self.space.fork(pid), self.wanted.in_children())
+        let libraries = self.allocator_libraries.clone();
+        Self { allocator_libraries: libraries, ..Self::new(self.space.fork(pid), self.wanted.in_children()) }
     }
 
     /// The samples of a raw profile.
@@ -118,17 +127,18 @@ impl Locator {
         raw.stacks
             .iter()
             .map(|stack| {
-                let space = &self.space;
-                let resolved = self.stacks.entry(stack.id).or_insert_with(|| Resolved::of(space, stack));
+                let (space, libraries) = (&self.space, &self.allocator_libraries);
+                let resolve = || Resolved::of(space, libraries, stack);
+                let resolved = self.stacks.entry(stack.id).or_insert_with(resolve);
                 // Followed by user space in the meantime.
                 if !Arc::ptr_eq(&resolved.addresses, &stack.addresses) {
-                    *resolved = Resolved::of(space, stack);
+                    *resolved = resolve();
                 }
                 let frames = Arc::clone(&resolved.frames);
                 StackSample {
                     stack: frames,
                     end: resolved.end,
-                    domain: stack.domain,
+                    domain: resolved.domain,
                     process,
                     thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
                     stats: stack.stats,
@@ -274,7 +284,16 @@ impl Locator {
             mapped.file.as_deref().and_then(file_id).is_some_and(|id| self.space.file_list().examine(id))
         };
         let wanted = &self.wanted;
-        files.filter(is_fresh).filter_map(|mapped| wanted.find_in(mapped.file.as_ref()?, &mapped.path)).collect()
+        let find = |mapped: MappedFile| wanted.find_in(mapped.file.as_ref()?, &mapped.path);
+        let found: Vec<FoundAllocator> = files.filter(is_fresh).filter_map(find).collect();
+        self.mark_allocators(&found);
+        found
+    }
+
+    /// Libraries among these are known by what they map from now on.
+    pub fn mark_allocators(&mut self, found: &[FoundAllocator]) {
+        let libraries = found.iter().filter(|allocator| allocator.is_allocator_library);
+        self.allocator_libraries.extend(libraries.filter_map(|library| file_id(&library.probes.file)));
     }
 
     /// The program's path, if it is static and stripped.
@@ -309,17 +328,31 @@ struct Resolved {
     addresses: Arc<[u64]>,
     frames: CallStack,
     end: StackEnd,
+    domain: Domain,
     /// It has code of no file.
     lacks_name: bool,
 }
 
 impl Resolved {
-    fn of(space: &AddressSpace, stack: &RawStack) -> Self {
+    fn of(space: &AddressSpace, libraries: &HashSet<FileId>, stack: &RawStack) -> Self {
         let (frames, end) = resolve(space, stack);
         let lacks_name =
             frames.len() < stack.addresses.len() || frames.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
-        Self { addresses: Arc::clone(&stack.addresses), frames, end, lacks_name }
+        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &frames);
+        let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
+        Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
     }
+}
+
+/// Whether the function that has mapped memory is an allocator's: of those libraries, or called by one of them.
+fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Location]) -> bool {
+    let Some(innermost) = frames.first().filter(|_| !libraries.is_empty()) else { return false };
+    let caller = frames.iter().find(|frame| frame.module != innermost.module);
+    let is_of_library = |frame: &Location| {
+        let file = space.file(frame.module).and_then(|file| file_id(&file));
+        file.is_some_and(|file| libraries.contains(&file))
+    };
+    is_of_library(innermost) || caller.is_some_and(is_of_library)
 }
 
 /// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.

@@ -5,10 +5,16 @@ use std::io;
 use super::Session;
 use crate::{
     profile::{BlockQuery, BlockSummary},
-    tracer::Ticks,
+    tracer::{MappedRange, Ticks},
 };
 
 impl Session {
+    /// The anonymous memory of the process as it is known, by address. Empty where mappings are not recorded.
+    #[must_use]
+    pub fn mapped_ranges(&self) -> Vec<MappedRange> {
+        self.tracer.mapped_ranges(self.host_tgid)
+    }
+
     /// The work of looking through the live blocks; takes up to seconds with many millions of them. Ages are told to 10 ms;
     /// time asleep does not count.
     ///

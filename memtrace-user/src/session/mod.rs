@@ -302,6 +302,9 @@ impl Session {
     /// Places probes in allocators that are mapped and not probed yet.
     fn probe_new_allocators(&mut self) {
         for file in self.locator.new_allocators() {
+            if !self.tracer.options().recorded.blocks() {
+                continue;
+            }
             match self.tracer.place_probes(&file.probes, self.info.pid) {
                 Ok(true) => {
                     self.notes.extend(file.remarks(self.tracer.returns()));

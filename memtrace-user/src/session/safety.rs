@@ -39,6 +39,15 @@ fn endangered_by_seccomp(tracer: &Tracer, confinement: Confinement, moment: Mome
     confined && doubtful && tracer.return_probes_spare_confined() != Some(true)
 }
 
+/// A sentence about what following mappings costs other processes.
+pub fn cost_to_others(tracer: &Tracer) -> Option<String> {
+    tracer.slows_all_calls().then(|| {
+        "this kernel has no BPF trampolines: while mappings are followed, each system call of every process on the machine \
+         takes about a tenth of a microsecond longer"
+            .to_owned()
+    })
+}
+
 /// A sentence about the functions of a file that are not probed.
 pub fn skipped(file: &ProbedFile, returns: Returns) -> Option<String> {
     let skipped = file.skipped(returns);

@@ -1,7 +1,7 @@
 //! A reading whose names are still looked up; with them, what is known of its stacks' ends is put right.
 
 use crate::{
-    profile::{Profile, StackEnd, SymbolTable, Unfollowed, mark_whole_stacks},
+    profile::{Domain, Profile, StackEnd, SymbolTable, Unfollowed, main_domain, mark_whole_stacks},
     tracer::Runs,
 };
 
@@ -19,8 +19,9 @@ impl Unnamed {
         let Self { mut profile, unfollowed, .. } = self;
         mark_whole_stacks(&mut profile.samples, symbols);
         // Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
+        let main = main_domain(&profile.samples);
         for (sample, reason) in profile.samples.iter().zip(unfollowed) {
-            if sample.end == StackEnd::Incomplete {
+            if sample.domain == main && sample.end == StackEnd::Incomplete {
                 profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
             }
         }
@@ -33,7 +34,8 @@ impl Unnamed {
 #[expect(clippy::cast_precision_loss, reason = "means and shares")]
 pub(super) fn log_stacks(profile: &Profile, runs: Option<Runs>) {
     let blocks = profile.totals.stats.allocated_blocks.max(1) as f64;
-    let frames = profile.samples.iter().map(|sample| sample.stack.len() as f64 * sample.stats.allocated_blocks as f64);
+    let samples = profile.samples.iter().filter(|sample| sample.domain == Domain::Malloc);
+    let frames = samples.map(|sample| sample.stack.len() as f64 * sample.stats.allocated_blocks as f64);
     let coverage = profile.coverage();
     let runs = runs.unwrap_or_default();
     log::debug!(

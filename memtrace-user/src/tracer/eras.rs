@@ -45,8 +45,12 @@ impl Tracer {
         self.reader.forget_losses();
         let processes = &self.reader.maps().processes;
         let word = offset_of!(ProcessRecord, era);
-        let next = Era(processes.load(home, word)).next(slot);
+        let before = Era(processes.load(home, word));
+        let next = before.next(slot);
         processes.store(home, word, next.0);
+        if let Some(mappings) = &self.mappings {
+            mappings.ledger().begin_era(before.slot(), slot);
+        }
         self.started = std::time::Instant::now();
     }
 
@@ -83,6 +87,9 @@ impl Tracer {
     /// Empties a slot after [`Self::settle_work`]: it can be used again.
     pub fn empty_slot(&mut self, slot: u32) {
         let sites: Vec<u32> = self.reader.sites_of(slot).collect();
+        if let Some(mappings) = &self.mappings {
+            mappings.ledger().empty_slot(slot);
+        }
         let maps = self.reader.maps();
         for (site, offset) in sites.into_iter().flat_map(|site| SITE_COUNTERS.map(|offset| (site, offset))) {
             maps.sites.store(site, offset, 0);

@@ -43,6 +43,9 @@ pub enum TracerError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The programs of the mmap domain cannot be hung on the kernel's functions.
+    #[error("cannot follow what processes map: {0}")]
+    NoMappings(io::Error),
     /// A probe could not be placed.
     #[error("cannot place probes in {path}: {source}")]
     Attach {
@@ -71,6 +74,10 @@ impl TracerError {
             Self::KernelTooOld { .. } => Some("boot a newer kernel; every supported distribution offers one"),
             Self::Refused { .. } => Some("please report this with the kernel's release; -v prints more"),
             Self::Setup { .. } => Some("if memory is short, close other tracers; -v prints more"),
+            Self::NoMappings(_) => Some(
+                "the kernel has neither BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) nor tracepoints of system \
+                 calls (CONFIG_FTRACE_SYSCALLS): trace with --domain malloc",
+            ),
             Self::Attach { .. } => Some("the file may lie on a file system without uprobe support; -v prints more"),
             Self::ProcessEnded { .. } => None,
         }

@@ -5,67 +5,23 @@ use std::{
     io,
     os::fd::AsFd as _,
     sync::{Arc, Mutex, PoisonError},
-    thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use aya::maps::{MapData, RingBuf};
-use nix::{
-    errno::Errno,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::eventfd::{EfdFlags, EventFd},
-};
 
-use super::live_table::LiveTable;
+use super::{live_table::LiveTable, watcher::Watcher};
 
-/// The thread; it ends when this is dropped.
-#[derive(Debug)]
-pub struct LiveKeeper {
-    stop: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl LiveKeeper {
-    /// Starts the thread on the ring in which BPF programs tell that a segment fills.
-    ///
-    /// # Errors
-    /// When descriptors or threads are short.
-    pub fn start(mut ring: RingBuf<MapData>, table: Arc<Mutex<LiveTable>>) -> io::Result<Self> {
-        let stop = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?);
-        let stopped = Arc::clone(&stop);
-        let keep = move || {
-            while wait(&ring, &stopped) {
-                while ring.next().is_some() {}
-                make_room(&table);
-            }
-        };
-        let thread = thread::Builder::new().name("live table".into()).spawn(keep)?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for LiveKeeper {
-    fn drop(&mut self) {
-        let told = self.stop.write(1).is_ok();
-        if let Some(thread) = self.thread.take().filter(|_| told) {
-            let _panicked = thread.join();
-        }
-    }
-}
-
-/// Waits until there is something in the ring; `false` when it is time to end.
-fn wait(ring: &RingBuf<MapData>, stop: &EventFd) -> bool {
-    loop {
-        let mut files = [PollFd::new(stop.as_fd(), PollFlags::POLLIN), PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut files, PollTimeout::NONE) {
-            Ok(_) if files[0].any() == Some(true) => return false,
-            Ok(_) => return true,
-            Err(Errno::EINTR) => {}
-            Err(error) => {
-                log::error!("the table of live blocks will not grow any more: {error}");
-                return false;
-            }
-        }
-    }
+/// Starts the thread on the ring in which BPF programs tell that a segment fills.
+///
+/// # Errors
+/// When descriptors or threads are short.
+pub fn keep(mut ring: RingBuf<MapData>, table: Arc<Mutex<LiveTable>>) -> io::Result<Watcher> {
+    let descriptor = ring.as_fd().try_clone_to_owned()?;
+    Watcher::start("live table", descriptor, Duration::ZERO, move || {
+        while ring.next().is_some() {}
+        make_room(&table);
+    })
 }
 
 fn make_room(table: &Mutex<LiveTable>) {

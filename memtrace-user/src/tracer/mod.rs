@@ -16,6 +16,7 @@ mod live_blocks;
 mod live_keeper;
 mod live_table;
 mod mapped;
+mod mapping;
 mod mapping_lists;
 mod object;
 mod options;
@@ -29,6 +30,7 @@ mod syscall;
 mod table_memory;
 mod ticks;
 mod unwind_store;
+mod watcher;
 
 use std::{
     collections::HashSet,
@@ -60,20 +62,22 @@ pub use self::{
     },
     links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
-    options::{Accelerator, Follow, TracerOptions, UnwindMode},
+    mapping::MappedRange,
+    options::{Accelerator, Follow, Recorded, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan, Search},
     ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
     links::ProbeLinks,
-    live_keeper::LiveKeeper,
     live_table::LiveTable,
+    mapping::MappingDomain,
     object::MultiPrograms,
     read::{Maps, Reader},
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     slots::Slots,
     stack_copy::{Machine, Pieces},
+    watcher::Watcher,
 };
 use crate::{
     profile::{RawProfile, RawStack},
@@ -99,7 +103,9 @@ pub struct Tracer {
     placed: Vec<ProbedFile>,
     probed: HashSet<(u64, u64)>,
     reader: Reader,
-    _live_keeper: LiveKeeper,
+    _live_keeper: Watcher,
+    /// With the domain of mappings.
+    mappings: Option<MappingDomain>,
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
     pieces: Pieces,
@@ -138,12 +144,20 @@ impl Tracer {
             if options.allows(Accelerator::Multi) { multi_programs(&ebpf, options, kernel.as_ref())? } else { None };
         let slots = Slots::new(&mut ebpf)?;
         // Before they are taken out of the object.
-        let ring_bytes = ["STACK_COPIES", "GROWTH"].iter().filter_map(|name| object::map_memory(&ebpf, name)).sum();
+        let ring_bytes = ["STACK_COPIES", "GROWTH", "MAPPING_EVENTS"]
+            .iter()
+            .filter_map(|name| object::map_memory(&ebpf, name))
+            .sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
         let live_keeper = keep_live_table(&mut ebpf, &live)?;
+        let mappings = options
+            .recorded
+            .mappings()
+            .then(|| MappingDomain::attach(&mut ebpf, options.allows(Accelerator::Trampolines)))
+            .transpose()?;
         Ok(Self {
             links: Vec::new(),
             placed: Vec::new(),
@@ -152,6 +166,7 @@ impl Tracer {
             returns: if options.allows(Accelerator::ReturnProbes) { Returns::Probes } else { Returns::Exits },
             reader: Reader::new(maps, options.per_thread, Some(options.sample_bytes).filter(|mean| *mean > 0)),
             _live_keeper: live_keeper,
+            mappings,
             unwind,
             stack_copies,
             pieces: Pieces::default(),
@@ -236,6 +251,32 @@ impl Tracer {
         self.slots.set_target(host_tgid, Target { slot, from_exec: 0 })
     }
 
+    /// Follows what a process maps, where that is recorded, after [`Self::trace_process`] or [`Self::trace_from_exec`] (then
+    /// without a slot). `pid` is its id as memtrace counts.
+    ///
+    /// # Errors
+    /// [`TracerError::ProcessEnded`].
+    pub fn follow_mappings(&self, host_tgid: u32, pid: u32, slot: Option<u32>) -> Result<(), TracerError> {
+        let Some(mappings) = &self.mappings else { return Ok(()) };
+        let begun = mappings.ledger().begin(host_tgid, pid, slot);
+        begun.map_err(|_| TracerError::ProcessEnded { pid })
+    }
+
+    /// Whether following what processes map slows down every system call on the machine.
+    #[must_use]
+    pub fn slows_all_calls(&self) -> bool {
+        self.mappings.as_ref().is_some_and(MappingDomain::slows_all_calls)
+    }
+
+    /// The anonymous memory of a process as it is known, by address. Empty where that is not recorded.
+    #[must_use]
+    pub fn mapped_ranges(&self, host_tgid: u32) -> Vec<MappedRange> {
+        let Some(mappings) = &self.mappings else { return Vec::new() };
+        let mut ledger = mappings.ledger();
+        ledger.update();
+        ledger.ranges(host_tgid)
+    }
+
     /// Where unwind tables go; `None` when stacks are followed by frame pointers alone.
     pub const fn unwind_store(&mut self) -> Option<&mut UnwindStore> {
         self.unwind.as_mut()
@@ -266,7 +307,14 @@ impl Tracer {
     #[must_use]
     pub fn read(&mut self, slot: u32) -> RawProfile {
         self.follow_copies();
-        self.reader.read(slot, self.started.elapsed())
+        let mut profile = self.reader.read(slot, self.started.elapsed());
+        if let Some(mappings) = &self.mappings {
+            let mut ledger = mappings.ledger();
+            ledger.update();
+            self.reader.add_mapped(slot, ledger.stats(slot), &mut profile);
+            ledger.add_losses(&mut profile.losses);
+        }
+        profile
     }
 
     /// Time since tracing began, or since it was begun anew.

@@ -15,7 +15,7 @@ use aya::{
     programs::{RawTracePoint, UProbe},
 };
 
-use memtrace_common::{copy, live::SHORT_LIFE_NANOS};
+use memtrace_common::{copy, live::SHORT_LIFE_NANOS, mapping};
 use nix::time::{ClockId, clock_getres};
 
 use super::{
@@ -81,6 +81,11 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
     loader.override_global("COPY_RING_BYTES", &ring_bytes, true);
     loader.map_max_entries("STACK_COPIES", ring_bytes);
+    let with_mappings = u32::from(options.recorded.mappings());
+    loader.override_global("WITH_MAPPINGS", &with_mappings, true);
+    if options.recorded.mappings() {
+        loader.map_max_entries("MAPPING_EVENTS", mapping::RING_BYTES);
+    }
     loader.load(OBJECT).map_err(|error| {
         let release = features::kernel_release();
         if features::below_floor(&release) {
@@ -93,7 +98,7 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
 
 /// [`SHORT_LIFE_NANOS`] in ticks of the clock that the programs read. The coarse clocks advance at each tick, so their
 /// resolution is its length.
-fn short_life_ticks() -> u32 {
+pub fn short_life_ticks() -> u32 {
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).ok();
     let length = resolution.and_then(|time| u64::try_from(time.tv_nsec()).ok()).filter(|length| *length > 0);
     // Without an answer, the longest tick that a kernel can have.

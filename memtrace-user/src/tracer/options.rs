@@ -24,6 +24,8 @@ pub struct TracerOptions {
     pub from_start: bool,
     /// Which processes are traced besides the one that is named.
     pub follow: Follow,
+    /// What is recorded.
+    pub recorded: Recorded,
     /// Accelerators that are left alone even where they are to be had.
     pub without: Vec<Accelerator>,
     /// Functions to trace besides those of allocators.
@@ -50,6 +52,32 @@ impl Follow {
     }
 }
 
+/// What is recorded of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Recorded {
+    /// Blocks of allocators.
+    #[default]
+    Blocks,
+    /// Memory that the process maps. Whether an allocator does is not known.
+    Mappings,
+    /// Both.
+    Both,
+}
+
+impl Recorded {
+    /// Whether allocators are probed.
+    #[must_use]
+    pub const fn blocks(self) -> bool {
+        matches!(self, Self::Blocks | Self::Both)
+    }
+
+    /// Whether system calls that map memory are followed.
+    #[must_use]
+    pub const fn mappings(self) -> bool {
+        matches!(self, Self::Mappings | Self::Both)
+    }
+}
+
 /// A kernel feature that is used where it is there, and done without where it is not. The numbers are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accelerator {
@@ -63,11 +91,14 @@ pub enum Accelerator {
     MappingEvents,
     /// Return probes; without, the ends of calls are seen at the functions' exits.
     ReturnProbes,
+    /// BPF trampolines; without, what processes map is followed by tracepoints, at some cost to every system call.
+    Trampolines,
 }
 
 impl Accelerator {
     /// Every accelerator.
-    pub const ALL: [Self; 5] = [Self::Multi, Self::Session, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes];
+    pub const ALL: [Self; 6] =
+        [Self::Multi, Self::Session, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes, Self::Trampolines];
 }
 
 impl Default for TracerOptions {
@@ -80,6 +111,7 @@ impl Default for TracerOptions {
             per_thread: false,
             from_start: false,
             follow: Follow::Nobody,
+            recorded: Recorded::default(),
             without: Vec::new(),
             functions: Arc::default(),
         }

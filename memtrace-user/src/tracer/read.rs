@@ -9,7 +9,7 @@ use memtrace_common::{
     site::{self, FIRST_SITE, RELEASED, SiteRecord, THREAD_WORDS, header},
 };
 
-use super::{FRAMES_READ, eras::SITE_COUNTERS, mapped::MappedArray};
+use super::{FRAMES_READ, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats};
 use crate::profile::{
     AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
 };
@@ -28,7 +28,12 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::EVENT_DROPPED, LossReason::EventDropped),
     (loss::LATE_PROBES, LossReason::LateProbes),
     (loss::NO_SLOT, LossReason::NoSlot),
+    (loss::MAPPING_DROPPED, LossReason::MappingDropped),
 ];
+
+/// Above all numbers of sites.
+const DOMAIN_SHIFT: u32 = 24;
+const _: () = assert!(site::SITES <= 1 << DOMAIN_SHIFT);
 
 /// The maps that are read.
 #[derive(Debug)]
@@ -110,6 +115,21 @@ impl Reader {
         let mut totals = self.totals(slot);
         totals.stats = stacks.iter().map(|stack| stack.stats).sum();
         RawProfile { elapsed, totals, stacks, losses: self.losses(), sample_bytes: self.sampled }
+    }
+
+    /// Adds what the process has mapped by itself. The process's totals are of blocks alone.
+    pub fn add_mapped(&mut self, slot: u32, mapped: impl Iterator<Item = MappedStats>, profile: &mut RawProfile) {
+        self.take_new_stacks();
+        let known = self.stacks.get(&slot).map_or(&[][..], Vec::as_slice);
+        let known: HashMap<u32, &KnownStack> = known.iter().map(|stack| (stack.site, stack)).collect();
+        profile.stacks.extend(mapped.map(|MappedStats { site, domain, stats }| {
+            let stack = known.get(&site).map_or_else(
+                || RawStack { id: site, unfollowed: Some(Unfollowed::NotKept), ..RawStack::default() },
+                |known| known.raw(),
+            );
+            // Part of what a site has mapped may be in another domain.
+            RawStack { id: site | (domain as u32) << DOMAIN_SHIFT, domain, stats, ..stack }
+        }));
     }
 
     /// Gives a site another stack than the one that BPF stored. The site need not have been read yet.

@@ -13,14 +13,14 @@ use super::{
     Accelerator, CURSORS, NEWEST_SEGMENT, TracerOptions,
     error::TracerError,
     features::{self, MultiLinks},
-    kernel_functions,
-    live_keeper::LiveKeeper,
+    kernel_functions, live_keeper,
     live_table::LiveTable,
     mapped::MappedArray,
     mapping_lists::MappingLists,
     object::{self, MultiPrograms},
     table_memory::TableMemory,
     unwind_store::UnwindStore,
+    watcher::Watcher,
 };
 
 /// Maps an array map of the object into memory.
@@ -48,11 +48,11 @@ pub fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
 ///
 /// # Errors
 /// When descriptors or threads are short.
-pub fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<LiveKeeper, TracerError> {
+pub fn keep_live_table(ebpf: &mut Ebpf, live: &Arc<Mutex<LiveTable>>) -> Result<Watcher, TracerError> {
     let setup = TracerError::setup("table of live blocks");
     let map = ebpf.take_map("GROWTH").ok_or_else(|| setup("no map `GROWTH`".into()))?;
     let ring = RingBuf::try_from(map).map_err(|error| setup(Box::new(error)))?;
-    LiveKeeper::start(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
+    live_keeper::keep(ring, Arc::clone(live)).map_err(|error| setup(Box::new(error)))
 }
 
 /// Where unwind tables go; `keeps_tables` when files that nobody maps at a time will be mapped again.

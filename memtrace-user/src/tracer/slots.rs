@@ -108,6 +108,9 @@ impl Tracer {
         self.reader.take_new_stacks();
         for slot in slots {
             self.reader.release(*slot);
+            if let Some(mappings) = &self.mappings {
+                mappings.ledger().release_slot(*slot);
+            }
             if let Some(store) = &mut self.unwind {
                 store.remove(*slot);
             }

@@ -261,6 +261,18 @@ pub fn enable_run_statistics() -> io::Result<OwnedFd> {
 /// # Errors
 /// What the kernel says.
 pub fn run_statistics(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    program_info(program).map(|info| (info.run_cnt, info.run_time_ns))
+}
+
+/// Runs of a program that the kernel has left out because it was under way on the CPU already (5.12).
+///
+/// # Errors
+/// What the kernel says.
+pub fn left_out_runs(program: BorrowedFd<'_>) -> io::Result<u64> {
+    program_info(program).map(|info| info.recursion_misses)
+}
+
+fn program_info(program: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {
     // SAFETY: plain integers, for which zero is valid.
     let mut info: bpf_prog_info = unsafe { zeroed() };
     let mut attributes = empty();
@@ -270,5 +282,5 @@ pub fn run_statistics(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
     fields.info_len = u32::try_from(size_of::<bpf_prog_info>()).map_err(io::Error::other)?;
     fields.info = (&raw mut info) as u64;
     bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes)?;
-    Ok((info.run_cnt, info.run_time_ns))
+    Ok(info)
 }

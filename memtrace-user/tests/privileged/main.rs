@@ -21,6 +21,7 @@ mod isolation;
 mod kernels;
 mod latency;
 mod live;
+mod mappings;
 mod names_later;
 mod pools;
 mod servers;

@@ -8,11 +8,12 @@ use std::process::Command;
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
 /// What tests in virtual machines trace. Those of the other tests are compiled when they are asked for.
-pub const IN_VMS: [Program; 11] = [
+pub const IN_VMS: [Program; 12] = [
     ("accounting", "accounting", &[]),
     ("fork_storm", "fork_storm", &[]),
     ("hammer", "hammer", &[]),
     ("jumps", "jumps", &[]),
+    ("mappings", "mappings", &[]),
     ("on_request", "on_request", &[]),
     ("preload.so", "preload", &["-shared", "-fPIC", "-O2", "-foptimize-sibling-calls"]),
     ("signals", "signals", &[]),

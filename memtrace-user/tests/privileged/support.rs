@@ -32,12 +32,13 @@ pub struct Named {
 }
 
 /// All accelerators.
-const ACCELERATORS: [Named; 5] = [
+const ACCELERATORS: [Named; 6] = [
     Named { name: "multi", accelerator: Accelerator::Multi },
     Named { name: "session", accelerator: Accelerator::Session },
     Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
     Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
     Named { name: "return-probes", accelerator: Accelerator::ReturnProbes },
+    Named { name: "trampolines", accelerator: Accelerator::Trampolines },
 ];
 
 /// Accelerators that every test does without: `MEMTRACE_TEST_WITHOUT=multi,bpf-loop`.
@@ -55,7 +56,9 @@ pub fn every_way() -> Vec<TracerOptions> {
         options.without.push(accelerator);
         options
     };
-    std::iter::once(options()).chain(Accelerator::ALL.map(without)).collect()
+    // Trampolines serve what processes map, which has tests of its own.
+    let all = Accelerator::ALL.into_iter().filter(|accelerator| *accelerator != Accelerator::Trampolines);
+    std::iter::once(options()).chain(all.map(without)).collect()
 }
 
 /// The program that `tests/programs/NAME.c`, or `NAME.cc`, is compiled to, or one of [`programs::IN_VMS`].

@@ -1,0 +1,45 @@
+//! Layers of memory side by side: sums and lists are of one, as a block lies in pages that another counts.
+
+use super::{AllocStats, Domain, StackSample};
+
+/// The domain that sums and lists are of where none is asked for: blocks, or where there are none but mappings, what the
+/// program has mapped.
+#[must_use]
+pub fn main_domain<'a>(samples: impl IntoIterator<Item = &'a StackSample>) -> Domain {
+    samples.into_iter().map(|sample| sample.domain).min().unwrap_or_default()
+}
+
+/// Sum over the samples of a domain; a block of a mapping is what one call has mapped.
+#[must_use]
+pub fn sum_of_domain(samples: &[StackSample], domain: Domain) -> AllocStats {
+    samples.iter().filter(|sample| sample.domain == domain).map(|sample| sample.stats).sum()
+}
+
+/// Sums of the domains beside the main one that have samples.
+#[must_use]
+pub fn other_domains(samples: &[StackSample]) -> Vec<(Domain, AllocStats)> {
+    let main = main_domain(samples);
+    let has_samples = |domain: &Domain| samples.iter().any(|sample| sample.domain == *domain);
+    let others = Domain::all().filter(|domain| *domain != main).filter(has_samples);
+    others.map(|domain| (domain, sum_of_domain(samples, domain))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::fixture::Scene, *};
+
+    /// Blocks come first; without any, what is mapped does. No sum is over two.
+    #[test]
+    fn domains_are_not_added_up() {
+        let mut scene = Scene::default();
+        assert_eq!(main_domain(&scene.samples), Domain::Malloc);
+        scene.sample(&["a@app"], 2, 4096, 0).domain = Domain::Mmap;
+        assert_eq!(main_domain(&scene.samples), Domain::Mmap);
+        scene.sample(&["b@app"], 3, 10, 1);
+        scene.sample(&["b@app"], 1, 4096, 0).domain = Domain::Allocator;
+        assert_eq!(main_domain(&scene.samples), Domain::Malloc);
+        assert_eq!(sum_of_domain(&scene.samples, Domain::Malloc).live_bytes(), 20);
+        let others = other_domains(&scene.samples).into_iter().map(|(domain, stats)| (domain, stats.live_bytes()));
+        assert_eq!(others.collect::<Vec<_>>(), [(Domain::Mmap, 8192), (Domain::Allocator, 4096)]);
+    }
+}

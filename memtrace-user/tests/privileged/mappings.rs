@@ -1,0 +1,246 @@
+//! What processes map by themselves: ranges that are the kernel's own to the byte, under the calls that have mapped them.
+
+use std::{collections::BTreeSet, fs, process::Command, sync::Arc, time::Duration};
+
+use memtrace::{
+    process::{CommandSpec, SignalState, anonymous_memory},
+    profile::{AllocStats, Domain, Losses, Profile, SymbolTable, sum_of_domain},
+    session::{self, Launched, Session, Update},
+    tracer::{Recorded, TracerOptions},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::{
+    binary::eventually,
+    support::{options, program, runtime},
+    target::Target,
+};
+
+const PAGE: u64 = 4096;
+
+/// With blocks and mappings, by trampolines where there are any, and by tracepoints.
+fn both_ways() -> [TracerOptions; 2] {
+    let with = TracerOptions { recorded: Recorded::Both, ..options() };
+    let mut by_tracepoints = with.clone();
+    by_tracepoints.without.push(memtrace::tracer::Accelerator::Trampolines);
+    [with, by_tracepoints]
+}
+
+/// Ranges with access or without, neighbours of one kind being one.
+type Ranges = Vec<(u64, u64, bool)>;
+
+fn joined(ranges: impl Iterator<Item = (u64, u64, bool)>) -> Ranges {
+    let mut joined = Ranges::new();
+    for (start, end, accessible) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 == start && last.2 == accessible => last.1 = end,
+            _ => joined.push((start, end, accessible)),
+        }
+    }
+    joined
+}
+
+/// That memtrace knows of each range that the kernel tells, and of no other. The process must be at rest.
+fn assert_ranges(session: &Session, pid: u32) {
+    let kernel = anonymous_memory(pid).expect("the process lives");
+    let kernel = joined(kernel.into_iter().map(|range| (range.start, range.end, range.accessible)));
+    let known = session.mapped_ranges();
+    let known = joined(known.into_iter().map(|range| (range.start, range.end, range.accessible)));
+    let text = |ranges: &Ranges| {
+        ranges.iter().map(|range| format!("{:x}-{:x} {}", range.0, range.1, range.2)).collect::<Vec<_>>()
+    };
+    assert_eq!(text(&known), text(&kernel), "left: memtrace, right: the kernel");
+}
+
+/// What the profile has under a function of the program, in a domain.
+fn below(profile: &Profile, symbols: &SymbolTable, function: &str, domain: Domain) -> (u64, u64) {
+    let calls = |location| symbols.frames(location).iter().any(|frame| frame.function.as_deref() == Some(function));
+    let samples = profile.samples.iter().filter(|sample| sample.domain == domain);
+    let stats: AllocStats =
+        samples.filter(|sample| sample.stack.iter().any(|location| calls(*location))).map(|sample| sample.stats).sum();
+    (stats.live_blocks(), stats.live_bytes() / PAGE)
+}
+
+/// What `expected` of the program has mapped.
+fn assert_expected(profile: &Profile, symbols: &SymbolTable) {
+    let live = |function, domain| below(profile, symbols, function, domain);
+    for (function, pages) in [
+        ("split", 7),
+        ("covered", 4),
+        ("covers", 2),
+        ("moves", 9),
+        ("kept", 8),
+        ("reserved", 5),
+        ("shared", 2),
+        ("broken", 4),
+    ] {
+        assert_eq!(live(function, Domain::Mmap), (1, pages), "{function}");
+    }
+    for function in ["moved", "gone", "of_file"] {
+        assert_eq!(live(function, Domain::Mmap), (0, 0), "{function}");
+    }
+    assert_eq!(live("reserved", Domain::Reserved), (1, 11));
+    assert_eq!(live("moves", Domain::Reserved), (0, 0));
+    assert_eq!(live("large_block", Domain::Allocator), (1, 16385));
+    assert_eq!(live("large_block", Domain::Mmap), (0, 0));
+    assert_eq!(live("large_block", Domain::Malloc), (1, 16384));
+    assert_eq!(profile.totals.stats, sum_of_domain(&profile.samples, Domain::Malloc), "totals are of blocks alone");
+    assert_eq!(profile.losses, Losses::default());
+}
+
+/// Partial and failing munmap(2), `MAP_FIXED`, mremap(2), mprotect(2), shared memory, files and brk(2) are counted under the
+/// functions that do them, a large block's pages apart from the block; after threads have done all that at random, the
+/// ranges are the kernel's.
+#[test]
+fn mappings_are_exact() {
+    for options in both_ways() {
+        let mut target = Target::start(program("mappings"));
+        let pid = target.pid();
+        runtime().block_on(async {
+            let mut session = session::attach(pid, &options).expect("the program is traced");
+            assert_ranges(&session, pid);
+            assert_eq!(target.ask("e"), "done");
+            let (profile, symbols) = session.read_now().await;
+            assert_expected(&profile, &symbols);
+            assert_ranges(&session, pid);
+            assert_eq!(target.ask("t"), "done");
+            assert_ranges(&session, pid);
+            let (profile, symbols) = session.read_now().await;
+            assert_eq!(profile.losses, Losses::default());
+            assert!(below(&profile, &symbols, "torture", Domain::Mmap).0 > 0);
+            // A thread's stack: its guard page is reserved.
+            assert!(profile.samples.iter().any(|sample| sample.domain == Domain::Reserved));
+        });
+    }
+}
+
+/// What is forgotten counts as from before, and what is mapped later counts.
+#[test]
+fn clearing_forgets_mappings() {
+    let mut target = Target::start(program("mappings"));
+    let pid = target.pid();
+    runtime().block_on(async {
+        let mut session = session::attach(pid, &both_ways()[0]).expect("the program is traced");
+        for _ in 0..3 {
+            assert_eq!(target.ask("e"), "done");
+            drop(session.clear());
+            while !matches!(session.next(&BTreeSet::new()).await.expect("events arrive"), Update::Cleared) {}
+            let (profile, _) = session.read_now().await;
+            assert_eq!(profile.samples.iter().map(|sample| sample.stats.live_bytes()).sum::<u64>(), 0);
+            assert_ranges(&session, pid);
+        }
+        assert_eq!(target.ask("e"), "done");
+        let (profile, symbols) = session.read_now().await;
+        assert_expected(&profile, &symbols);
+    });
+}
+
+/// Mappings alone are followed without a probe in the process, of a program without a known allocator as well.
+#[test]
+fn mappings_can_be_all_that_is_recorded() {
+    let mut target = Target::start(program("mappings"));
+    let only = TracerOptions { recorded: Recorded::Mappings, ..options() };
+    runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &only).expect("the program is traced");
+        assert_eq!(crate::traces::breakpoints(target.pid()), 0);
+        assert_eq!(target.ask("e"), "done");
+        let (profile, symbols) = session.read_now().await;
+        assert_eq!(below(&profile, &symbols, "split", Domain::Mmap), (1, 7));
+        assert_eq!(profile.totals.stats, AllocStats::default());
+        assert_ranges(&session, target.pid());
+    });
+}
+
+/// Kills a process, be it stopped, at the end of the test.
+struct Killed(u32);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.0.cast_signed()), Signal::SIGKILL);
+    }
+}
+
+/// Starts a command that stops itself, and reads it then.
+fn launched(words: &[&str], check: impl AsyncFnOnce(&mut Session, u32, Arc<Profile>, Arc<SymbolTable>)) {
+    let mut words = words.iter().map(std::ffi::OsString::from);
+    let program = words.next().expect("a command");
+    let command = CommandSpec { program, arguments: words.collect(), run_as: None, signals: SignalState::default() };
+    runtime().block_on(async {
+        let launched = session::launch(&command, &both_ways()[0]).expect("the command is traced");
+        let Launched { mut session, pid, status } = launched;
+        let running = Killed(pid);
+        session.set_interval(Duration::from_millis(50));
+        while !is_stopped(pid) {
+            session.next(&BTreeSet::new()).await.expect("events arrive");
+            assert!(!session.has_ended());
+        }
+        let (profile, symbols) = session.read_now().await;
+        check(&mut session, pid, profile, symbols).await;
+        drop(running);
+        drop(status.await);
+    });
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
+/// From the program's first system call on, the same holds.
+#[test]
+fn mappings_are_exact_from_the_start() {
+    let program = program("mappings");
+    launched(&[program.to_str().expect("a UTF-8 path"), "stop"], async |session, pid, profile, symbols| {
+        assert_ranges(session, pid);
+        assert_eq!(below(&profile, &symbols, "split", Domain::Mmap), (1, 7));
+        assert_eq!(below(&profile, &symbols, "large_block", Domain::Allocator), (1, 16385));
+    });
+}
+
+/// Of real programs, each range is known, too: Python and node with their own pools, a server of many threads.
+#[test]
+fn mappings_of_real_programs_are_known() {
+    let python = "import json, os, signal; x = [str(i) * 9 for i in range(30000)]; y = bytearray(9 << 20); del x
+os.kill(os.getpid(), signal.SIGSTOP)";
+    let node = "const a = []; for (let i = 0; i < 300; i++) a.push(new Array(9999).fill(i), Buffer.alloc(99999));
+a.length = 99; process.kill(process.pid, 'SIGSTOP')";
+    for words in [["/usr/bin/python3", "-c", python], ["/usr/bin/node", "-e", node]] {
+        launched(&words, async |session, pid, profile, _| {
+            // Other threads may run on for a moment.
+            eventually("the process is at rest", || is_at_rest(pid));
+            assert_ranges(session, pid);
+            assert!(sum_of_domain(&profile.samples, Domain::Mmap).live_bytes() > 0);
+        });
+    }
+}
+
+/// Whether all threads have stopped.
+fn is_at_rest(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives");
+    tasks.flatten().all(|task| task.file_name().to_str().and_then(|tid| tid.parse().ok()).is_some_and(is_stopped))
+}
+
+/// What the child of a fork maps is not its parent's.
+#[test]
+fn a_child_has_its_own_mappings() {
+    let script = "import mmap, os, sys
+print('ready', flush=True)
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        m = [mmap.mmap(-1, 1 << 20) for _ in range(9)]
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print('done', flush=True)";
+    let mut target = Target::start_command(Command::new("/usr/bin/python3").args(["-c", script]));
+    runtime().block_on(async {
+        let session = session::attach(target.pid(), &both_ways()[0]).expect("the program is traced");
+        for _ in 0..5 {
+            assert_eq!(target.ask("fork"), "done");
+        }
+        assert_ranges(&session, target.pid());
+    });
+}
