@@ -1,6 +1,6 @@
 //! Names of code that a process compiled at run time, from the map that it writes for perf: `/tmp/perf-PID.map`, a line
 //! a function, `START SIZE NAME` with numbers in hexadecimal (tools/perf/Documentation/jit-interface.txt in Linux). Node
-//! writes it with `--perf-basic-prof`, Python 3.12 with `-X perf`, Java by perf-map-agent.
+//! writes it with `--perf-basic-prof`, Python 3.12 with `-X perf`, Java 17 by `jcmd PID Compiler.perfmap`.
 //!
 //! The file lies where the process sees `/tmp`, under the id that it has in its own namespace. It is untrusted: it must be
 //! a regular file that belongs to the process's user or to root and was written since the process began; what is read of
