@@ -12,6 +12,7 @@ pub mod live;
 pub mod loss;
 pub mod mapping;
 pub mod process;
+pub mod python;
 pub mod sampling;
 pub mod site;
 pub mod unwind;

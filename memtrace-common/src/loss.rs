@@ -25,9 +25,10 @@ pub const EVENT_DROPPED: u32 = 9;
 pub const LATE_PROBES: u32 = 10;
 /// A process was started for which there was no slot: it is not traced.
 pub const NO_SLOT: u32 = 11;
-
 /// An event of the mmap domain found no room in its ring buffer.
 pub const MAPPING_DROPPED: u32 = 12;
+/// A Python code object for which the ring buffer had no room: its frames have no name.
+pub const PYTHON_CODE: u32 = 13;
 
 /// Number of reasons.
-pub const COUNT: u32 = 13;
+pub const COUNT: u32 = 14;

@@ -52,8 +52,10 @@ pub struct ProcessRecord {
     pub started: u64,
     /// Stacks copied to user space: see [`crate::copy::MOST_OF_MANY`].
     pub copies: u64,
+    /// Index in `PYTHONS`, plus 1, when its threads may run Python and its frames are understood; else 0.
+    pub python: u64,
     /// Explicit padding.
-    pub reserved_too: [u64; 2],
+    pub reserved_too: u64,
 }
 
 /// The command line that an image of a process was executed with, for one that is gone before anybody can ask.

@@ -86,11 +86,18 @@ pub mod end {
 pub mod header {
     const COMMITTED: u64 = 1 << 63;
 
-    /// Packs index (24 bits), process slot (16), end (4) and number of frames (8).
+    /// Packs index (24 bits), process slot (16), end (4), number of frames (8) and of Python frames behind them (8).
     #[must_use]
     #[inline]
-    pub const fn pack(site: u32, slot: u32, end: u64, frames: u64) -> u64 {
-        COMMITTED | (end & 0xf) << 48 | (slot as u64 & 0xffff) << 32 | (site as u64 & 0xff_ffff) << 8 | frames & 0xff
+    pub const fn pack(site: u32, slot: u32, end: u64, frames: u64, python: u64) -> u64 {
+        let (site, slot) = ((site as u64 & 0xff_ffff) << 8, (slot as u64 & 0xffff) << 32);
+        COMMITTED | (python & 0xff) << 52 | (end & 0xf) << 48 | slot | site | frames & 0xff
+    }
+
+    /// Number of Python frames, behind the other words.
+    #[must_use]
+    pub const fn python_frames(word: u64) -> usize {
+        (word >> 52 & 0xff) as usize
     }
 
     /// Number of frames.

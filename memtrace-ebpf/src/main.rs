@@ -24,6 +24,7 @@ mod mapping;
 mod maps;
 mod own_stack;
 mod process;
+mod python;
 mod record;
 mod registers;
 mod sampling;

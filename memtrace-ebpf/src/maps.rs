@@ -15,12 +15,16 @@ use memtrace_common::{
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
     process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
+    python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
     sampling::SAMPLED_PLACES,
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
     unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
 };
 
-use crate::thread::Thread;
+use crate::{
+    python::{Bucket as CodeBucket, PythonThread},
+    thread::Thread,
+};
 
 /// Most frames of a stack.
 #[unsafe(no_mangle)]
@@ -69,6 +73,10 @@ pub static SIGNAL_LIVE: Global<u32> = Global::new(0);
 /// Size of `STACK_COPIES` in bytes.
 #[unsafe(no_mangle)]
 pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
+
+/// Not 0: the kernel has `bpf_loop`.
+#[unsafe(no_mangle)]
+pub static MAY_LOOP: Global<u32> = Global::new(0);
 
 /// Traced processes by thread group id in the initial pid namespace. Children that share their parent's memory have an
 /// entry and no slot of their own, so there may be more than slots.
@@ -157,6 +165,22 @@ pub static WITH_MAPPINGS: Global<u32> = Global::new(0);
 #[map]
 pub static MAPPING_EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
+/// Python interpreters; see `memtrace_common::python`.
+#[map]
+pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
+
+/// Code objects that have been seen.
+#[map]
+pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, 0);
+
+/// The number of the last code object.
+#[map]
+pub static PYTHON_NEXT_CODE: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Copies of code objects: `memtrace_common::python::CodeRecord`.
+#[map]
+pub static PYTHON_CODE_RING: RingBuf = RingBuf::with_byte_size(PYTHON_RING_BYTES, 0);
+
 /// Events for user space: room for some 8,000.
 #[map]
 pub static EVENTS: RingBuf = RingBuf::with_byte_size(256 * 1024, 0);
@@ -179,4 +203,9 @@ unsafe impl<V> Sync for TaskStorage<V> {}
 /// State of each thread; freed by the kernel with the thread.
 #[btf_map]
 pub static THREADS: TaskStorage<Thread> =
+    TaskStorage { r#type: null(), key: null(), value: null(), max_entries: null(), map_flags: null() };
+
+/// State of each thread that runs Python.
+#[btf_map]
+pub static PYTHON_THREADS: TaskStorage<PythonThread> =
     TaskStorage { r#type: null(), key: null(), value: null(), max_entries: null(), map_flags: null() };

@@ -21,7 +21,7 @@ use crate::{
     atomic, live,
     loss::count,
     maps::{MIN_SIZE, WITH_MAPPINGS},
-    process,
+    process, python,
     registers::{Caller, RETURN_POPS, Registers},
     sampling, site, stack,
     thread::{self, Pending, Thread},
@@ -423,6 +423,7 @@ pub fn release(address: u64) {
     let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
+    python::freed(process, address);
     if !sampling::may_hold(address) {
         return;
     }

@@ -12,7 +12,7 @@ use crate::{
     atomic, live,
     loss::count,
     maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
-    sampling,
+    python, sampling,
     stack::forget,
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -116,7 +116,8 @@ fn add(hash: u64, start: u32, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     };
     let index = claim(hash, start, slot);
     if let Some(place) = FRAMES.get_ptr_mut(word) {
-        atomic::publish(place, header::pack(index, slot, end, thread.frame_count + thread_words()));
+        let frames = thread.frame_count + thread_words();
+        atomic::publish(place, header::pack(index, slot, end, frames, thread.python_frames));
     }
     index
 }
@@ -163,12 +164,27 @@ fn store_thread(thread: &mut Thread, start: u64) -> Option<()> {
     Some(())
 }
 
-/// Appends the thread's frames, and its name where threads are told apart, to `FRAMES`, behind a word left for the header,
-/// whose index is returned.
+/// Writes the thread's Python frames to `FRAMES`.
+#[inline(always)]
+fn store_python(count: u64, start: u64) -> Option<()> {
+    for index in 0..FRAME_PLACES as u64 {
+        if index >= count {
+            break;
+        }
+        let word = FRAMES.get_ptr_mut(place(start + index))?;
+        // SAFETY: a map value in the range that the caller has reserved; nobody else writes it.
+        unsafe { *word = python::word(index) };
+    }
+    Some(())
+}
+
+/// Appends the thread's frames, its name where threads are told apart, and its Python frames to `FRAMES`, behind a word left
+/// for the header, whose index is returned.
 #[inline(always)]
 fn store_frames(thread: &mut Thread) -> Option<u32> {
     let frames = thread.frame_count;
-    let start = reserve(frames + thread_words() + 1)?;
+    let python = thread.python_frames;
+    let start = reserve(frames + thread_words() + python + 1)?;
     for index in 0..FRAME_PLACES as u64 {
         if index >= frames {
             break;
@@ -180,6 +196,7 @@ fn store_frames(thread: &mut Thread) -> Option<u32> {
     if PER_THREAD.load() != 0 {
         store_thread(thread, start + 1 + frames)?;
     }
+    store_python(python, start + 1 + frames + thread_words())?;
     Some(place(start))
 }
 

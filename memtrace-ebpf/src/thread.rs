@@ -138,6 +138,8 @@ pub struct Thread {
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.
     pub frame_count: u64,
+    /// Number of Python frames of the walk under way, in storage of their own.
+    pub python_frames: u64,
     /// See `stack::forget`.
     pub forgotten: u64,
     /// A walk by unwind tables.

@@ -156,6 +156,10 @@ pub struct RunArgs {
     /// Run the command as root even under sudo.
     #[arg(long)]
     pub as_root: bool,
+    /// Let Python keep its own allocator, which hands out objects of up to 512 bytes from large pieces of memory, unseen.
+    /// Otherwise PYTHONMALLOC=malloc is set for a Python program, so that each object is seen.
+    #[arg(long)]
+    pub keep_pymalloc: bool,
     /// What is written.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -172,6 +176,7 @@ pub struct RunArgs {
 
 /// What is recorded.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct TracingArgs {
     /// Most frames to record of each call stack.
     #[arg(long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u32).range(1..=127))]
@@ -187,6 +192,9 @@ pub struct TracingArgs {
     /// estimates, shown with the interval that holds the truth in 95 of 100 cases. 1KiB to 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_sample_bytes)]
     pub sample_bytes: Option<u64>,
+    /// Record native stacks alone, without the frames of Python.
+    #[arg(long)]
+    pub native_only: bool,
     /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
     #[arg(long)]
     pub per_thread: bool,

@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod export;
 pub mod process;
 pub mod profile;
+pub mod python;
 pub mod readable;
 pub mod report;
 pub mod session;

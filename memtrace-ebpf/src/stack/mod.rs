@@ -22,6 +22,7 @@ use memtrace_common::{
 
 use crate::{
     maps::{PER_THREAD, UNWIND_MODE},
+    python,
     registers::Caller,
     site,
     thread::{self, FRAME_PLACES, Thread},
@@ -56,6 +57,7 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     if domain != domain::BLOCKS {
         walked.hash = mix(walked.hash, domain);
     }
+    python::walk(thread, process, &mut walked);
     if PER_THREAD.load() != 0 {
         walked.hash = mix(walked.hash, thread::number(thread));
     }

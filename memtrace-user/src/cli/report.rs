@@ -69,6 +69,9 @@ pub struct GroupArgs {
     /// to.
     #[arg(long)]
     pub all_frames: bool,
+    /// Of stacks that have Python frames, look at these alone.
+    #[arg(long)]
+    pub python_only: bool,
     /// How it is written.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: FormatArg,

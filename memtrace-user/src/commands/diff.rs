@@ -15,7 +15,8 @@ use crate::{
 /// When a file cannot be read, the arguments contradict each other, or live memory has grown by more than it may.
 pub fn execute(arguments: &DiffArgs) -> anyhow::Result<ExitCode> {
     let mut options = groups::options(&arguments.groups, GroupBy::Line)?;
-    let (before, after) = (groups::read(&arguments.before)?, groups::read(&arguments.after)?);
+    let (before, after) =
+        (groups::read(&arguments.before, &arguments.groups)?, groups::read(&arguments.after, &arguments.groups)?);
     groups::choose_domain(&mut options, [&before, &after].into_iter());
     let sort = groups::sort(&arguments.groups, &after.snapshot);
     let diff = ProfileDiff::of(&[(&before.snapshot).into()], &[(&after.snapshot).into()], &options, sort);

@@ -9,7 +9,9 @@ use thiserror::Error;
 
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
-    profile::{Filter, Filters, GroupBy, GroupOptions, Lack, SiteNamer, Snapshot, SortBy, main_domain},
+    profile::{
+        Filter, Filters, GroupBy, GroupOptions, Lack, SiteNamer, Snapshot, SortBy, keep_python_frames, main_domain,
+    },
     report::groups_text::GroupText,
     snapshot::{self, SnapshotError},
 };
@@ -68,8 +70,12 @@ pub struct Input {
 ///
 /// # Errors
 /// When it cannot be read, or is no profile.
-pub fn read(path: &Path) -> Result<Input, SnapshotError> {
-    Ok(Input { name: path.display().to_string(), snapshot: snapshot::read_file(path)? })
+pub fn read(path: &Path, arguments: &GroupArgs) -> Result<Input, SnapshotError> {
+    let mut snapshot = snapshot::read_file(path)?;
+    if arguments.python_only {
+        keep_python_frames(&mut snapshot);
+    }
+    Ok(Input { name: path.display().to_string(), snapshot })
 }
 
 /// What the arguments ask for; `default` is grouped by when they do not say.

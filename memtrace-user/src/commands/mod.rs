@@ -87,6 +87,8 @@ impl From<&TracingArgs> for TracerOptions {
             follow: if arguments.follow && !arguments.no_follow { Follow::Children } else { Follow::Nobody },
             recorded: recorded(&arguments.domain),
             without: arguments.without.iter().copied().map(Accelerator::from).collect(),
+            native_only: arguments.native_only,
+            keep_pymalloc: false,
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }
     }

@@ -19,7 +19,8 @@ pub fn execute(arguments: &ReportArgs) -> anyhow::Result<ExitCode> {
     if arguments.tree.is_some() && !options.by.is_of_frames() {
         return Err(GroupError::NoTree(options.by).into());
     }
-    let inputs = arguments.files.iter().map(|path| groups::read(path)).collect::<Result<Vec<_>, _>>()?;
+    let inputs =
+        arguments.files.iter().map(|path| groups::read(path, &arguments.groups)).collect::<Result<Vec<_>, _>>()?;
     groups::choose_domain(&mut options, inputs.iter());
     let sort = inputs.first().map_or_else(SortBy::default, |first| groups::sort(&arguments.groups, &first.snapshot));
     let report = Report { arguments, options, inputs, sort };

@@ -43,7 +43,7 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
     let command = CommandSpec { program, arguments: words.collect(), run_as, signals };
     check(&arguments.output)?;
     let mut forwarding = Forwarding::start()?;
-    let options = TracerOptions::from(&arguments.tracing);
+    let options = TracerOptions { keep_pymalloc: arguments.keep_pymalloc, ..TracerOptions::from(&arguments.tracing) };
     let launched = session::launch(&command, &options)?;
     forwarding.set_target(launched.pid);
     forwarding.set_takes_snapshots(arguments.output.output.is_some());

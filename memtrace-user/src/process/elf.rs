@@ -190,6 +190,14 @@ impl ElfFile {
         self.named(symbols::private_functions(self, &wanted))
     }
 
+    /// Addresses before relocation of data that this file exports, by name.
+    ///
+    /// # Errors
+    /// When the file is malformed or cannot be read.
+    pub fn data_addresses<const N: usize>(&self, wanted: [&str; N]) -> Result<[Option<u64>; N], ElfError> {
+        self.named(symbols::data_addresses(self, wanted))
+    }
+
     /// The function at an address before relocation, of unknown size, under a name of the caller's; `None` where the
     /// file has no code there.
     ///

@@ -86,10 +86,10 @@ impl MappedFiles {
         module
     }
 
-    /// A module for what a process has compiled at run time.
-    pub(super) fn add_jit(&self) -> ModuleId {
+    /// A module that no file is behind, as `[jit]` for what a process has compiled at run time.
+    pub(super) fn add_pseudo_file(&self, name: &str) -> ModuleId {
         let mut list = self.list();
-        let module = list.modules.add("[jit]");
+        let module = list.modules.add(name);
         let path = Arc::clone(list.modules.path(module));
         list.files.push(MappedFile { module, path, file: None, device: 0, inode: 0, deleted: false });
         module

@@ -149,6 +149,18 @@ impl AddressSpace {
         Some(Location { module: self.jit?, offset })
     }
 
+    /// The process's memory; `None` when it may not be read, or is no more.
+    #[must_use]
+    pub fn memory(&self) -> Option<File> {
+        self.directory.open_file(std::path::Path::new("mem"), nix::fcntl::OFlag::O_RDONLY).ok()
+    }
+
+    /// Adds a module that no file is behind.
+    #[must_use]
+    pub fn add_pseudo_file(&self, name: &str) -> ModuleId {
+        self.files.add_pseudo_file(name)
+    }
+
     /// Reads what a compiler at run time has told of its functions since the last time; returns whether there is more
     /// to know.
     pub fn update_names(&mut self) -> bool {
@@ -157,7 +169,7 @@ impl AddressSpace {
         }
         let has_new = self.perf_map.as_mut().is_some_and(PerfMap::update);
         if has_new && self.jit.is_none() {
-            self.jit = Some(self.files.add_jit());
+            self.jit = Some(self.files.add_pseudo_file("[jit]"));
         }
         has_new
     }

@@ -158,10 +158,18 @@ impl PreparedChild {
     /// # Errors
     /// When there is no such program, or no process can be made for it.
     pub fn start(spec: &CommandSpec) -> Result<Self, SpawnError> {
+        Self::start_with(spec, &[])
+    }
+
+    /// The same with these variables set in its environment.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(spec: &CommandSpec, variables: &[(&str, &str)]) -> Result<Self, SpawnError> {
         let program = spec.find()?;
         let (mut keeper, gate) = start_gate().map_err(SpawnError::Fork)?;
         let mut command = Command::new(&program);
-        command.arg0(&spec.program).args(&spec.arguments);
+        command.arg0(&spec.program).args(&spec.arguments).envs(variables.iter().copied());
         if let Some(user) = &spec.run_as {
             user.set_environment(&mut command);
         }

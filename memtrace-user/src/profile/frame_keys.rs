@@ -2,10 +2,10 @@
 //!
 //! Names are compared once for each location of a profile; whatever follows works on numbers.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{
-    Frame, GroupBy, Location, Modules, Place, SourceLine,
+    Frame, GroupBy, Location, Modules, PYTHON_MODULE, Place, SourceLine,
     number_hash::NumberMap,
     path_key::{PathKeys, file_name},
 };
@@ -78,6 +78,10 @@ impl FrameKeys {
         match (self.by, source) {
             (GroupBy::Module, _) | (GroupBy::File, None) => Place { module: module(), ..Place::default() },
             (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
+            // Plain names, as `__init__`, that say little without their file.
+            (GroupBy::Function, Some(source)) if **modules.path(location.module) == *PYTHON_MODULE => {
+                Place { function, file: Some(Arc::clone(&source.file)), module: module(), ..Place::default() }
+            }
             (GroupBy::Function, _) => Place { function, module: module(), ..Place::default() },
             _ => Place {
                 // Offsets in the upper half stand for code that has none.
@@ -92,9 +96,13 @@ impl FrameKeys {
 
     /// The directory of a source file is no part of a line's key: it changes with the place of the build.
     fn key_of(&mut self, place: &Place) -> FrameKey {
+        let is_python = place.is_python();
+        // Of Python, a line is its file and number.
+        let function = place.function.as_ref().filter(|_| !(is_python && self.by == GroupBy::Line && place.line > 0));
+        let of = if is_python { PathOf::Python } else { PathOf::Source };
         FrameKey {
-            function: place.function.as_ref().map_or(NONE, |name| self.name(name)),
-            file: place.file.as_ref().map_or(NONE, |path| self.path(path, PathOf::Source)),
+            function: function.map_or(NONE, |name| self.name(name)),
+            file: place.file.as_ref().map_or(NONE, |path| self.path(path, of)),
             line: place.line,
             module: place.module.as_ref().map_or(NONE, |path| self.path(path, PathOf::Module)),
             offset: place.offset.unwrap_or(u64::MAX),
@@ -109,6 +117,8 @@ impl FrameKeys {
         }
         let key = match (of, self.by) {
             (PathOf::Module, _) => self.modules.key(path),
+            // There is an `__init__.py` in every directory.
+            (PathOf::Python, _) => Cow::Borrowed(&**path),
             (PathOf::Source, GroupBy::File) => self.files.key(path),
             (PathOf::Source, _) => file_name(path).into(),
         };
@@ -133,4 +143,5 @@ impl FrameKeys {
 enum PathOf {
     Module,
     Source,
+    Python,
 }

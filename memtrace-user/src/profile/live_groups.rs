@@ -7,8 +7,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    AllocStats, GroupBy, GroupName, Location, Modules, NumberedStack, Place, ProcessIndex, ProcessName, SiteNamer,
-    SymbolTable, ThreadIndex, TracedProcess, TracedThread, number_hash::NumberMap,
+    AllocStats, GroupBy, GroupName, Location, Modules, NumberedStack, PYTHON_MODULE, Place, ProcessIndex, ProcessName,
+    SiteNamer, SymbolTable, ThreadIndex, TracedProcess, TracedThread, number_hash::NumberMap, python::line_key,
 };
 
 /// A thread's name and id.
@@ -104,12 +104,16 @@ impl LiveGroups {
     }
 
     fn number(&mut self, group: LiveGroup) -> u32 {
-        if let Some(number) = self.numbers.get(&group) {
+        let key = match self.by {
+            GroupBy::Line => LiveGroup { name: line_key(&group.name), thread: group.thread.clone() },
+            _ => group.clone(),
+        };
+        if let Some(number) = self.numbers.get(&key) {
             return *number;
         }
         let number = u32::try_from(self.groups.len()).expect("fewer than 2^32 groups");
-        self.groups.push(group.clone());
-        self.numbers.insert(group, number);
+        self.groups.push(group);
+        self.numbers.insert(key, number);
         number
     }
 
@@ -159,6 +163,9 @@ fn place(by: GroupBy, site: Location, names: &Names<'_>) -> Place {
     match (by, source) {
         (GroupBy::Module, _) | (GroupBy::File, None) => Place { module: module(), ..Place::default() },
         (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
+        (GroupBy::Function, Some(source)) if **names.modules.path(site.module) == *PYTHON_MODULE => {
+            Place { function, file: Some(Arc::clone(&source.file)), module: module(), ..Place::default() }
+        }
         (GroupBy::Function, _) => {
             Place { offset: function.is_none().then_some(site.offset), function, module: module(), ..Place::default() }
         }

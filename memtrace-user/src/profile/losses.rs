@@ -29,6 +29,8 @@ pub enum LossReason {
     NoSlot,
     /// A change of mappings was not told.
     MappingDropped,
+    /// A copy of a Python code object found no room.
+    PythonCode,
 }
 
 /// One line a reason: its name in files, a few words for a header, and what it does to the numbers.
@@ -75,6 +77,12 @@ const REASONS: &[(LossReason, &str, &str, &str)] = &[
         "mapping-dropped",
         "mapping dropped",
         "changes of mappings that were not told; what is mapped was set right, but not by whom",
+    ),
+    (
+        LossReason::PythonCode,
+        "python-code",
+        "Python code",
+        "frames without a name: memtrace was too slow to take in their code",
     ),
 ];
 

@@ -26,6 +26,8 @@ pub(super) const RUNTIME_MODULES: &[&str] = &[
     "libgcc_s-*",
     "libunwind.so*",
     "libstd-*.so",
+    // Interpreters, where they are not in the middle of running a program in their language.
+    "libpython*",
     // Allocators.
     "libjemalloc*",
     "libtcmalloc*",

@@ -63,6 +63,8 @@ pub struct RawStack {
     pub id: u32,
     /// Return addresses in the process, innermost first.
     pub addresses: Arc<[u64]>,
+    /// Frames of Python, innermost first, each a word as `memtrace_common::python::frame` packs it.
+    pub python: Arc<[u64]>,
     /// How far the walk came.
     pub end: StackEnd,
     /// Why an incomplete walk came no further.

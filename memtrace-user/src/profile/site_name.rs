@@ -8,6 +8,7 @@ use super::{
     number_hash::{NumberHash, NumberMap},
     pattern::PatternSet,
     plumbing,
+    python::python_modules,
 };
 
 /// What a frame says about who wanted the memory.
@@ -46,6 +47,9 @@ impl SiteNamer {
     /// Index of the frame that names the stack, `None` for a stack without frames. For many stacks of one profile
     /// use [`Self::reader`], which remembers what it found.
     ///
+    /// Where Python runs, it is the innermost line of Python that wanted the memory: what is called from there, the
+    /// interpreter or a library in C, is seen in the stack.
+    ///
     /// A stack of runtime frames and wrappers alone is named by the innermost runtime frame: it is what asked for
     /// the memory (`_IO_file_doallocate`, `_dl_allocate_tls`), where the outermost is always the thread's start.
     /// A stack of wrappers alone is named by its innermost frame.
@@ -61,6 +65,7 @@ impl SiteNamer {
             namer: self,
             symbols,
             modules,
+            python: python_modules(modules),
             locations: NumberMap::with_capacity_and_hasher(symbols.len(), NumberHash::default()),
             files: NumberMap::default(),
         }
@@ -151,6 +156,8 @@ pub struct SiteReader<'a> {
     namer: &'a SiteNamer,
     symbols: &'a SymbolTable,
     modules: &'a Modules,
+    /// Modules with lines of Python.
+    python: Vec<ModuleId>,
     locations: NumberMap<Location, Role>,
     files: NumberMap<ModuleId, bool>,
 }
@@ -158,6 +165,12 @@ pub struct SiteReader<'a> {
 impl SiteReader<'_> {
     /// As [`SiteNamer::site`].
     pub fn site(&mut self, stack: &[Location]) -> Option<usize> {
+        // Most profiles have none.
+        if !self.python.is_empty()
+            && let Some(index) = stack.iter().position(|location| self.python.contains(&location.module))
+        {
+            return Some(index);
+        }
         let mut runtime = None;
         for (index, location) in stack.iter().enumerate() {
             match self.role(*location) {
@@ -251,6 +264,13 @@ mod tests {
         ] {
             assert_eq!(namer.function(symbol), role, "{symbol}");
         }
+    }
+
+    /// The innermost line of Python names the site, whatever native code it has called.
+    #[test]
+    fn line_of_python_names_the_site() {
+        let frames = ["resize@/lib/_speed.so", "helper@[python]@a.py:3", "main@[python]@a.py:9", "main@python3"];
+        assert_eq!(named(&frames), "helper@[python]@a.py:3");
     }
 
     /// Without code of the program, the innermost runtime frame names the site; the thread's start never does.

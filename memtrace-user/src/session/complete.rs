@@ -131,7 +131,9 @@ impl Found {
         progress: &watch::Sender<Progress>,
     ) {
         let mut by_file: BTreeMap<ModuleId, Vec<Location>> = BTreeMap::new();
-        for location in wanted.iter().filter(|location| !self.table.knows(**location)) {
+        // What no file is behind has all the names that it will ever have.
+        let has_file = |location: &&Location| files.contains_key(&location.module);
+        for location in wanted.iter().filter(has_file).filter(|location| !self.table.knows(**location)) {
             by_file.entry(location.module).or_default().push(*location);
         }
         let all = by_file.values().map(Vec::len).sum();

@@ -16,6 +16,7 @@ use super::{
     locate::{FoundAllocator, Locator, Wanted},
     names::Names,
     notes::Notes,
+    python,
     safety::{self, Moment},
     unwinding::{self, WantedTable},
 };
@@ -111,9 +112,11 @@ pub struct Launched {
 /// [`LaunchError`], each with a hint.
 pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched, LaunchError> {
     check_requirements()?;
-    let child = PreparedChild::start(command)?;
+    let program = command.find().map_err(SpawnError::from)?;
+    let paths = list_libraries(&program, command.run_as.as_ref())?;
+    let variables = python::variables_for(&paths, options);
+    let child = PreparedChild::start_with(command, variables)?;
     let pid = child.pid();
-    let paths = list_libraries(child.program(), command.run_as.as_ref())?;
     let program = paths.first().and_then(|path| std::fs::File::open(path).ok());
     let executable = program.and_then(|file| unwinding::file_id(&file));
     let wanted = Wanted { user: Arc::clone(&options.functions), executable };
@@ -129,6 +132,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let confinement = if options.follow == Follow::Nobody { Confinement::of_pid(pid) } else { safety::ANYBODY };
     notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Starting));
     notes.extend(safety::cost_to_others(&tracer));
+    notes.extend(variables.iter().map(python::remark));
     locator.mark_allocators(&allocators);
     for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
         tracer.place_probes(&allocator.probes, pid)?;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    python::Python,
     safety,
     threads::Threads,
     unwinding::{WantedTable, file_id},
@@ -16,7 +17,8 @@ use crate::{
     allocators::UserFunctions,
     process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
     profile::{
-        CallStack, Domain, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd, StackSample,
+        CallStack, Domain, Frame, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd,
+        StackSample,
     },
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
@@ -100,6 +102,7 @@ pub struct Locator {
     stacks: HashMap<u32, Resolved>,
     /// Libraries that are allocators and nothing else.
     allocator_libraries: HashSet<FileId>,
+    python: Box<Python>,
     refreshed: Option<Instant>,
     /// The mappings may differ from what the stack walker has been told.
     changed: bool,
@@ -109,8 +112,8 @@ impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
-        let (stacks, allocator_libraries) = Default::default();
-        Self { space, wanted, stacks, allocator_libraries, refreshed: None, changed: true }
+        let (stacks, allocator_libraries, python) = Default::default();
+        Self { space, wanted, stacks, allocator_libraries, python, refreshed: None, changed: true }
     }
 
     /// Over the address space of a child that the process has just forked.
@@ -127,9 +130,9 @@ impl Locator {
         raw.stacks
             .iter()
             .map(|stack| {
-                let (space, libraries) = (&self.space, &self.allocator_libraries);
-                let resolve = || Resolved::of(space, libraries, stack);
-                let resolved = self.stacks.entry(stack.id).or_insert_with(resolve);
+                let (space, libraries, python) = (&self.space, &self.allocator_libraries, &mut self.python);
+                let mut resolve = || Resolved::of(space, libraries, python, stack);
+                let resolved = self.stacks.entry(stack.id).or_insert_with(&mut resolve);
                 // Followed by user space in the meantime.
                 if !Arc::ptr_eq(&resolved.addresses, &stack.addresses) {
                     *resolved = resolve();
@@ -177,6 +180,21 @@ impl Locator {
         self.space.jit_name(location)
     }
 
+    /// The frame of a location that no file is behind: a function that was compiled at run time, or a line of Python.
+    #[must_use]
+    pub fn own_frame(&self, location: Location) -> Option<Frame> {
+        let jit = || {
+            let function = self.space.jit_name(location).cloned()?;
+            Some(Frame { function: Some(function), source: None, inlined: false })
+        };
+        self.python.frame(location).or_else(jit)
+    }
+
+    /// The address space, and what is known of its Python interpreter.
+    pub(super) const fn space_and_python(&mut self) -> (&mut AddressSpace, &mut Python) {
+        (&mut self.space, &mut self.python)
+    }
+
     /// Whether any function is known that was compiled at run time.
     #[must_use]
     pub const fn has_jit(&self) -> bool {
@@ -214,6 +232,7 @@ impl Locator {
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
     pub fn follow_exec(&mut self, has_events: bool) {
         self.space.forget_names();
+        *self.python = Python::default();
         if !has_events {
             self.refresh();
         }
@@ -334,12 +353,13 @@ struct Resolved {
 }
 
 impl Resolved {
-    fn of(space: &AddressSpace, libraries: &HashSet<FileId>, stack: &RawStack) -> Self {
-        let (frames, end) = resolve(space, stack);
+    fn of(space: &AddressSpace, libraries: &HashSet<FileId>, python: &mut Python, stack: &RawStack) -> Self {
+        let (native, end) = resolve(space, stack);
         let lacks_name =
-            frames.len() < stack.addresses.len() || frames.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
-        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &frames);
+            native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &native);
         let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
+        let frames = python.merge(native, &stack.python);
         Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
     }
 }
@@ -356,11 +376,11 @@ fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Lo
 }
 
 /// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
-fn resolve(space: &AddressSpace, stack: &RawStack) -> (CallStack, StackEnd) {
+fn resolve(space: &AddressSpace, stack: &RawStack) -> (Vec<Location>, StackEnd) {
     let locate = |address: &u64| space.locate(*address);
     let located: Vec<Location> = stack.addresses.iter().map_while(locate).collect();
     if located.len() == stack.addresses.len() {
-        return (located.into(), stack.end);
+        return (located, stack.end);
     }
     if located.is_empty() {
         // The caller itself is real in any case: it is the return address of a call that was seen.
@@ -368,5 +388,5 @@ fn resolve(space: &AddressSpace, stack: &RawStack) -> (CallStack, StackEnd) {
         let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
         return (unknown.collect(), StackEnd::Incomplete);
     }
-    (located.into(), StackEnd::Incomplete)
+    (located, StackEnd::Incomplete)
 }

@@ -17,6 +17,7 @@ mod meter;
 mod names;
 mod notes;
 mod orders;
+mod python;
 mod reading;
 mod retiring;
 mod safety;
@@ -51,11 +52,12 @@ use self::{
     retiring::Retiring,
     threads::Threads,
     unnamed::Unnamed,
-    waits::{CopySource, MappingSource, built, ended, mappings_ready, swept, unknown_code},
+    waits::{CopySource, MappingSource, built, ended, mappings_ready, readable, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
     profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
+    readable::Readable,
     tracer::{EventKind, Events, FileTable, Tracer, TracerEvent},
 };
 
@@ -103,6 +105,7 @@ pub struct Session {
     events: Events,
     mapping_events: Option<MappingSource>,
     copies: Option<CopySource>,
+    python_codes: Option<Readable>,
     locator: Locator,
     names: Names,
     notes: Notes,
@@ -163,6 +166,7 @@ impl Session {
             happenings: Happenings::default(),
             retiring: Retiring::new(),
             nameless: BTreeSet::new(),
+            python_codes: tracer.python_codes(),
             tracer,
             events,
             mapping_events,
@@ -241,6 +245,7 @@ impl Session {
                     self.take_mappings();
                     self.probe_new_allocators();
                 }
+                () = readable(self.python_codes.as_ref()) => self.take_python_codes(),
                 () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
                 tables = built(self.building.as_mut()) => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
@@ -284,6 +289,8 @@ impl Session {
     fn follow_exec(&mut self, slot: u32) {
         for old in [self.home, self.slot, self.orders.take_spare().unwrap_or(0)] {
             self.retiring.add(old);
+            // Whoever gets the slot next may run no Python, or another one. Without a record, nothing can fail.
+            let _none = self.tracer.set_python(old, None);
         }
         if let Some(store) = self.tracer.unwind_store() {
             store.remove(self.slot);
@@ -301,6 +308,7 @@ impl Session {
 
     /// Places probes in allocators that are mapped and not probed yet.
     fn probe_new_allocators(&mut self) {
+        self.follow_python();
         for file in self.locator.new_allocators() {
             if !self.tracer.options().recorded.blocks() {
                 continue;

@@ -70,19 +70,16 @@ impl Names {
     }
 
     async fn resolve(&mut self, locations: BTreeSet<Location>, detail: Detail, locator: &Locator) {
-        let (named, locations): (BTreeSet<_>, BTreeSet<_>) =
-            locations.into_iter().partition(|location| locator.jit_name(*location).is_some());
         let table = Arc::make_mut(&mut self.table);
-        for location in named {
-            if let Some(name) = locator.jit_name(location) {
-                table.insert(location, jit_frames(name));
+        let lacks_frame = |location: &Location| match locator.own_frame(*location) {
+            Some(frame) => {
+                table.insert(*location, Arc::new([frame]));
+                false
             }
-        }
-        // Nothing more is to be known of what another process has compiled at run time.
-        let locations: BTreeSet<_> = locations
-            .into_iter()
-            .filter(|location| !table.knows(*location) || locator.file(location.module).is_some())
-            .collect();
+            // Nothing more is to be known of what another process has compiled at run time.
+            None => !table.knows(*location) || locator.file(location.module).is_some(),
+        };
+        let locations: BTreeSet<Location> = locations.into_iter().filter(lacks_frame).collect();
         if locations.is_empty() {
             return;
         }

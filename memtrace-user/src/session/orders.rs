@@ -180,6 +180,7 @@ impl Session {
         if let Some(store) = self.tracer.unwind_store() {
             store.publish(slot, self.locator.code_mappings());
         }
+        self.tracer.share_python(self.home, slot);
         let old = std::mem::replace(&mut self.slot, slot);
         self.tracer.begin_era(self.home, slot);
         self.previous = None;

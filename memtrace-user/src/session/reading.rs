@@ -94,6 +94,8 @@ impl Session {
             self.info.command = command;
         }
         let raw = self.tracer.read(self.slot);
+        // After the stacks: what they name has come before them.
+        self.take_python_codes();
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));

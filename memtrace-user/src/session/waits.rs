@@ -64,6 +64,15 @@ pub(super) async fn mappings_ready(source: Option<&MappingSource>) {
     }
 }
 
+/// Resolves when there is something to read; never without a source.
+pub(super) async fn readable(source: Option<&Readable>) {
+    let Some(source) = source else { return std::future::pending().await };
+    if let Err(error) = source.wait().await {
+        log::warn!("code of Python: {error}");
+        std::future::pending::<()>().await;
+    }
+}
+
 /// Resolves when tables are built; never without any in the making.
 pub(super) async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
     match building {

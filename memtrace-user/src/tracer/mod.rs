@@ -2,6 +2,7 @@
 
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
+mod btf;
 mod confined;
 mod cost;
 mod eras;
@@ -22,6 +23,7 @@ mod object;
 mod options;
 mod plan;
 pub mod probe_point;
+mod python;
 mod read;
 mod setup;
 mod slots;
@@ -52,6 +54,7 @@ use memtrace_common::{
 };
 
 pub use self::{
+    btf::thread_pointer,
     cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{EventKind, Events, TracerEvent},
@@ -109,6 +112,10 @@ pub struct Tracer {
     unwind: Option<UnwindStore>,
     stack_copies: Option<RingBuf<MapData>>,
     pieces: Pieces,
+    /// Copies of code objects; `None` where Python frames are not walked.
+    python_codes: Option<RingBuf<MapData>>,
+    /// Interpreters met so far.
+    pythons: u32,
     options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     slots: Slots,
@@ -144,11 +151,14 @@ impl Tracer {
             if options.allows(Accelerator::Multi) { multi_programs(&ebpf, options, kernel.as_ref())? } else { None };
         let slots = Slots::new(&mut ebpf)?;
         // Before they are taken out of the object.
-        let ring_bytes = ["STACK_COPIES", "GROWTH", "MAPPING_EVENTS"]
+        let ring_bytes = ["STACK_COPIES", "GROWTH", "MAPPING_EVENTS", "PYTHON_CODE_RING"]
             .iter()
             .filter_map(|name| object::map_memory(&ebpf, name))
             .sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
+        let python_codes =
+            if options.may_loop() && !options.native_only { ebpf.take_map("PYTHON_CODE_RING") } else { None };
+        let python_codes = python_codes.and_then(|map| RingBuf::try_from(map).ok());
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));
@@ -170,6 +180,8 @@ impl Tracer {
             unwind,
             stack_copies,
             pieces: Pieces::default(),
+            python_codes,
+            pythons: 0,
             options: options.clone(),
             live,
             slots,

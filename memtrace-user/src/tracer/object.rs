@@ -63,6 +63,8 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     loader.override_global("UNWIND_MODE", &unwind_mode, true);
     let per_thread = u32::from(options.per_thread);
     loader.override_global("PER_THREAD", &per_thread, true);
+    let may_loop = u32::from(options.may_loop());
+    loader.override_global("MAY_LOOP", &may_loop, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
     loader.override_global("SAMPLE_BYTES", &options.sample_bytes, true);
     if options.sample_bytes == 0 {

@@ -9,6 +9,7 @@ use crate::allocators::UserFunctions;
 
 /// How to trace.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct TracerOptions {
     /// Most frames of a stack, 1 to 127.
     pub max_frames: u32,
@@ -30,6 +31,10 @@ pub struct TracerOptions {
     pub without: Vec<Accelerator>,
     /// Functions to trace besides those of allocators.
     pub functions: Arc<UserFunctions>,
+    /// Python frames are not looked for.
+    pub native_only: bool,
+    /// A command that is started keeps Python's own allocator, which hides small objects.
+    pub keep_pymalloc: bool,
 }
 
 /// Which processes are traced besides those that are named.
@@ -114,6 +119,8 @@ impl Default for TracerOptions {
             recorded: Recorded::default(),
             without: Vec::new(),
             functions: Arc::default(),
+            native_only: false,
+            keep_pymalloc: false,
         }
     }
 }
@@ -123,6 +130,11 @@ impl TracerOptions {
     #[must_use]
     pub fn allows(&self, accelerator: Accelerator) -> bool {
         !self.without.contains(&accelerator)
+    }
+
+    /// Whether the BPF programs may use `bpf_loop`, as for Python's frames.
+    pub(super) fn may_loop(&self) -> bool {
+        self.allows(Accelerator::BpfLoop) && features::has_bpf_loop()
     }
 
     /// How stacks are followed on this kernel: a constant of `memtrace_common::unwind::mode`.

@@ -1,6 +1,6 @@
 //! Reads the maps into a [`RawProfile`].
 
-use std::{collections::HashMap, mem::offset_of, sync::Arc, time::Duration};
+use std::{collections::HashMap, mem::offset_of, ops::Range, sync::Arc, time::Duration};
 
 use memtrace_common::{
     loss,
@@ -29,6 +29,7 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::LATE_PROBES, LossReason::LateProbes),
     (loss::NO_SLOT, LossReason::NoSlot),
     (loss::MAPPING_DROPPED, LossReason::MappingDropped),
+    (loss::PYTHON_CODE, LossReason::PythonCode),
 ];
 
 /// Above all numbers of sites.
@@ -57,6 +58,8 @@ struct KnownStack {
     /// A constant of [`site::end`].
     end: u64,
     addresses: Arc<[u64]>,
+    /// Words of its Python frames.
+    python: Arc<[u64]>,
     thread: Option<RawThread>,
 }
 
@@ -188,8 +191,9 @@ impl Reader {
         let start = self.next_word;
         while let Some(word) = self.header() {
             let first = self.next_word + 1;
-            let after = first + header::frames(word) as u64;
-            self.take_stack(word, first, after);
+            let behind = first + header::frames(word) as u64;
+            let after = behind + header::python_frames(word) as u64;
+            self.take_stack(word, first..behind, behind..after);
             // Where the next header will lie is not known.
             for index in self.next_word..after {
                 self.maps.frames.store(self.place(index), 0, 0);
@@ -201,21 +205,22 @@ impl Reader {
         }
     }
 
-    fn take_stack(&mut self, word: u64, first: u64, after: u64) {
+    fn take_stack(&mut self, word: u64, native: Range<u64>, python: Range<u64>) {
         let site = header::site(word);
         // A stack that two threads added at once is stored twice; both records name the same site.
         if site < FIRST_SITE || self.seen_sites.contains_key(&site) {
             return;
         }
         log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
-        let after = if self.per_thread { after.saturating_sub(u64::from(THREAD_WORDS)) } else { after };
+        let after = if self.per_thread { native.end.saturating_sub(u64::from(THREAD_WORDS)) } else { native.end };
         let thread = self.per_thread.then(|| self.thread_at(after));
-        let addresses = (first..after).map(|index| self.frame(index)).collect();
+        let addresses = (native.start..after).map(|index| self.frame(index)).collect();
+        let python = python.map(|index| self.frame(index)).collect();
         let (addresses, end) = match self.replacements.remove(&site) {
             Some((addresses, end)) => (addresses.into(), end),
             None => (addresses, header::end(word)),
         };
-        let stack = KnownStack { site, end, addresses, thread };
+        let stack = KnownStack { site, end, addresses, python, thread };
         let known = self.stacks.entry(header::slot(word)).or_default();
         self.seen_sites.insert(site, (header::slot(word), known.len()));
         known.push(stack);
@@ -323,6 +328,7 @@ impl KnownStack {
         RawStack {
             id: self.site,
             addresses: Arc::clone(&self.addresses),
+            python: Arc::clone(&self.python),
             end,
             unfollowed,
             domain: Domain::Malloc,

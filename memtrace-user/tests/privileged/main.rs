@@ -24,6 +24,7 @@ mod live;
 mod mappings;
 mod names_later;
 mod pools;
+mod python;
 mod servers;
 mod smoke;
 mod stacks;

@@ -10,7 +10,7 @@ use std::{
 
 use memtrace::{
     profile::{Modules, Profile, StackEnd, SymbolTable},
-    tracer::{CodeMapping, FileTable, Tracer, UnwindMode},
+    tracer::{CodeMapping, FileTable, Tracer, TracerOptions, UnwindMode},
     unwind::UnwindTable,
 };
 
@@ -119,7 +119,8 @@ fn compare(library: &Path, name: &str, words: &[&str]) -> (u64, u64) {
         word => word,
     }));
     assert_eq!(options().unwind, UnwindMode::Auto);
-    let outcome = run_attached(&command, &options());
+    let native = TracerOptions { native_only: true, ..options() };
+    let outcome = run_attached(&command, &native);
     assert!(outcome.status.success(), "{name}: {:?}", outcome.status);
     let expected = oracle(&out);
     let seen = cut_as(&expected, recorded(&outcome.profile, &outcome.symbols));

@@ -149,6 +149,17 @@ pub(super) fn private_functions(file: &ElfFile, wanted: &[&str]) -> Result<Funct
     collect(file, wanted, in_table(file, &sections, elf::SHT_SYMTAB, wanted)?)
 }
 
+/// Addresses of exported data.
+pub(super) fn data_addresses<const N: usize>(
+    file: &ElfFile,
+    wanted: [&str; N],
+) -> Result<[Option<u64>; N], ElfProblem> {
+    let sections = file.sections.read(file)?;
+    let found = in_table_where(file, &sections, elf::SHT_DYNSYM, &wanted, is_data)?;
+    let address = |name: usize| found.iter().find(|found| found.name == name).map(|f| f.symbol.st_value.get(LE));
+    Ok(std::array::from_fn(address))
+}
+
 /// Places and sizes of the relocation tables that apply on loading.
 pub(super) fn relocations(file: &ElfFile) -> Result<Vec<(u64, u64)>, ElfProblem> {
     let applies = |section: &&elf::SectionHeader64<LE>| {
@@ -169,13 +180,23 @@ fn in_table(
     kind: u32,
     wanted: &[&str],
 ) -> Result<Vec<Match>, ElfProblem> {
+    in_table_where(file, sections, kind, wanted, |symbol| is_function(symbol, kind == elf::SHT_SYMTAB))
+}
+
+fn in_table_where(
+    file: &ElfFile,
+    sections: &[elf::SectionHeader64<LE>],
+    kind: u32,
+    wanted: &[&str],
+    matches: impl Fn(&elf::Sym64<LE>) -> bool,
+) -> Result<Vec<Match>, ElfProblem> {
     let Some(table) = sections.iter().find(|section| section.sh_type.get(LE) == kind) else {
         return Ok(Vec::new());
     };
     let strings = usize::try_from(table.sh_link.get(LE)).ok().and_then(|link| sections.get(link));
     let strings = strings.ok_or(ElfProblem::Malformed("link from symbols to their strings"))?;
     let names = find_names(file, strings, wanted)?;
-    find_symbols(file, table, &names, kind == elf::SHT_SYMTAB)
+    find_symbols(file, table, &names, matches)
 }
 
 /// Places in a string table, with the index of the wanted name that stands there.
@@ -227,7 +248,7 @@ fn find_symbols(
     file: &ElfFile,
     table: &elf::SectionHeader64<LE>,
     names: &BTreeMap<u32, usize>,
-    with_private: bool,
+    is_wanted: impl Fn(&elf::Sym64<LE>) -> bool,
 ) -> Result<Vec<Match>, ElfProblem> {
     const PART: &str = "symbols";
     const ENTRY: u64 = size_of::<elf::Sym64<LE>>() as u64;
@@ -240,7 +261,7 @@ fn find_symbols(
         let symbols: Vec<elf::Sym64<LE>> = file.reader.many(start + done, count, count, PART)?;
         let found = symbols
             .into_iter()
-            .filter(|symbol| is_function(symbol, with_private))
+            .filter(|symbol| is_wanted(symbol))
             .filter_map(|symbol| names.get(&symbol.st_name.get(LE)).map(|name| Match { name: *name, symbol }));
         matches.extend(found);
         if matches.len() > MAX_MATCHES {
@@ -260,6 +281,13 @@ fn is_function(symbol: &elf::Sym64<LE>, with_private: bool) -> bool {
         && (matches!(binding, elf::STB_GLOBAL | elf::STB_WEAK | elf::STB_GNU_UNIQUE)
             || with_private && binding == elf::STB_LOCAL)
         && matches!(kind, elf::STT_FUNC | elf::STT_GNU_IFUNC)
+}
+
+/// Defined here, exported, and data.
+fn is_data(symbol: &elf::Sym64<LE>) -> bool {
+    symbol.st_shndx.get(LE) != elf::SHN_UNDEF
+        && matches!(symbol.st_info >> 4, elf::STB_GLOBAL | elf::STB_WEAK | elf::STB_GNU_UNIQUE)
+        && symbol.st_info & 0xf == elf::STT_OBJECT
 }
 
 fn extent(section: &elf::SectionHeader64<LE>, part: &'static str) -> Result<(u64, u64), ElfProblem> {

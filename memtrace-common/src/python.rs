@@ -1,0 +1,161 @@
+//! Frames of CPython: where they are in a process, and what BPF tells user space of them.
+//!
+//! A stack of a thread that runs Python has, behind its return addresses, a word for each frame of the interpreter,
+//! innermost first: see [`frame`]. User space puts them where the interpreter's loop is on the native stack. A word names
+//! its code object by a number, which is given when the object is first seen and never again: objects are freed, and their
+//! addresses used anew. With the number, a copy of the object goes to user space ([`CodeRecord`]), as later it may be gone.
+
+/// Bytes that are copied of a code object.
+pub const CODE_BYTES: usize = 208;
+/// Bytes that are copied of a text: its head and some 280 characters.
+pub const TEXT_BYTES: usize = 328;
+/// The same where more cannot be read: the text lies at the end of what is mapped.
+pub const SHORT_TEXT_BYTES: usize = 104;
+/// Bytes that are copied of a line table; user space reads longer ones from the process.
+pub const TABLE_BYTES: usize = 3072;
+/// Bytes before the content of a `bytes` object, and the place of its length therein.
+pub const BYTES_HEAD: u64 = 32;
+/// See [`BYTES_HEAD`].
+pub const BYTES_LENGTH: u64 = 16;
+
+/// Bytes of the ring buffer that the copies go through.
+pub const RING_BYTES: u32 = 4 << 20;
+
+/// log2 of the buckets in the table of code objects that have been seen.
+pub const CODE_BUCKET_BITS: u32 = 14;
+/// Code objects in a bucket: one cache line. One that is crowded out gets another number, and another copy.
+pub const BUCKET_CODES: usize = 4;
+
+/// Bytes of the frame stack that are read at once, at most.
+pub const WINDOW_BYTES: usize = 2048;
+
+/// What the walker needs to know of an interpreter. Offsets and lengths in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PythonRecord {
+    /// Address of the pointer to the state of the thread that holds the lock (to 3.11); 0 without.
+    pub current_state: u64,
+    /// Address of the key of the thread's own state: an int that is not 0 once there is one, and the key.
+    pub key: u64,
+    /// Offset in the kernel's `task_struct` of the thread pointer.
+    pub thread_pointer: u64,
+    /// What the thread's id, as the C library has it, lies below the thread pointer.
+    pub thread_below: u64,
+    /// Offset from the thread's id to its values by key, of which 32 follow each other: pairs of words, the value second.
+    pub values: u64,
+    /// Offset in a thread state of its innermost frame, or of a pointer to what holds that.
+    pub state_frame: u64,
+    /// Offset of the frame in what that pointer leads to, plus 1; 0 without such a step.
+    pub step: u64,
+    /// Offset in a thread state of the thread's id.
+    pub state_thread: u64,
+    /// Offsets in a frame.
+    pub frame_code: u64,
+    /// See `frame_code`: the frame that called.
+    pub frame_previous: u64,
+    /// See `frame_code`: the instruction.
+    pub frame_instruction: u64,
+    /// See `frame_code`: a byte, whose the frame is; 0 without.
+    pub frame_owner: u64,
+    /// See `frame_code`: a byte, whether native code called it; 0 without.
+    pub frame_entry: u64,
+    /// Bytes of a frame that are read, a multiple of 8.
+    pub frame_length: u64,
+    /// Bytes that are read at once, where frames lie one behind the other; a multiple of 8 up to [`WINDOW_BYTES`].
+    pub window: u64,
+    /// Owners from this one on are no frames but marks that native code has called.
+    pub first_mark: u64,
+    /// The instruction is an address, else a number (to 3.10).
+    pub by_address: u64,
+    /// Offsets in a code object.
+    pub code_file: u64,
+    /// See `code_file`: its name.
+    pub code_name: u64,
+    /// See `code_file`: its line table.
+    pub code_table: u64,
+    /// See `code_file`: its first line.
+    pub code_line: u64,
+    /// Not 0: frees of code objects are not seen, so of the innermost frame more than the address is compared.
+    pub check_innermost: u64,
+    /// Bytes of a code object that are read, a multiple of 8 up to [`CODE_BYTES`]: behind a small one, at the end of the
+    /// heap, there may be no memory yet.
+    pub code_length: u64,
+    /// Explicit padding.
+    pub reserved: u64,
+}
+
+/// The word of a frame: number of its code object (24 bits; 0 when it is not known), its instruction as an offset (32 bits),
+/// and what kind of frame it is.
+pub mod frame {
+    /// Set in every word. No return address in user space has it.
+    const TAG: u64 = 1 << 63;
+    /// Native code has called the frame (3.11).
+    pub const ENTRY: u64 = 1 << 62;
+    /// No frame, but the mark that native code has called the one before (from 3.12 on).
+    pub const MARK: u64 = 1 << 61;
+    /// The frame is a generator's.
+    pub const GENERATOR: u64 = 1 << 60;
+    /// Numbers of code objects are below this.
+    pub const CODES: u64 = 1 << 24;
+
+    /// Packs a word; `flags` are constants of this module.
+    #[must_use]
+    #[inline]
+    pub const fn pack(code: u64, instruction: u64, flags: u64) -> u64 {
+        TAG | flags | (code & (CODES - 1)) << 32 | instruction & 0xffff_ffff
+    }
+
+    /// Number of the code object.
+    #[must_use]
+    pub const fn code(word: u64) -> u32 {
+        (word >> 32 & (CODES - 1)) as u32
+    }
+
+    /// The instruction: from the beginning of the code object in bytes, or a number (to 3.10).
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    pub const fn instruction(word: u64) -> u32 {
+        word as u32
+    }
+}
+
+/// A code object, copied when it was first seen. The line table may have fewer bytes than the record has room for.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct CodeRecord {
+    /// Its number.
+    pub code: u32,
+    /// Index of the interpreter's [`PythonRecord`].
+    pub python: u32,
+    /// Its address.
+    pub address: u64,
+    /// Bytes of its line table.
+    pub table_length: u64,
+    /// The object.
+    pub object: [u64; CODE_BYTES / 8],
+    /// The text with the file's name; zero where it could not be read.
+    pub file: [u64; TEXT_BYTES / 8],
+    /// The text with the function's name; zero where it could not be read.
+    pub name: [u64; TEXT_BYTES / 8],
+    /// The line table.
+    pub table: [u64; TABLE_BYTES / 8],
+}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for PythonRecord {}
+
+#[cfg(test)]
+mod tests {
+    use super::frame;
+
+    /// Parts of a word come back as they were packed, and what does not fit takes no other part's place.
+    #[test]
+    fn frames_are_packed() {
+        let word = frame::pack(0xab_cdef, 0xffff_ffff, frame::MARK);
+        assert_eq!((frame::code(word), frame::instruction(word)), (0xab_cdef, u32::MAX));
+        assert_eq!(word & (frame::ENTRY | frame::MARK | frame::GENERATOR), frame::MARK);
+        let word = frame::pack(frame::CODES + 1, 1 << 32 | 7, 0);
+        assert_eq!((frame::code(word), frame::instruction(word)), (1, 7));
+    }
+}

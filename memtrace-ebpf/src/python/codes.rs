@@ -1,0 +1,180 @@
+//! Numbers of code objects: given when an object is first seen, forgotten when it is freed. With a number goes a copy of the
+//! object to user space: at this moment the thread runs it, later it may be gone.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_ringbuf_output};
+use memtrace_common::{
+    loss,
+    python::{
+        BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, SHORT_TEXT_BYTES,
+        TABLE_BYTES, TEXT_BYTES, frame,
+    },
+};
+
+use super::{Context, state::read, storage::PythonThread};
+use crate::{
+    atomic,
+    loss::count,
+    maps::{PYTHON_CODE_RING, PYTHON_CODES, PYTHON_NEXT_CODE},
+    stack::opaque,
+};
+
+/// Known code objects: the key mixed with the value, and the value, so that a torn pair never matches. The value is the
+/// number and, above it, what is compared of the object besides its address.
+pub type Bucket = [[u64; 2]; BUCKET_CODES];
+
+/// Bits of an address; the interpreter's index lies above.
+const ADDRESS_BITS: u32 = 48;
+
+#[inline(always)]
+fn key_of(index: u32, address: u64) -> u64 {
+    address | (u64::from(index) + 1) << ADDRESS_BITS
+}
+
+#[inline(always)]
+fn bucket_of(key: u64) -> Option<*mut Bucket> {
+    let place = (key ^ key >> 21).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CODE_BUCKET_BITS);
+    PYTHON_CODES.get_ptr_mut(place as u32)
+}
+
+/// The number of a code object; 0 when it cannot be told.
+///
+/// # Safety
+/// The context's pointers are to this thread's storage and to a map value.
+#[inline(always)]
+pub unsafe fn number(context: *mut Context, address: u64) -> u64 {
+    // SAFETY: as promised by the caller; map values, of which torn pairs are told by the mixed key.
+    unsafe {
+        let python = (*context).python;
+        let key = key_of((*python).index as u32, address);
+        let Some(bucket) = bucket_of(key) else { return 0 };
+        for way in 0..BUCKET_CODES {
+            let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
+            if value != 0 && core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value == key {
+                // Of the innermost frame, as each read costs as much as two frames.
+                if (*(*context).record).check_innermost == 0
+                    || (*python).count != 0
+                    || value >> 24 == mark_of(context, address)
+                {
+                    return value & (frame::CODES - 1);
+                }
+            }
+        }
+        learn(context, address, key)
+    }
+}
+
+/// What is compared of a code object besides its address.
+#[inline(always)]
+unsafe fn mark_of(context: *mut Context, address: u64) -> u64 {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let record = (*context).record;
+        let line = read(address.wrapping_add((*record).code_line)) & 0xffff_ffff;
+        let table = read(address.wrapping_add((*record).code_table));
+        (line.wrapping_mul(0x9e37_79b9) ^ table) & 0xff_ffff_ffff
+    }
+}
+
+/// Gives a code object a number, and hands a copy of it to user space.
+#[inline(never)]
+unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let python = (*context).python;
+        let Some(next) = PYTHON_NEXT_CODE.get_ptr_mut(0) else { return 0 };
+        let to = (&raw mut (*python).record.object).cast::<c_void>();
+        let length = opaque((*(*context).record).code_length & 0xf8);
+        if length > CODE_BYTES as u64 || bpf_probe_read_user(to, length as u32, address as *const c_void) != 0 {
+            return 0;
+        }
+        let number = atomic::fetch_add(next, 1) + 1;
+        if number >= frame::CODES {
+            return 0;
+        }
+        (*python).record.code = number as u32;
+        (*python).record.python = (*python).index as u32;
+        (*python).record.address = address;
+        if !send(context) {
+            count(loss::PYTHON_CODE);
+            return 0;
+        }
+        let value = number | mark_of(context, address) << 24;
+        let Some(bucket) = bucket_of(key) else { return 0 };
+        let way = opaque(number) as usize & (BUCKET_CODES - 1);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][0], key ^ value);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
+        number
+    }
+}
+
+/// Copies the texts and the line table, and sends the record. What cannot be read here, as it is in no memory at the moment,
+/// user space reads.
+#[inline(always)]
+unsafe fn send(context: *mut Context) -> bool {
+    // SAFETY: the thread's own storage, lengths within its fields; the helper checks user addresses.
+    unsafe {
+        let python = (*context).python;
+        let described = (*context).record;
+        let record = &raw mut (*python).record;
+        read_text((&raw mut (*record).file).cast(), object_word(python, (*described).code_file));
+        read_text((&raw mut (*record).name).cast(), object_word(python, (*described).code_name));
+        let table = object_word(python, (*described).code_table);
+        let length = read(table.wrapping_add(BYTES_LENGTH));
+        (*record).table_length = length;
+        let copied = opaque(if length > TABLE_BYTES as u64 { TABLE_BYTES as u64 } else { length });
+        if copied > TABLE_BYTES as u64 {
+            return false;
+        }
+        let to = (&raw mut (*record).table).cast::<c_void>();
+        let mut sent = copied;
+        if copied != 0 && bpf_probe_read_user(to, copied as u32, table.wrapping_add(BYTES_HEAD) as *const c_void) != 0 {
+            sent = 0;
+        }
+        let sent = opaque(sent);
+        if sent > TABLE_BYTES as u64 {
+            return false;
+        }
+        let bytes = (size_of::<CodeRecord>() - TABLE_BYTES) as u64 + sent;
+        let ring = (&raw const PYTHON_CODE_RING).cast_mut().cast::<c_void>();
+        bpf_ringbuf_output(ring, record.cast(), bytes, 0) == 0
+    }
+}
+
+/// Copies a text; its first word is 0 when that cannot be.
+#[inline(always)]
+unsafe fn read_text(to: *mut u64, text: u64) {
+    // SAFETY: a field of `TEXT_BYTES`; the helper checks the user address.
+    unsafe {
+        if bpf_probe_read_user(to.cast(), TEXT_BYTES as u32, text as *const c_void) != 0
+            && bpf_probe_read_user(to.cast(), SHORT_TEXT_BYTES as u32, text as *const c_void) != 0
+        {
+            *to = 0;
+        }
+    }
+}
+
+/// A word of the code object that has been copied.
+#[inline(always)]
+unsafe fn object_word(python: *mut PythonThread, offset: u64) -> u64 {
+    // SAFETY: the index is masked below the record's length.
+    unsafe { *(&raw const (*python).record.object).cast::<u64>().add(opaque(offset >> 3 & 31) as usize) }
+}
+
+/// The code object at an address is no more, if there was one.
+#[inline(always)]
+pub fn forget(index: u32, address: u64) {
+    let key = key_of(index, address);
+    let Some(bucket) = bucket_of(key) else { return };
+    for way in 0..BUCKET_CODES {
+        // SAFETY: map values, of which torn pairs are told by the mixed key.
+        unsafe {
+            let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
+            if value != 0 && core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value == key {
+                core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
+            }
+        }
+    }
+}

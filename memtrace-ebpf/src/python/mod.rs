@@ -1,0 +1,85 @@
+//! The running thread's Python frames, behind its native ones; see `memtrace_common::python`.
+//!
+//! A process that runs no Python pays for one word that is looked at. Needs `bpf_loop` (5.17).
+
+mod codes;
+mod frames;
+mod state;
+mod storage;
+
+use memtrace_common::{process::ProcessRecord, python::PythonRecord};
+
+pub use self::{
+    codes::Bucket,
+    storage::{PythonThread, word},
+};
+use crate::{
+    maps::{MAY_LOOP, PYTHONS},
+    stack::{Walked, mix},
+    thread::Thread,
+};
+
+/// What the walk's loop gets: pointers, which cannot live in a map.
+#[repr(C)]
+pub struct Context {
+    python: *mut PythonThread,
+    record: *const PythonRecord,
+}
+
+/// The interpreter of a process; `None` without.
+#[inline(always)]
+fn record_of(process: &ProcessRecord) -> Option<(u32, *const PythonRecord)> {
+    // Constant in the loaded program: where there is no `bpf_loop`, the verifier drops all that follows.
+    if MAY_LOOP.load() == 0 {
+        return None;
+    }
+    // SAFETY: a map value; volatile, as user space writes it.
+    let index = unsafe { core::ptr::read_volatile(&raw const process.python) };
+    if index == 0 {
+        return None;
+    }
+    let index = (index - 1) as u32;
+    Some((index, PYTHONS.get_ptr(index)?))
+}
+
+/// Adds the thread's Python frames to the walk.
+#[inline(always)]
+pub fn walk(thread: &mut Thread, process: &ProcessRecord, walked: &mut Walked) {
+    thread.python_frames = 0;
+    let Some((index, record)) = record_of(process) else { return };
+    let count = walk_interpreter(index, record);
+    if count == 0 {
+        return;
+    }
+    thread.python_frames = u64::from(count);
+    if let Some(python) = storage::existing() {
+        walked.hash = mix(walked.hash, python.hash);
+    }
+}
+
+/// The number of frames found; a function of its own, so that the verifier walks it once.
+#[inline(never)]
+fn walk_interpreter(index: u32, record: *const PythonRecord) -> u32 {
+    let Some(python) = storage::current() else { return 0 };
+    python.count = 0;
+    python.hash = 0;
+    python.window_length = 0;
+    python.index = u64::from(index);
+    let python: *mut PythonThread = python;
+    // SAFETY: this thread's storage, and a map value that user space has written before it named it.
+    unsafe {
+        if !state::find_frame(python, record) {
+            return 0;
+        }
+        frames::walk(&mut Context { python, record });
+        core::ptr::read_volatile(&raw const (*python).count) as u32
+    }
+}
+
+/// A block is freed: if it is a code object, another one may get its address.
+#[inline(always)]
+pub fn freed(process: &ProcessRecord, address: u64) {
+    if let Some((index, _)) = record_of(process) {
+        codes::forget(index, address);
+    }
+}

@@ -1,0 +1,132 @@
+//! A code object from the copy that BPF has made of it.
+
+use std::{mem::offset_of, sync::Arc};
+
+use memtrace_common::python::{BYTES_HEAD, CODE_BYTES, CodeRecord, TEXT_BYTES};
+
+use super::{Interpreter, Version, lines, texts::Shape};
+
+/// Bytes of a line table; those of a file with a hundred thousand lines have some hundred thousand.
+const MAX_TABLE: usize = 4 << 20;
+
+/// Reads the process's memory from an address on: as many bytes as there are room for, or not at all.
+pub type Memory<'a> = &'a dyn Fn(u64, &mut [u8]) -> bool;
+
+/// What is known of a code object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Code {
+    /// File that it was compiled from, as the interpreter has it.
+    pub file: Arc<str>,
+    /// Its qualified name; to 3.10 the plain one.
+    pub name: Arc<str>,
+    first_line: i32,
+    table: Vec<u8>,
+    /// Bytes from its beginning to its instructions.
+    instructions: i64,
+    /// Number of the first instruction that is the program's own.
+    first_traceable: i64,
+    version: Version,
+}
+
+/// A copied record is no code object: the interpreter is not understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoCode;
+
+/// The number of the code object that a record is of.
+#[must_use]
+pub fn number(record: &[u8]) -> Option<u32> {
+    word32(record, offset_of!(CodeRecord, code))
+}
+
+impl Code {
+    /// Of a record.
+    ///
+    /// # Errors
+    /// [`NoCode`].
+    pub fn of(record: &[u8], interpreter: &Interpreter, memory: Memory<'_>) -> Result<Self, NoCode> {
+        let layout = &interpreter.layout;
+        let start = offset_of!(CodeRecord, object);
+        let object = record.get(start..start + CODE_BYTES).ok_or(NoCode)?;
+        let pointer = |offset: u64| usize::try_from(offset).ok().and_then(|at| word64(object, at)).ok_or(NoCode);
+        let number = |offset: u64| usize::try_from(offset).ok().and_then(|at| word32(object, at)).ok_or(NoCode);
+        if pointer(8)? != interpreter.code_type {
+            return Err(NoCode);
+        }
+        let text = |at: usize, address: u64| {
+            let copied = record.get(at..at + TEXT_BYTES)?;
+            read_text(copied, address, interpreter, memory)
+        };
+        let file = text(offset_of!(CodeRecord, file), pointer(layout.code_file)?).ok_or(NoCode)?;
+        let name = text(offset_of!(CodeRecord, name), pointer(layout.code_name)?).ok_or(NoCode)?;
+        let length = word64(record, offset_of!(CodeRecord, table_length)).ok_or(NoCode)?;
+        let copied = record.get(offset_of!(CodeRecord, table)..).unwrap_or_default();
+        let table = read_table(copied, length, pointer(layout.code_table)?, memory);
+        let traceable = layout.code_first_traceable().map(number).transpose()?;
+        Ok(Self {
+            file: file.into(),
+            name: name.into(),
+            first_line: number(layout.code_line)?.cast_signed(),
+            table,
+            instructions: i64::try_from(layout.code_instructions).unwrap_or(0),
+            first_traceable: traceable.map_or(i64::MIN, i64::from),
+            version: interpreter.version,
+        })
+    }
+
+    /// The interpreter's number of the instruction in a frame's word.
+    fn instruction(&self, word: u32) -> i64 {
+        // Before the first one, an offset is less than nothing.
+        let word = i64::from(word.cast_signed());
+        if self.instructions == 0 { word } else { (word - self.instructions).div_euclid(2) }
+    }
+
+    /// Whether a frame is still being set up: it does not count then, as with tracemalloc.
+    #[must_use]
+    pub fn is_set_up(&self, word: u32) -> bool {
+        self.instruction(word) >= self.first_traceable
+    }
+
+    /// The line of the instruction in a frame's word; 0 where there is none.
+    #[must_use]
+    pub fn line(&self, word: u32) -> u32 {
+        lines::line(self.version, &self.table, self.first_line, self.instruction(word)).unwrap_or(0)
+    }
+}
+
+fn read_text(copied: &[u8], address: u64, interpreter: &Interpreter, memory: Memory<'_>) -> Option<String> {
+    let layout = &interpreter.layout;
+    if let Some(shape) = Shape::of(copied, layout)
+        && shape.bytes() <= copied.len()
+    {
+        return Some(shape.characters(copied));
+    }
+    // Longer than the copy, or in no memory at that moment. It is constant, and lives as long as its code.
+    let mut head = vec![0; copied.len().min(64)];
+    let shape = if memory(address, &mut head) { Shape::of(&head, layout) } else { Shape::of(copied, layout) }?;
+    let mut whole = vec![0; shape.bytes()];
+    if memory(address, &mut whole) && Shape::of(&whole, layout) == Some(shape) {
+        return Some(shape.characters(&whole));
+    }
+    Some(shape.characters(copied))
+}
+
+fn read_table(copied: &[u8], length: u64, address: u64, memory: Memory<'_>) -> Vec<u8> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut table = copied[..copied.len().min(length)].to_vec();
+    if table.len() < length && length <= MAX_TABLE {
+        let mut whole = vec![0; length];
+        // What has been copied must still be there.
+        if memory(address.wrapping_add(BYTES_HEAD), &mut whole) && whole.starts_with(&table) {
+            table = whole;
+        }
+    }
+    table
+}
+
+fn word64(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|word| u64::from_ne_bytes(*word))
+}
+
+fn word32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+}

@@ -1,0 +1,137 @@
+//! An interpreter in a process.
+
+use std::{ops::Range, sync::Arc};
+
+use memtrace_common::python::{PythonRecord, WINDOW_BYTES};
+
+use super::{PythonFile, Rule, ThreadValues, Version, copied::Memory, layout::Layout};
+use crate::profile::ModuleId;
+
+/// What is mapped of an interpreter's file.
+#[derive(Debug, Clone, Copy)]
+pub struct Mapped {
+    /// The file.
+    pub module: ModuleId,
+    /// An address of it, and the place in the file that is there.
+    pub start: u64,
+    /// See `start`.
+    pub file_offset: u64,
+}
+
+/// An interpreter. Addresses are those in the process.
+#[derive(Debug, Clone)]
+pub struct Interpreter {
+    /// Its file.
+    pub module: ModuleId,
+    /// The file's path, for messages.
+    pub path: Arc<str>,
+    /// Its version.
+    pub version: Version,
+    pub(super) layout: Layout,
+    runtime: u64,
+    pub(super) code_type: u64,
+    eval: Vec<Range<u64>>,
+}
+
+/// States of threads that a check looks at.
+const MAX_STATES: usize = 4096;
+
+impl Interpreter {
+    /// The interpreter of a file that is mapped; `None` when the mapping is not one of its segments.
+    #[must_use]
+    pub fn of(file: &PythonFile, mapped: Mapped) -> Option<Self> {
+        let PythonFile { path, version, layout, runtime, code_type, segments, eval } = file;
+        let holds = |offset: u64, size: u64| {
+            // A mapping begins at a page's border, a little before its segment.
+            mapped.file_offset + 0xffff >= offset && mapped.file_offset < offset.saturating_add(size)
+        };
+        let segment = segments.iter().find(|segment| segment.executable && holds(segment.offset, segment.file_size))?;
+        let unmoved = segment.address.wrapping_add(mapped.file_offset).wrapping_sub(segment.offset);
+        let moved = mapped.start.wrapping_sub(unmoved);
+        Some(Self {
+            module: mapped.module,
+            path: Arc::clone(path),
+            version: *version,
+            layout: *layout,
+            runtime: runtime.wrapping_add(moved),
+            code_type: code_type.wrapping_add(moved),
+            eval: eval.clone(),
+        })
+    }
+
+    /// What the BPF programs need to know. `thread_pointer` is where the kernel's `task_struct` has it;
+    /// `sees_frees` says whether code objects are blocks of their own, whose frees are seen.
+    #[must_use]
+    pub fn record(&self, thread_pointer: u64, values: ThreadValues, sees_frees: bool) -> PythonRecord {
+        let layout = &self.layout;
+        let frame_length = layout.frame_length();
+        PythonRecord {
+            current_state: if layout.current_state == 0 { 0 } else { self.runtime + layout.current_state },
+            key: self.runtime + layout.key,
+            thread_pointer,
+            thread_below: values.below,
+            values: values.values,
+            state_frame: layout.state_frame,
+            step: layout.step,
+            state_thread: layout.state_thread,
+            frame_code: layout.frame_code,
+            frame_previous: layout.frame_previous,
+            frame_instruction: layout.frame_instruction,
+            frame_owner: layout.frame_owner,
+            frame_entry: layout.frame_entry,
+            frame_length,
+            window: if layout.is_stacked() { WINDOW_BYTES as u64 } else { frame_length },
+            first_mark: 3,
+            by_address: u64::from(layout.is_stacked()),
+            code_file: layout.code_file,
+            code_name: layout.code_name,
+            code_table: layout.code_table,
+            code_line: layout.code_line,
+            check_innermost: u64::from(!sees_frees),
+            code_length: layout.code_length(),
+            reserved: 0,
+        }
+    }
+
+    /// Looks whether a running interpreter is as its layout says: a key for thread states, and states of the first
+    /// interpreter that name it and a thread. `None` when it has not begun yet.
+    #[must_use]
+    pub fn is_understood(&self, memory: Memory<'_>) -> Option<bool> {
+        let word = |address: u64| {
+            let mut bytes = [0; 8];
+            memory(address, &mut bytes).then(|| u64::from_ne_bytes(bytes))
+        };
+        let layout = &self.layout;
+        let key = word(self.runtime + layout.key)?;
+        let interpreter = word(self.runtime + layout.interpreters)?;
+        let (has_key, key) = (key & 0xffff_ffff, key >> 32);
+        if has_key == 0 && interpreter == 0 {
+            return None;
+        }
+        let mut state = word(interpreter + layout.threads).filter(|state| *state != 0)?;
+        let mut known = 0;
+        // The next one's place: the second word of a state, in every version.
+        while state != 0 && known < MAX_STATES {
+            let names = word(state + layout.state_interpreter) == Some(interpreter);
+            let has_thread = word(state + layout.state_thread).is_some_and(|thread| thread >> 47 == 0);
+            if !names || !has_thread {
+                return Some(false);
+            }
+            known += 1;
+            state = word(state + 8).unwrap_or(0);
+        }
+        Some(has_key == 1 && key < 1024)
+    }
+
+    /// Whether a place in the interpreter's file is in its loop.
+    #[must_use]
+    pub fn is_loop(&self, file_offset: u64) -> bool {
+        self.eval.iter().any(|range| range.contains(&file_offset))
+    }
+
+    /// Which frames a call of the loop runs.
+    #[must_use]
+    pub const fn rule(&self) -> Rule {
+        Rule::of(self.version)
+    }
+}

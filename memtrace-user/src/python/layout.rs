@@ -1,0 +1,291 @@
+//! Where things are in each version of CPython. Up to 3.12 nothing tells but the version's own headers; from 3.13 on the
+//! interpreter carries a table of offsets for debuggers (`_Py_DebugOffsets` in `pycore_debug_offsets.h`), which lacks one.
+//!
+//! The figures are `offsetof` on the headers of 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0 and 3.14.10, compiled for
+//! `x86_64` and aarch64. They differ in what lies behind a mutex of the C library, which is 8 bytes longer on aarch64.
+
+/// Major and minor version, as 3 and 11.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u8, pub u8);
+
+/// Offsets in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// In `_PyRuntime`: state of the thread that holds the lock; 0 where it is not used.
+    pub current_state: u64,
+    /// In `_PyRuntime`: key of each thread's own state.
+    pub key: u64,
+    /// In `_PyRuntime`: first interpreter.
+    pub interpreters: u64,
+    /// In an interpreter: first thread state.
+    pub threads: u64,
+    /// In a thread state: its interpreter.
+    pub state_interpreter: u64,
+    /// In a thread state: its innermost frame, or what holds that.
+    pub state_frame: u64,
+    /// In that: the frame, plus 1; 0 where the state itself has it.
+    pub step: u64,
+    /// In a thread state: id of its thread.
+    pub state_thread: u64,
+    /// In a frame.
+    pub frame_code: u64,
+    /// In a frame.
+    pub frame_previous: u64,
+    /// In a frame.
+    pub frame_instruction: u64,
+    /// In a frame; 0 without.
+    pub frame_owner: u64,
+    /// In a frame; 0 without.
+    pub frame_entry: u64,
+    /// In a code object.
+    pub code_file: u64,
+    /// In a code object.
+    pub code_name: u64,
+    /// In a code object.
+    pub code_line: u64,
+    /// In a code object.
+    pub code_table: u64,
+    /// In a code object: its instructions; 0 where they are an object of their own.
+    pub code_instructions: u64,
+    /// Bytes before the characters of an ASCII text.
+    pub text_head: u64,
+    /// Bytes more of one that is not ASCII.
+    pub text_more: u64,
+}
+
+/// To 3.10: frames are objects.
+const OBJECTS: Layout = Layout {
+    current_state: 568,
+    key: 584,
+    interpreters: 32,
+    threads: 8,
+    state_interpreter: 16,
+    state_frame: 24,
+    step: 0,
+    state_thread: 176,
+    frame_code: 32,
+    frame_previous: 24,
+    frame_instruction: 104,
+    frame_owner: 0,
+    frame_entry: 0,
+    code_file: 104,
+    code_name: 112,
+    code_line: 40,
+    code_table: 120,
+    code_instructions: 0,
+    text_head: 48,
+    text_more: 24,
+};
+
+/// From 3.11 on: frames lie one behind the other.
+const STACKED: Layout = Layout {
+    current_state: 576,
+    key: 592,
+    interpreters: 40,
+    threads: 16,
+    state_interpreter: 16,
+    state_frame: 56,
+    step: 8 + 1,
+    state_thread: 152,
+    frame_code: 32,
+    frame_previous: 48,
+    frame_instruction: 56,
+    frame_owner: 69,
+    frame_entry: 68,
+    code_file: 112,
+    code_name: 128,
+    code_line: 72,
+    code_table: 136,
+    code_instructions: 184,
+    text_head: 48,
+    text_more: 24,
+};
+
+/// From 3.12 on: calls by native code leave marks.
+const MARKED: Layout = Layout {
+    current_state: 0,
+    key: 1544,
+    threads: 72,
+    step: 1,
+    state_thread: 136,
+    frame_code: 0,
+    frame_previous: 8,
+    frame_owner: 70,
+    frame_entry: 0,
+    code_line: 68,
+    code_instructions: 192,
+    text_head: 40,
+    text_more: 16,
+    ..STACKED
+};
+
+/// A mutex of the C library is so much longer on aarch64.
+const MUTEX: u64 = if cfg!(target_arch = "aarch64") { 16 } else { 0 };
+
+/// The layout of a version that carries no table.
+#[must_use]
+pub fn known(version: Version) -> Option<Layout> {
+    let layout = match version {
+        Version(3, 8) => Layout { current_state: 1368, key: 1392, ..OBJECTS },
+        Version(3, 9) => OBJECTS,
+        Version(3, 10) => Layout { frame_instruction: 96, ..OBJECTS },
+        Version(3, 11) => STACKED,
+        Version(3, 12) => return Some(MARKED),
+        _ => return None,
+    };
+    Some(Layout { current_state: layout.current_state + MUTEX, key: layout.key + MUTEX, ..layout })
+}
+
+/// What begins `_PyRuntime` from 3.13 on.
+const COOKIE: &[u8] = b"xdebugpy";
+/// Bytes of the table that are read.
+pub const TABLE_BYTES: usize = 704;
+
+/// Places in the table.
+struct Places {
+    /// Of `_PyRuntime`: the one that the table lacks.
+    key: u64,
+    state_interpreter: usize,
+    frame: usize,
+    code: usize,
+    text_head: usize,
+}
+
+/// The layout by the table that an interpreter carries.
+#[must_use]
+pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
+    let places = match version {
+        Version(3, 13) => Places { key: 2160, state_interpreter: 176, frame: 232, code: 280, text_head: 560 },
+        Version(3, 14) => Places { key: 2336, state_interpreter: 200, frame: 256, code: 320, text_head: 640 },
+        _ => return None,
+    };
+    let word = |at: usize| table.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
+    if table.get(..8)? != COOKIE || word(8)? >> 16 != u64::from(version.0) << 8 | u64::from(version.1) {
+        return None;
+    }
+    // Builds without the lock run each thread's own copies of instructions.
+    if word(16)? != 0 {
+        return None;
+    }
+    let Places { key, state_interpreter, frame, code, text_head } = places;
+    let layout = Layout {
+        key,
+        interpreters: word(40)?,
+        threads: word(72)?,
+        state_interpreter: word(state_interpreter)?,
+        state_frame: word(state_interpreter + 8)?,
+        step: 0,
+        state_thread: word(state_interpreter + 16)?,
+        frame_previous: word(frame)?,
+        frame_code: word(frame + 8)?,
+        frame_instruction: word(frame + 16)?,
+        frame_owner: word(frame + 32)?,
+        code_file: word(code)?,
+        code_name: word(code + 16)?,
+        code_table: word(code + 24)?,
+        code_line: word(code + 32)?,
+        code_instructions: word(code + 64)?,
+        text_head: word(text_head)?,
+        ..MARKED
+    };
+    layout.is_plausible().then_some(layout)
+}
+
+impl Layout {
+    /// Whether all that BPF reads lies where it can.
+    fn is_plausible(&self) -> bool {
+        let below = |limit: u64, offsets: &[u64]| offsets.iter().all(|offset| *offset < limit);
+        below(1 << 20, &[self.interpreters, self.threads, self.key])
+            && below(176, &[self.state_interpreter, self.state_frame, self.state_thread])
+            && below(112, &[self.frame_previous, self.frame_code, self.frame_instruction, self.frame_owner])
+            && below(200, &[self.code_file, self.code_name, self.code_table, self.code_line])
+            && (16..=216).contains(&self.code_instructions)
+            && (32..=64).contains(&self.text_head)
+    }
+
+    /// Bytes of a frame that are looked at.
+    #[must_use]
+    pub fn frame_length(&self) -> u64 {
+        let fields = [self.frame_code, self.frame_previous, self.frame_instruction, self.frame_owner, self.frame_entry];
+        fields.into_iter().max().unwrap_or(0) / 8 * 8 + 8
+    }
+
+    /// Bytes of a code object that are looked at.
+    #[must_use]
+    pub fn code_length(&self) -> u64 {
+        let first = self.code_first_traceable().unwrap_or(0);
+        let fields = [self.code_file, self.code_name, self.code_line, self.code_table, first];
+        fields.into_iter().max().unwrap_or(0) / 8 * 8 + 8
+    }
+
+    /// Whether frames lie one behind the other.
+    #[must_use]
+    pub const fn is_stacked(&self) -> bool {
+        self.code_instructions != 0
+    }
+
+    /// In a code object: number of the first instruction that is the program's. Those before it set the frame up. It lies
+    /// two words before the instructions; to 3.10 there is none.
+    #[must_use]
+    pub fn code_first_traceable(&self) -> Option<u64> {
+        self.is_stacked().then(|| self.code_instructions - 16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beginning of `_PyRuntime` of 3.13.0, with what it says of itself; other versions and builds without the lock are
+    /// refused.
+    #[test]
+    fn table_of_offsets_is_read() {
+        let mut table = vec![0; TABLE_BYTES];
+        table[..8].copy_from_slice(COOKIE);
+        let words = [
+            (8, 0x030d_00f0),
+            (40, 632),
+            (72, 7344),
+            (176, 16),
+            (184, 72),
+            (192, 152),
+            (232, 8),
+            (240, 0),
+            (248, 56),
+            (264, 70),
+            (280, 112),
+            (296, 128),
+            (304, 136),
+            (312, 68),
+            (344, 200),
+            (560, 40),
+        ];
+        for (at, word) in words {
+            table[at..at + 8].copy_from_slice(&u64::to_le_bytes(word));
+        }
+        let layout = from_table(Version(3, 13), &table).expect("understood");
+        let expected = Layout {
+            key: 2160,
+            interpreters: 632,
+            threads: 7344,
+            state_frame: 72,
+            step: 0,
+            state_thread: 152,
+            code_instructions: 200,
+            ..MARKED
+        };
+        assert_eq!(layout, expected);
+        assert_eq!((layout.frame_length(), layout.code_first_traceable()), (72, Some(184)));
+        assert_eq!(from_table(Version(3, 14), &table), None);
+        table[16] = 1;
+        assert_eq!(from_table(Version(3, 13), &table), None, "free-threaded");
+        assert_eq!(from_table(Version(3, 13), b"xdebugpy"), None, "cut short");
+    }
+
+    /// Versions that nobody has looked at are not understood.
+    #[test]
+    fn other_versions_have_no_layout() {
+        assert!([Version(3, 7), Version(3, 13), Version(3, 15), Version(2, 7)].iter().all(|v| known(*v).is_none()));
+        assert!((8..=12).all(|minor| known(Version(3, minor)).is_some()));
+    }
+}

@@ -1,0 +1,24 @@
+//! CPython, as far as its frames go: where an interpreter keeps them, and from what BPF tells of them to files, functions
+//! and lines; see `memtrace_common::python`, and docs/python.md for what can be seen and what not.
+//!
+//! [`PythonFile`] recognises an interpreter in a file, [`Interpreter`] is one in a process, [`Codes`] keeps what its code
+//! objects are, and [`merge`] puts its frames where they belong on native stacks.
+
+mod codes;
+mod copied;
+mod file;
+mod interpreter;
+mod layout;
+mod lines;
+mod merge;
+mod texts;
+mod thread_values;
+
+pub use self::{
+    codes::{Codes, Known},
+    file::{PythonError, PythonFile},
+    interpreter::{Interpreter, Mapped},
+    layout::Version,
+    merge::{Piece, Rule, merge},
+    thread_values::ThreadValues,
+};

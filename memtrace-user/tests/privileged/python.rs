@@ -1,0 +1,157 @@
+//! Lines of Python, compared with what tracemalloc counts in the same program.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use memtrace::{
+    profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable},
+    tracer::TracerOptions,
+};
+
+use crate::support::{Outcome, options, run_traced};
+
+/// Debian's interpreter. (Others are tried by hand: see docs/python.md.)
+const PYTHON: &str = "/usr/bin/python3";
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
+}
+
+fn run(name: &str, options: &TracerOptions) -> Outcome {
+    let outcome = run_traced(&[PYTHON, script(name).to_str().expect("a UTF-8 path")], options);
+    assert!(outcome.status.success());
+    assert_eq!(outcome.profile.losses.total(), 0, "{:?}", outcome.profile.losses);
+    outcome
+}
+
+/// A frame as `function:line`, of Python alone.
+type Line = (String, String, u32);
+
+/// The Python frames of a stack, innermost first: file, function and line.
+fn python_frames(stack: &[memtrace::profile::Location], profile: &Profile, symbols: &SymbolTable) -> Vec<Line> {
+    let is_python = |location: &&memtrace::profile::Location| &**profile.modules.path(location.module) == PYTHON_MODULE;
+    let line = |location: &memtrace::profile::Location| {
+        let frame = symbols.frames(*location).last().expect("a Python frame has a name");
+        let source = frame.source.as_ref().unwrap_or_else(|| panic!("no line: {frame:?}"));
+        (source.file.to_string(), frame.function.as_deref().unwrap_or_default().to_owned(), source.line)
+    };
+    stack.iter().filter(is_python).map(line).collect()
+}
+
+/// What lines hold, by file and number.
+fn lines(outcome: &Outcome) -> HashMap<(String, u32), AllocStats> {
+    let mut lines: HashMap<_, AllocStats> = HashMap::new();
+    for sample in &outcome.profile.samples {
+        if let Some((file, _, line)) =
+            python_frames(&sample.stack, &outcome.profile, &outcome.symbols).into_iter().next()
+        {
+            let sum = lines.entry((file, line)).or_default();
+            *sum = [*sum, sample.stats].into_iter().sum();
+        }
+    }
+    lines
+}
+
+/// Lines of the program by tracemalloc: number, bytes and blocks; under 0 the current and the highest sum.
+fn by_tracemalloc(name: &str) -> HashMap<u32, (u64, u64)> {
+    let mut command = Command::new(PYTHON);
+    command.args(["-X", "tracemalloc"]).arg(script(name)).env("PYTHONMALLOC", "malloc");
+    let output = command.output().expect("Python runs");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = |line: &str| {
+        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().expect("a number")).collect();
+        (u32::try_from(numbers[0]).expect("a line"), (numbers[1], numbers[2]))
+    };
+    text.lines().map(line).collect()
+}
+
+/// Whether two numbers differ by no more than one in so many.
+fn agree(one: u64, other: u64, part: u64) -> bool {
+    one.abs_diff(other) * part <= one.max(other)
+}
+
+/// Bytes and blocks of the lines of a program are those that tracemalloc counts, and the peak is, too.
+#[test]
+fn lines_hold_what_tracemalloc_says() {
+    let expected = by_tracemalloc("objects.py");
+    let outcome = run("objects.py", &options());
+    let lines = lines(&outcome);
+    let file = script("objects.py").display().to_string();
+    let large: Vec<_> = expected.iter().filter(|(line, (bytes, _))| **line != 0 && *bytes > 1 << 20).collect();
+    assert_eq!(large.len(), 2, "{expected:?}");
+    for (line, (bytes, blocks)) in large {
+        let found = lines.get(&(file.clone(), *line)).unwrap_or_else(|| panic!("no line {line}"));
+        let of_line = format!("line {line}: {found:?}, tracemalloc {bytes} in {blocks}");
+        assert!(agree(found.live_bytes(), *bytes, 1000) && agree(found.live_blocks(), *blocks, 1000), "{of_line}");
+    }
+    let (current, peak) = expected[&0];
+    let totals = outcome.profile.totals;
+    // What the interpreter holds from before tracemalloc begins, and what no Python object is.
+    let unseen = totals.current_bytes - current;
+    assert!(unseen < 2 << 20, "{totals:?}, tracemalloc {current}");
+    assert!(agree(totals.peak_bytes - unseen, peak, 50), "{totals:?}, tracemalloc {current}, peak {peak}");
+    assert!(outcome.profile.process.notes.iter().any(|note| note.contains("PYTHONMALLOC=malloc")));
+}
+
+/// With Python's own allocator left alone, small objects are not seen, and that is said.
+#[test]
+fn kept_allocator_is_told() {
+    let outcome = run("objects.py", &TracerOptions { keep_pymalloc: true, ..options() });
+    assert!(outcome.profile.totals.stats.allocated_blocks < 100_000);
+    let notes = &outcome.profile.process.notes;
+    assert!(notes.iter().any(|note| note.contains("pymalloc")), "{notes:?}");
+}
+
+/// Code objects that get the addresses of others which have died are not taken for these.
+#[test]
+fn code_at_an_address_used_again_has_its_own_lines() {
+    let outcome = run("codes.py", &options());
+    let mut found = 0;
+    for sample in &outcome.profile.samples {
+        for (file, function, line) in
+            python_frames(&sample.stack, &outcome.profile, &outcome.symbols).into_iter().take(1)
+        {
+            let Some(number) = file.strip_prefix("<made ").filter(|_| function == "f") else { continue };
+            let stats = &sample.stats;
+            if stats.live_bytes() < 100_000 * stats.live_blocks() || stats.live_blocks() == 0 {
+                continue;
+            }
+            // The header of a `bytes` object, and its end.
+            let size = stats.live_bytes() / stats.live_blocks() - 33;
+            let rest = (size - 100_000) % 40;
+            assert_eq!(u64::from(line), rest + 2, "a block of {size} bytes at {file}:{line}");
+            assert!(number.starts_with(&((size - 100_000) % 7).to_string()) || stats.live_blocks() > 1);
+            found += stats.live_blocks();
+        }
+    }
+    assert_eq!(found, 700);
+}
+
+/// The functions that are on a stack, whatever way Python has been called, are those that the program has called.
+#[test]
+fn calls_of_every_kind_are_followed() {
+    let outcome = run("calls.py", &options());
+    let deep = |depth: usize| ["take"].into_iter().chain(std::iter::repeat_n("deep", depth));
+    for (size, expected) in [
+        (1_000_002, deep(6).chain(["<module>"]).collect::<Vec<_>>()),
+        (1_000_003, deep(3).chain(["called_back.<locals>.<lambda>", "called_back", "<module>"]).collect()),
+        (1_000_004, deep(2).chain(["steps", "<module>"]).collect()),
+        (1_000_005, deep(2).chain(["inner", "outer", "<module>"]).collect()),
+        (1_000_006, deep(2).chain(["Made.__init__", "<module>"]).collect()),
+        (1_000_007, deep(1).chain(["<module>", "<module>"]).collect()),
+        (1_000_008, deep(3).chain(["called_back.<locals>.<lambda>", "called_back", "<module>"]).collect()),
+        (1_000_009, vec!["take", "Thread.run", "Thread._bootstrap_inner", "Thread._bootstrap"]),
+        (1_000_010, vec![]),
+    ] {
+        let of_size = |stats: &AllocStats| stats.live_blocks() == 1 && stats.live_bytes() == size;
+        let sample = outcome.profile.samples.iter().find(|sample| of_size(&sample.stats));
+        let sample = sample.unwrap_or_else(|| panic!("no block of {size} bytes"));
+        let frames = python_frames(&sample.stack, &outcome.profile, &outcome.symbols);
+        let functions: Vec<&str> = frames.iter().map(|(_, function, _)| function.as_str()).collect();
+        assert_eq!(functions, expected, "{size}");
+    }
+}
