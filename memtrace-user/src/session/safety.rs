@@ -43,7 +43,7 @@ fn endangered_by_seccomp(tracer: &Tracer, confinement: Confinement, moment: Mome
 pub fn cost_to_others(tracer: &Tracer) -> Option<String> {
     tracer.slows_all_calls().then(|| {
         "this kernel has no BPF trampolines: while mappings are followed, each system call of every process on the machine \
-         takes about a tenth of a microsecond longer"
+         takes a slower path through the kernel (docs/metrics.md)"
             .to_owned()
     })
 }
