@@ -25,6 +25,10 @@ pub struct Contender {
 pub const UNTRACED: &str = "untraced";
 /// Empty probes.
 pub const FLOOR: &str = "floor: empty probes";
+/// Empty probes at entries alone.
+pub const ENTRIES: &str = "floor: empty entry probes";
+/// memtrace, sampling by bytes.
+pub const SAMPLED: &str = "memtrace, sampled at 512 KiB";
 /// memtrace, with stacks by frame pointers.
 pub const BY_FRAME_POINTER: &str = "memtrace, fp stacks";
 /// memtrace with its defaults: stacks by unwind tables.
@@ -32,13 +36,27 @@ pub const BY_TABLES: &str = "memtrace, dwarf stacks";
 /// libbpf-tools' memleak.
 pub const MEMLEAK: &str = "libbpf memleak";
 
+/// The same, looking at one call in a hundred.
+pub const MEMLEAK_SAMPLED: &str = "libbpf memleak -s 100";
+
 /// The rows, in the order in which a round measures them.
-pub const CONTENDERS: [Contender; 5] = [
+pub const CONTENDERS: [Contender; 8] = [
     Contender { name: UNTRACED, peer: None, attach: |_, _, _| Ok(Tracer::none()) },
-    Contender { name: FLOOR, peer: None, attach: floor },
-    Contender { name: BY_FRAME_POINTER, peer: None, attach: |bench, _, pid| memtrace(bench, "fp", pid) },
-    Contender { name: BY_TABLES, peer: None, attach: |bench, _, pid| memtrace(bench, "dwarf", pid) },
-    Contender { name: MEMLEAK, peer: Some("memleak"), attach: memleak },
+    Contender { name: FLOOR, peer: None, attach: |bench, _, pid| floor(bench, &[], pid) },
+    Contender { name: ENTRIES, peer: None, attach: |bench, _, pid| floor(bench, &["--entries-only"], pid) },
+    Contender { name: BY_FRAME_POINTER, peer: None, attach: |bench, _, pid| memtrace(bench, &["--unwind", "fp"], pid) },
+    Contender { name: BY_TABLES, peer: None, attach: |bench, _, pid| memtrace(bench, &["--unwind", "dwarf"], pid) },
+    Contender {
+        name: SAMPLED,
+        peer: None,
+        attach: |bench, _, pid| memtrace(bench, &["--sample-bytes", "512KiB"], pid),
+    },
+    Contender { name: MEMLEAK, peer: Some("memleak"), attach: |bench, path, pid| memleak(bench, path, &[], pid) },
+    Contender {
+        name: MEMLEAK_SAMPLED,
+        peer: Some("memleak"),
+        attach: |bench, path, pid| memleak(bench, path, &["-s", "100"], pid),
+    },
 ];
 
 /// Whether `--peer NAME=PATH` means something.
@@ -63,18 +81,18 @@ impl Contender {
 }
 
 /// Empty probes where memtrace places its own; they stay while standard input is open.
-fn floor(bench: &Bench, _: Option<&Path>, pid: u32) -> Result<Tracer> {
+fn floor(bench: &Bench, options: &[&str], pid: u32) -> Result<Tracer> {
     let mut command = Command::new(&bench.memtrace);
-    command.arg("floor").arg("--pid").arg(pid.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg("floor").args(options).arg("--pid").arg(pid.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut tracer = Tracer::start(bench, &mut command)?;
     tracer.wait_for_line("attached")?;
     Ok(tracer)
 }
 
 /// memtrace as a user runs it, with frequent reports.
-fn memtrace(bench: &Bench, unwind: &str, pid: u32) -> Result<Tracer> {
+fn memtrace(bench: &Bench, options: &[&str], pid: u32) -> Result<Tracer> {
     let mut command = Command::new(&bench.memtrace);
-    command.args(["attach", "--unwind", unwind, "--interval", "500ms", "--pid"]);
+    command.arg("attach").args(options).args(["--interval", "500ms", "--pid"]);
     command.arg(pid.to_string()).stdout(Stdio::piped());
     let mut tracer = Tracer::start(bench, &mut command)?;
     tracer.wait_for_line("Process")?;
@@ -85,10 +103,10 @@ fn memtrace(bench: &Bench, unwind: &str, pid: u32) -> Result<Tracer> {
 }
 
 /// memleak, with an interval so long that it never prints.
-fn memleak(bench: &Bench, path: Option<&Path>, pid: u32) -> Result<Tracer> {
+fn memleak(bench: &Bench, path: Option<&Path>, options: &[&str], pid: u32) -> Result<Tracer> {
     let mut command = Command::new(path.context("there is no memleak")?);
     // It cuts the library's path after 31 bytes.
-    command.current_dir(program::library_dir()).args(["-O", "./libc.so.6"]);
+    command.current_dir(program::library_dir()).args(["-O", "./libc.so.6"]).args(options);
     command.arg("-p").arg(pid.to_string()).args(["10000", "1"]);
     let mut tracer = Tracer::start(bench, command.stdout(Stdio::null()))?;
     // It says nothing when its probes are in place, but then it sleeps.

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 
 use super::Bench;
-use super::contenders::{BY_FRAME_POINTER, BY_TABLES, CONTENDERS, Contender, FLOOR, MEMLEAK};
+use super::contenders::{
+    BY_FRAME_POINTER, BY_TABLES, CONTENDERS, Contender, ENTRIES, FLOOR, MEMLEAK, MEMLEAK_SAMPLED, SAMPLED,
+};
 use super::program::Program;
 use super::stats::Summary;
 use super::table::Table;
@@ -17,11 +19,13 @@ const TIME: u32 = 300;
 const WARM_UP: u32 = 20;
 
 /// A row of ratios: one contender over another.
-const RATIOS: [(&str, &str, &str); 4] = [
+const RATIOS: [(&str, &str, &str); 6] = [
     ("fp stacks / floor", BY_FRAME_POINTER, FLOOR),
     ("dwarf stacks / floor", BY_TABLES, FLOOR),
     ("fp stacks / memleak", BY_FRAME_POINTER, MEMLEAK),
     ("dwarf stacks / memleak", BY_TABLES, MEMLEAK),
+    ("sampled / empty entry probes", SAMPLED, ENTRIES),
+    ("sampled / memleak -s 100", SAMPLED, MEMLEAK_SAMPLED),
 ];
 
 /// Nanoseconds per pair of one contender: a row a round, a column a depth.
