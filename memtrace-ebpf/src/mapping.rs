@@ -30,7 +30,7 @@ use crate::{
 const MAP_ANONYMOUS: u64 = 0x20;
 
 /// Results from here on are error numbers.
-const FIRST_ERROR: u64 = -4095_i64 as u64;
+const FIRST_ERROR: u64 = (-4095_i64).cast_unsigned();
 
 /// The running thread, if its process is traced, and where its calls are counted.
 #[inline(always)]
@@ -150,7 +150,7 @@ pub fn broke(result: u64) {
     send(&event);
 }
 
-/// mprotect(2) or pkey_mprotect(2) has returned.
+/// `mprotect(2)` or `pkey_mprotect(2)` has returned.
 #[inline(always)]
 pub fn protected(result: u64) {
     let Some((_, era)) = traced() else { return };

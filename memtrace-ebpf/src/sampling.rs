@@ -69,12 +69,6 @@ fn weigh(size: u64, weight: &mut Weight) -> u32 {
     0
 }
 
-/// Bytes that a block in the table stands for.
-#[inline(always)]
-pub fn bytes(size: u64) -> u64 {
-    if is_on() { weight(size).bytes } else { size }
-}
-
 #[inline(always)]
 fn place(key: u64) -> Option<*mut u64> {
     // Blocks of all processes share the places, by their addresses.

@@ -130,14 +130,14 @@ pub fn tp_protected(context: TracePointContext) -> u32 {
     0
 }
 
-/// pkey_mprotect(2) has returned.
+/// `pkey_mprotect(2)` has returned.
 #[fexit]
 pub fn key_protected(context: FExitContext) -> i32 {
     mapping::protected(context.arg(RESULT));
     0
 }
 
-/// pkey_mprotect(2) has returned.
+/// `pkey_mprotect(2)` has returned.
 #[tracepoint]
 pub fn tp_key_protected(context: TracePointContext) -> u32 {
     mapping::protected(result(&context));

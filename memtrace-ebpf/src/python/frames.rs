@@ -15,7 +15,7 @@ use crate::{
 
 /// A frame ends no further than one page after it begins.
 const PAGE: u64 = 4096;
-/// `FRAME_OWNED_BY_GENERATOR` (pycore_frame.h).
+/// `FRAME_OWNED_BY_GENERATOR` (`pycore_frame.h`).
 const GENERATOR: u64 = 1;
 /// Bits of a pointer to a code object that are its address: from 3.14 on, the lowest ones are marks.
 const OBJECT_ADDRESS: u64 = !7;

@@ -7,6 +7,8 @@
 use std::{
     collections::{HashMap, HashSet},
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    panic::resume_unwind,
+    thread,
 };
 
 use aya::{
@@ -158,7 +160,23 @@ pub fn load_multi_programs(
     if let Some(kernel) = kernel {
         kernel_functions::enter(&mut object, kernel);
     }
-    names.iter().map(|name| Ok((*name, load_multi_program(&object, name, btf.as_fd())?))).collect()
+    load_side_by_side(&object, names, btf.as_fd())
+}
+
+/// Loads each program on a thread of its own: the kernel takes a quarter of a second to verify one that walks stacks.
+fn load_side_by_side(
+    object: &aya_obj::Object,
+    names: &[&'static str],
+    btf: BorrowedFd<'_>,
+) -> Result<MultiPrograms, TracerError> {
+    thread::scope(|scope| {
+        let load = |name: &&'static str| {
+            let name = *name;
+            scope.spawn(move || Ok((name, load_multi_program(object, name, btf)?)))
+        };
+        let loads: Vec<_> = names.iter().map(load).collect();
+        loads.into_iter().map(|load| load.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 fn load_btf(object: &mut aya_obj::Object) -> Result<OwnedFd, TracerError> {
