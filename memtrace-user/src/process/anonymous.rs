@@ -17,7 +17,7 @@ pub struct AnonymousRange {
     pub heap: bool,
 }
 
-/// [`anonymous_ranges`] of the process with this id.
+/// The private anonymous mappings of the process with this id.
 ///
 /// # Errors
 /// When the process has ended or may not be read.

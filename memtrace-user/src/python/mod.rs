@@ -2,7 +2,7 @@
 //! and lines; see `memtrace_common::python`, and docs/python.md for what can be seen and what not.
 //!
 //! [`PythonFile`] recognises an interpreter in a file, [`Interpreter`] is one in a process, [`Codes`] keeps what its code
-//! objects are, and [`merge`] puts its frames where they belong on native stacks.
+//! objects are, and [`merge()`] puts its frames where they belong on native stacks.
 
 mod codes;
 mod copied;

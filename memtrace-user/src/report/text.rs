@@ -36,7 +36,7 @@ pub fn write(
     out.flush()
 }
 
-/// Writes what the program maps by itself, behind [`write`].
+/// Writes what the program maps by itself, behind [`write()`].
 ///
 /// # Errors
 /// Those of the writer, a closed pipe included.

@@ -243,7 +243,7 @@ impl Tracer {
         Ok(())
     }
 
-    /// Places all probes anew in an image that has none; see [`TracerEvent::Exec`].
+    /// Places all probes anew in an image that has none; see [`EventKind::Exec`].
     ///
     /// # Errors
     /// As [`Self::place_probes`]. What could be placed stays.
@@ -294,7 +294,7 @@ impl Tracer {
         self.unwind.as_mut()
     }
 
-    /// Records a process from its next `exec` on; the slot comes with [`TracerEvent::Exec`].
+    /// Records a process from its next `exec` on; the slot comes with [`EventKind::Exec`].
     ///
     /// # Errors
     /// [`TracerError::Setup`].
