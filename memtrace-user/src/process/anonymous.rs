@@ -17,7 +17,7 @@ pub struct AnonymousRange {
     pub heap: bool,
 }
 
-/// The private anonymous mappings of the process with this id.
+/// The anonymous memory of the process with this id, by address.
 ///
 /// # Errors
 /// When the process has ended or may not be read.
