@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::Instant,
 };
 
 use super::locate::Locator;
@@ -56,10 +57,12 @@ pub fn build(wanted: &[WantedTable]) -> Vec<FileTable> {
 
 /// Builds and stores the tables that are not known yet.
 pub fn add(store: &mut UnwindStore, files: &[WantedTable]) {
+    let start = Instant::now();
     let unknown = unknown(store, files.iter().cloned());
     if let Err(error) = store.add(build(&unknown)) {
         log::warn!("unwind tables: {error}");
     }
+    log::debug!("unwind tables of {} files took {:?}", unknown.len(), start.elapsed());
 }
 
 /// Of some files, those whose table is not known.
