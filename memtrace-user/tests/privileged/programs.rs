@@ -8,7 +8,7 @@ use std::process::Command;
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
 /// What tests in virtual machines trace. Those of the other tests are compiled when they are asked for.
-pub const IN_VMS: [Program; 12] = [
+pub const IN_VMS: [Program; 13] = [
     ("accounting", "accounting", &[]),
     ("fork_storm", "fork_storm", &[]),
     ("hammer", "hammer", &[]),
@@ -17,6 +17,7 @@ pub const IN_VMS: [Program; 12] = [
     ("on_request", "on_request", &[]),
     ("preload.so", "preload", &["-shared", "-fPIC", "-O2", "-foptimize-sibling-calls"]),
     ("signals", "signals", &[]),
+    ("sampled", "sampled", &[]),
     ("simple", "simple", &[]),
     ("stacks", "stacks", &["-fno-inline"]),
     ("stacks-without-frame-pointers", "stacks", &["-fno-inline", "-fomit-frame-pointer"]),
