@@ -16,7 +16,8 @@ pub const FIRST_SEGMENT_BITS: u32 = 17;
 pub const SEGMENT_GROWTH_BITS: u32 = 2;
 
 /// Buckets that an entry may lie in: pairs of neighbours, the pairs anywhere. With two pairs, the first block finds all
-/// of its buckets full when 40 % of the entries are taken; with three, at about 50 %. More than three cost the verifier more time than they are worth.
+/// of its buckets full when 40 % of the entries are taken; with three, at about 50 %. More than three cost the verifier
+/// more time than they are worth.
 pub const PROBES: u32 = 6;
 
 /// Entries in a bucket.

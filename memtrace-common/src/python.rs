@@ -29,6 +29,36 @@ pub const BUCKET_CODES: usize = 4;
 /// Bytes of the frame stack that are read at once, at most.
 pub const WINDOW_BYTES: usize = 2048;
 
+/// Where the walker finds things. In bytes from the beginning of what a field is named after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Offsets {
+    /// In a thread state: its innermost frame, or a pointer to what holds that.
+    pub state_frame: u64,
+    /// Offset of the frame in what that pointer leads to, plus 1; 0 without such a step.
+    pub step: u64,
+    /// In a thread state: the thread's id.
+    pub state_thread: u64,
+    /// In a frame: its code object.
+    pub frame_code: u64,
+    /// In a frame: the frame that called.
+    pub frame_previous: u64,
+    /// In a frame: the instruction.
+    pub frame_instruction: u64,
+    /// In a frame: a byte, whose the frame is; 0 without.
+    pub frame_owner: u64,
+    /// In a frame: a byte, whether native code called it; 0 without.
+    pub frame_entry: u64,
+    /// In a code object: its file.
+    pub code_file: u64,
+    /// In a code object: its name.
+    pub code_name: u64,
+    /// In a code object: its first line.
+    pub code_line: u64,
+    /// In a code object: its line table.
+    pub code_table: u64,
+}
+
 /// What the walker needs to know of an interpreter. Offsets and lengths in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -43,22 +73,8 @@ pub struct PythonRecord {
     pub thread_below: u64,
     /// Offset from the thread's id to its values by key, of which 32 follow each other: pairs of words, the value second.
     pub values: u64,
-    /// Offset in a thread state of its innermost frame, or of a pointer to what holds that.
-    pub state_frame: u64,
-    /// Offset of the frame in what that pointer leads to, plus 1; 0 without such a step.
-    pub step: u64,
-    /// Offset in a thread state of the thread's id.
-    pub state_thread: u64,
-    /// Offsets in a frame.
-    pub frame_code: u64,
-    /// See `frame_code`: the frame that called.
-    pub frame_previous: u64,
-    /// See `frame_code`: the instruction.
-    pub frame_instruction: u64,
-    /// See `frame_code`: a byte, whose the frame is; 0 without.
-    pub frame_owner: u64,
-    /// See `frame_code`: a byte, whether native code called it; 0 without.
-    pub frame_entry: u64,
+    /// What lies where in the interpreter's objects.
+    pub offsets: Offsets,
     /// Bytes of a frame that are read, a multiple of 8.
     pub frame_length: u64,
     /// Bytes that are read at once, where frames lie one behind the other; a multiple of 8 up to [`WINDOW_BYTES`].
@@ -67,14 +83,6 @@ pub struct PythonRecord {
     pub first_mark: u64,
     /// The instruction is an address, else a number (to 3.10).
     pub by_address: u64,
-    /// Offsets in a code object.
-    pub code_file: u64,
-    /// See `code_file`: its name.
-    pub code_name: u64,
-    /// See `code_file`: its line table.
-    pub code_table: u64,
-    /// See `code_file`: its first line.
-    pub code_line: u64,
     /// Not 0: frees of code objects are not seen, so of the innermost frame more than the address is compared.
     pub check_innermost: u64,
     /// Bytes of a code object that are read, a multiple of 8 up to [`CODE_BYTES`]: behind a small one, at the end of the

@@ -1,10 +1,10 @@
 //! Call stacks and their counters.
 //!
 //! `SITES` is an open-addressed table in an array map: the bucket is taken from the stack's 64-bit hash, and a free
-//! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once:
-//! a header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where
-//! it stopped; what it has read it sets to zero, and the array is used again from its beginning. Where threads are told apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its
-//! frames.
+//! entry is claimed by compare-and-swap. `FRAMES` is an array of words to which each new stack is appended once: a
+//! header word ([`header`]) followed by the frames, so user space learns of new sites by reading on from where it
+//! stopped; what it has read it sets to zero, and the array is used again from its beginning. Where threads are told
+//! apart, a stack belongs to one thread, and [`THREAD_WORDS`] more words follow its frames.
 
 /// Number of entries in `SITES`, a power of two.
 pub const SITES: u32 = 1 << 18;

@@ -1,8 +1,9 @@
 //! memtrace's BPF programs: the entry points, and nothing else.
 //!
-//! Every program returns 0, but for what session probes run (`begin_or_finish`): before kernel 6.13 a uprobe-multi program
-//! that returns 1 removes its own breakpoint (commit fb9618060bb7). Programs may be preempted and run interleaved on one CPU (since 6.0 they hold no more than
-//! a migration lock), so nothing here is kept per CPU: a call's state lives in its thread's storage.
+//! Every program returns 0, but for what session probes run (`begin_or_finish`): before kernel 6.13 a uprobe-multi
+//! program that returns 1 removes its own breakpoint (commit fb9618060bb7). Programs may be preempted and run
+//! interleaved on one CPU (since 6.0 they hold no more than a migration lock), so nothing here is kept per CPU: a
+//! call's state lives in its thread's storage.
 #![no_std]
 #![no_main]
 // `AtomicU64` has no fetch_add or compare_exchange on the bpf target (rustc sets atomic_cas = false); the intrinsics work.

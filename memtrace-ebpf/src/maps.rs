@@ -95,8 +95,8 @@ pub static COMMANDS: Array<CommandRecord> = Array::with_max_entries(SLOTS, BPF_F
 #[map]
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
-/// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of `LIVE`. Word 3:
-/// threads met, where they are told apart.
+/// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of
+/// `LIVE`. Word 3: threads met, where they are told apart.
 #[map]
 pub static CURSORS: Array<u64> = Array::with_max_entries(4, BPF_F_MMAPABLE);
 pub const FRAMES_READ: u32 = 0;

@@ -58,13 +58,24 @@ pub const CODE_ADDRESS: u64 = (1 << 48) - 1;
 /// The stack pointer with which the running thread goes on in user space. Needs 5.15.
 #[inline(always)]
 pub fn user_stack_pointer() -> u64 {
-    let value: u64;
     // SAFETY: the running task has registers, which the helper gives a typed pointer to; the verifier checks that the
     // offset is one of a field.
     unsafe {
-        let registers = bpf_task_pt_regs(bpf_get_current_task_btf().cast());
-        core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) registers,
-            const offset::STACK_POINTER, options(nostack, readonly));
+        word_at::<{ offset::STACK_POINTER }>(bpf_task_pt_regs(bpf_get_current_task_btf().cast()) as *const c_void)
+    }
+}
+
+/// The word at a constant offset from a pointer that the verifier knows.
+///
+/// # Safety
+/// It lies within what the pointer leads to.
+#[inline(always)]
+pub unsafe fn word_at<const OFFSET: usize>(pointer: *const c_void) -> u64 {
+    let value: u64;
+    // SAFETY: by the caller.
+    unsafe {
+        core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) pointer, const OFFSET,
+            options(nostack, readonly));
     }
     value
 }
@@ -90,13 +101,8 @@ impl Registers {
 
     #[inline(always)]
     fn read<const OFFSET: usize>(self) -> u64 {
-        let value: u64;
         // SAFETY: the offset is within the context of a kprobe-type program, which the verifier checks too.
-        unsafe {
-            core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) self.0, const OFFSET,
-                options(nostack, readonly));
-        }
-        value
+        unsafe { word_at::<OFFSET>(self.0) }
     }
 
     /// First argument, at entry.
@@ -195,13 +201,8 @@ impl SystemCall {
 
     #[inline(always)]
     fn read<const OFFSET: usize>(self) -> u64 {
-        let value: u64;
         // SAFETY: the verifier checks that the offset is one of a field.
-        unsafe {
-            core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) self.0, const OFFSET,
-                options(nostack, readonly));
-        }
-        value
+        unsafe { word_at::<OFFSET>(self.0) }
     }
 
     /// Argument 0 to 3.

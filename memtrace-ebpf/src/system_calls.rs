@@ -14,7 +14,7 @@ use aya_ebpf::{
 };
 use memtrace_common::mapping::kind;
 
-use crate::mapping;
+use crate::{mapping, registers::word_at};
 
 /// Index of the result behind the one argument of a kernel function for a system call: its registers.
 const RESULT: usize = 1;
@@ -23,123 +23,66 @@ const RESULT: usize = 1;
 #[inline(always)]
 fn result(context: &TracePointContext) -> u64 {
     const OFFSET: usize = 16;
-    let value: u64;
-    // SAFETY: within the context of such a program, which the verifier checks too. At a constant offset: see `registers`.
-    unsafe {
-        core::arch::asm!("{0} = *(u64 *)({1} + {2})", out(reg) value, in(reg) context.as_ptr(), const OFFSET,
-            options(nostack, readonly));
-    }
-    value
+    // SAFETY: within the context of such a program, which the verifier checks too.
+    unsafe { word_at::<OFFSET>(context.as_ptr()) }
 }
 
-/// munmap(2) is called.
-#[fentry]
-pub fn unmaps(_context: FEntryContext) -> i32 {
-    mapping::takes_away(kind::UNMAP);
-    0
+/// Programs at the entry of a system call: the trampoline's, the tracepoint's, and what both do.
+macro_rules! at_entry {
+    ($($(#[$doc:meta])* $trampoline:ident, $tracepoint:ident => $call:expr;)*) => {$(
+        $(#[$doc])*
+        #[fentry]
+        pub fn $trampoline(_context: FEntryContext) -> i32 {
+            $call;
+            0
+        }
+
+        $(#[$doc])*
+        #[tracepoint]
+        pub fn $tracepoint(_context: TracePointContext) -> u32 {
+            $call;
+            0
+        }
+    )*};
 }
 
-/// munmap(2) is called.
-#[tracepoint]
-pub fn tp_unmaps(_context: TracePointContext) -> u32 {
-    mapping::takes_away(kind::UNMAP);
-    0
+/// The same at its return; `$call` takes the result.
+macro_rules! at_return {
+    ($($(#[$doc:meta])* $trampoline:ident, $tracepoint:ident => $call:path;)*) => {$(
+        $(#[$doc])*
+        #[fexit]
+        pub fn $trampoline(context: FExitContext) -> i32 {
+            $call(context.arg(RESULT));
+            0
+        }
+
+        $(#[$doc])*
+        #[tracepoint]
+        pub fn $tracepoint(context: TracePointContext) -> u32 {
+            $call(result(&context));
+            0
+        }
+    )*};
 }
 
-/// mremap(2) is called.
-#[fentry]
-pub fn remaps(_context: FEntryContext) -> i32 {
-    mapping::takes_away(kind::REMAP);
-    0
+at_entry! {
+    /// munmap(2) is called.
+    unmaps, tp_unmaps => mapping::takes_away(kind::UNMAP);
+    /// mremap(2) is called.
+    remaps, tp_remaps => mapping::takes_away(kind::REMAP);
 }
 
-/// mremap(2) is called.
-#[tracepoint]
-pub fn tp_remaps(_context: TracePointContext) -> u32 {
-    mapping::takes_away(kind::REMAP);
-    0
-}
-
-/// munmap(2) has returned.
-#[fexit]
-pub fn unmapped(context: FExitContext) -> i32 {
-    mapping::unmapped(context.arg(RESULT));
-    0
-}
-
-/// munmap(2) has returned.
-#[tracepoint]
-pub fn tp_unmapped(context: TracePointContext) -> u32 {
-    mapping::unmapped(result(&context));
-    0
-}
-
-/// mremap(2) has returned.
-#[fexit]
-pub fn remapped(context: FExitContext) -> i32 {
-    mapping::remapped(context.arg(RESULT));
-    0
-}
-
-/// mremap(2) has returned.
-#[tracepoint]
-pub fn tp_remapped(context: TracePointContext) -> u32 {
-    mapping::remapped(result(&context));
-    0
-}
-
-/// mmap(2) has returned.
-#[fexit]
-pub fn mapped(context: FExitContext) -> i32 {
-    mapping::mapped(context.arg(RESULT));
-    0
-}
-
-/// mmap(2) has returned.
-#[tracepoint]
-pub fn tp_mapped(context: TracePointContext) -> u32 {
-    mapping::mapped(result(&context));
-    0
-}
-
-/// brk(2) has returned.
-#[fexit]
-pub fn broke(context: FExitContext) -> i32 {
-    mapping::broke(context.arg(RESULT));
-    0
-}
-
-/// brk(2) has returned.
-#[tracepoint]
-pub fn tp_broke(context: TracePointContext) -> u32 {
-    mapping::broke(result(&context));
-    0
-}
-
-/// mprotect(2) has returned.
-#[fexit]
-pub fn protected(context: FExitContext) -> i32 {
-    mapping::protected(context.arg(RESULT));
-    0
-}
-
-/// mprotect(2) has returned.
-#[tracepoint]
-pub fn tp_protected(context: TracePointContext) -> u32 {
-    mapping::protected(result(&context));
-    0
-}
-
-/// `pkey_mprotect(2)` has returned.
-#[fexit]
-pub fn key_protected(context: FExitContext) -> i32 {
-    mapping::protected(context.arg(RESULT));
-    0
-}
-
-/// `pkey_mprotect(2)` has returned.
-#[tracepoint]
-pub fn tp_key_protected(context: TracePointContext) -> u32 {
-    mapping::protected(result(&context));
-    0
+at_return! {
+    /// munmap(2) has returned.
+    unmapped, tp_unmapped => mapping::unmapped;
+    /// mremap(2) has returned.
+    remapped, tp_remapped => mapping::remapped;
+    /// mmap(2) has returned.
+    mapped, tp_mapped => mapping::mapped;
+    /// brk(2) has returned.
+    broke, tp_broke => mapping::broke;
+    /// mprotect(2) has returned.
+    protected, tp_protected => mapping::protected;
+    /// `pkey_mprotect(2)` has returned.
+    key_protected, tp_key_protected => mapping::protected;
 }

@@ -17,7 +17,7 @@ pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs}
 use self::words::word_parser;
 use memtrace_common::sampling::{GREATEST_MEAN, LEAST_MEAN};
 
-use crate::{allocators::UserFunction, profile::SortBy};
+use crate::{allocators::UserFunction, profile::SortBy, tracer::Accelerator};
 
 /// Which call sites of a running process hold how many bytes in how many blocks.
 #[derive(Debug, Parser)]
@@ -218,8 +218,8 @@ pub struct TracingArgs {
     #[arg(long, value_enum, value_name = "DOMAIN", value_delimiter = ',', default_value = "malloc")]
     pub domain: Vec<RecordedArg>,
     /// Switch off an accelerator, to try the fall-back.
-    #[arg(long, value_name = "FEATURE", hide = true)]
-    pub without: Vec<Feature>,
+    #[arg(long, value_name = "FEATURE", hide = true, value_parser = word_parser(Accelerator::WORDS.into_iter()))]
+    pub without: Vec<Accelerator>,
 }
 
 /// What to record, as it is written on the command line.
@@ -241,23 +241,6 @@ pub enum UnwindArg {
     Fp,
     /// By unwind tables alone.
     Dwarf,
-}
-
-/// [`crate::tracer::Accelerator`] as it is written on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Feature {
-    /// uprobe-multi links.
-    Multi,
-    /// Session probes.
-    Session,
-    /// `bpf_loop`.
-    BpfLoop,
-    /// Perf events of mappings.
-    MappingEvents,
-    /// Return probes.
-    ReturnProbes,
-    /// BPF trampolines.
-    Trampolines,
 }
 
 /// What is shown.

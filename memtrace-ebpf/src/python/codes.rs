@@ -71,8 +71,8 @@ unsafe fn mark_of(context: *mut Context, address: u64) -> u64 {
     // SAFETY: as promised by the caller.
     unsafe {
         let record = (*context).record;
-        let line = read(address.wrapping_add((*record).code_line)) & 0xffff_ffff;
-        let table = read(address.wrapping_add((*record).code_table));
+        let line = read(address.wrapping_add((*record).offsets.code_line)) & 0xffff_ffff;
+        let table = read(address.wrapping_add((*record).offsets.code_table));
         (line.wrapping_mul(0x9e37_79b9) ^ table) & 0xff_ffff_ffff
     }
 }
@@ -119,9 +119,9 @@ unsafe fn send(context: *mut Context) -> bool {
         let python = (*context).python;
         let described = (*context).record;
         let record = &raw mut (*python).record;
-        read_text((&raw mut (*record).file).cast(), object_word(python, (*described).code_file));
-        read_text((&raw mut (*record).name).cast(), object_word(python, (*described).code_name));
-        let table = object_word(python, (*described).code_table);
+        read_text((&raw mut (*record).file).cast(), object_word(python, (*described).offsets.code_file));
+        read_text((&raw mut (*record).name).cast(), object_word(python, (*described).offsets.code_name));
+        let table = object_word(python, (*described).offsets.code_table);
         let length = read(table.wrapping_add(BYTES_LENGTH));
         (*record).table_length = length;
         let copied = opaque(if length > TABLE_BYTES as u64 { TABLE_BYTES as u64 } else { length });

@@ -40,14 +40,14 @@ unsafe extern "C" fn step(_index: u64, context: *mut Context) -> i64 {
         if at == 0 || !fill(context, at) {
             return 1;
         }
-        let code = field(python, at, (*record).frame_code) & OBJECT_ADDRESS;
-        let instruction = field(python, at, (*record).frame_instruction);
-        let owner = byte(python, at, (*record).frame_owner);
-        (*python).frame = field(python, at, (*record).frame_previous);
-        let word = if (*record).frame_owner != 0 && owner >= (*record).first_mark {
+        let code = field(python, at, (*record).offsets.frame_code) & OBJECT_ADDRESS;
+        let instruction = field(python, at, (*record).offsets.frame_instruction);
+        let owner = byte(python, at, (*record).offsets.frame_owner);
+        (*python).frame = field(python, at, (*record).offsets.frame_previous);
+        let word = if (*record).offsets.frame_owner != 0 && owner >= (*record).first_mark {
             frame::pack(0, 0, frame::MARK)
         } else {
-            let entry = byte(python, at, (*record).frame_entry) & 1 != 0;
+            let entry = byte(python, at, (*record).offsets.frame_entry) & 1 != 0;
             let flags = if owner == GENERATOR { frame::GENERATOR } else { 0 } | if entry { frame::ENTRY } else { 0 };
             let number = codes::number(context, code);
             let base = if (*record).by_address != 0 { code } else { 0 };

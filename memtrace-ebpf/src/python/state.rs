@@ -29,8 +29,8 @@ pub unsafe fn find_frame(python: *mut PythonThread, record: *const PythonRecord)
         if !find_thread(python, record) || !(read_current(python, record) || read_own(python, record)) {
             return false;
         }
-        let frame = state_word(python, (*record).state_frame);
-        let step = (*record).step;
+        let frame = state_word(python, (*record).offsets.state_frame);
+        let step = (*record).offsets.step;
         (*python).frame = if step == 0 { frame } else { read(frame.wrapping_add(step - 1)) };
         true
     }
@@ -104,7 +104,7 @@ unsafe fn read_state(python: *mut PythonThread, record: *const PythonRecord, sta
         let to = (&raw mut (*python).window).cast::<c_void>();
         state != 0
             && bpf_probe_read_user(to, STATE_BYTES, state as *const c_void) == 0
-            && state_word(python, (*record).state_thread) == (*python).thread
+            && state_word(python, (*record).offsets.state_thread) == (*python).thread
     }
 }
 

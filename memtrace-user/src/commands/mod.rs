@@ -28,9 +28,9 @@ use std::{process::ExitCode, sync::Arc};
 pub use self::errors::describe;
 use crate::{
     allocators::UserFunctions,
-    cli::{Cli, Command, Feature, RecordedArg, TracingArgs, UnwindArg},
+    cli::{Cli, Command, RecordedArg, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Accelerator, Follow, Recorded, TracerOptions, UnwindMode},
+    tracer::{Follow, Recorded, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -86,23 +86,10 @@ impl From<&TracingArgs> for TracerOptions {
             from_start: false,
             follow: if arguments.follow && !arguments.no_follow { Follow::Children } else { Follow::Nobody },
             recorded: recorded(&arguments.domain),
-            without: arguments.without.iter().copied().map(Accelerator::from).collect(),
+            without: arguments.without.clone(),
             native_only: arguments.native_only,
             keep_pymalloc: false,
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
-        }
-    }
-}
-
-impl From<Feature> for Accelerator {
-    fn from(feature: Feature) -> Self {
-        match feature {
-            Feature::Multi => Self::Multi,
-            Feature::Session => Self::Session,
-            Feature::BpfLoop => Self::BpfLoop,
-            Feature::MappingEvents => Self::MappingEvents,
-            Feature::ReturnProbes => Self::ReturnProbes,
-            Feature::Trampolines => Self::Trampolines,
         }
     }
 }

@@ -55,24 +55,22 @@ fn tried(check: &str, finding: impl FnOnce() -> Finding) -> Finding {
     }
 }
 
-fn cookies() -> Finding {
-    const CHECK: &str = "cookies of uprobes (5.15)";
-    tried(CHECK, || {
-        if has_cookies() {
-            return Finding::ok(CHECK, "there");
+/// What memtrace cannot do without.
+fn required(check: &str, is_there: fn() -> bool) -> Finding {
+    tried(check, || {
+        if is_there() {
+            return Finding::ok(check, "there");
         }
-        Finding::other(CHECK, Level::Failed, "not there", "memtrace needs kernel 5.15 or newer: boot one")
+        Finding::other(check, Level::Failed, "not there", "memtrace needs kernel 5.15 or newer: boot one")
     })
 }
 
+fn cookies() -> Finding {
+    required("cookies of uprobes (5.15)", has_cookies)
+}
+
 fn task_storage() -> Finding {
-    const CHECK: &str = "task storage (5.13)";
-    tried(CHECK, || {
-        if has_task_storage() {
-            return Finding::ok(CHECK, "there");
-        }
-        Finding::other(CHECK, Level::Failed, "not there", "memtrace needs kernel 5.15 or newer: boot one")
-    })
+    required("task storage (5.13)", has_task_storage)
 }
 
 fn bpf_loop() -> Finding {

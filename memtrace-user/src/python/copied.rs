@@ -56,16 +56,16 @@ impl Code {
             let copied = record.get(at..at + TEXT_BYTES)?;
             read_text(copied, address, interpreter, memory)
         };
-        let file = text(offset_of!(CodeRecord, file), pointer(layout.code_file)?).ok_or(NoCode)?;
-        let name = text(offset_of!(CodeRecord, name), pointer(layout.code_name)?).ok_or(NoCode)?;
+        let file = text(offset_of!(CodeRecord, file), pointer(layout.offsets.code_file)?).ok_or(NoCode)?;
+        let name = text(offset_of!(CodeRecord, name), pointer(layout.offsets.code_name)?).ok_or(NoCode)?;
         let length = word64(record, offset_of!(CodeRecord, table_length)).ok_or(NoCode)?;
         let copied = record.get(offset_of!(CodeRecord, table)..).unwrap_or_default();
-        let table = read_table(copied, length, pointer(layout.code_table)?, memory);
+        let table = read_table(copied, length, pointer(layout.offsets.code_table)?, memory);
         let traceable = layout.code_first_traceable().map(number).transpose()?;
         Ok(Self {
             file: file.into(),
             name: name.into(),
-            first_line: number(layout.code_line)?.cast_signed(),
+            first_line: number(layout.offsets.code_line)?.cast_signed(),
             table,
             instructions: i64::try_from(layout.code_instructions).unwrap_or(0),
             first_traceable: traceable.map_or(i64::MIN, i64::from),

@@ -71,22 +71,11 @@ impl Interpreter {
             thread_pointer,
             thread_below: values.below,
             values: values.values,
-            state_frame: layout.state_frame,
-            step: layout.step,
-            state_thread: layout.state_thread,
-            frame_code: layout.frame_code,
-            frame_previous: layout.frame_previous,
-            frame_instruction: layout.frame_instruction,
-            frame_owner: layout.frame_owner,
-            frame_entry: layout.frame_entry,
+            offsets: layout.offsets,
             frame_length,
             window: if layout.is_stacked() { WINDOW_BYTES as u64 } else { frame_length },
             first_mark: 3,
             by_address: u64::from(layout.is_stacked()),
-            code_file: layout.code_file,
-            code_name: layout.code_name,
-            code_table: layout.code_table,
-            code_line: layout.code_line,
             check_innermost: u64::from(!sees_frees),
             code_length: layout.code_length(),
             reserved: 0,
@@ -113,7 +102,7 @@ impl Interpreter {
         // The next one's place: the second word of a state, in every version.
         while state != 0 && known < MAX_STATES {
             let names = word(state + layout.state_interpreter) == Some(interpreter);
-            let has_thread = word(state + layout.state_thread).is_some_and(|thread| thread >> 47 == 0);
+            let has_thread = word(state + layout.offsets.state_thread).is_some_and(|thread| thread >> 47 == 0);
             if !names || !has_thread {
                 return Some(false);
             }

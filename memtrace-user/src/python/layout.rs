@@ -4,6 +4,8 @@
 //! The figures are `offsetof` on the headers of 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0 and 3.14.10, compiled for
 //! `x86_64` and aarch64. They differ in what lies behind a mutex of the C library, which is 8 bytes longer on aarch64.
 
+use memtrace_common::python::Offsets;
+
 /// Major and minor version, as 3 and 11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u8, pub u8);
@@ -21,30 +23,8 @@ pub struct Layout {
     pub threads: u64,
     /// In a thread state: its interpreter.
     pub state_interpreter: u64,
-    /// In a thread state: its innermost frame, or what holds that.
-    pub state_frame: u64,
-    /// In that: the frame, plus 1; 0 where the state itself has it.
-    pub step: u64,
-    /// In a thread state: id of its thread.
-    pub state_thread: u64,
-    /// In a frame.
-    pub frame_code: u64,
-    /// In a frame.
-    pub frame_previous: u64,
-    /// In a frame.
-    pub frame_instruction: u64,
-    /// In a frame; 0 without.
-    pub frame_owner: u64,
-    /// In a frame; 0 without.
-    pub frame_entry: u64,
-    /// In a code object.
-    pub code_file: u64,
-    /// In a code object.
-    pub code_name: u64,
-    /// In a code object.
-    pub code_line: u64,
-    /// In a code object.
-    pub code_table: u64,
+    /// What the BPF programs read, too.
+    pub offsets: Offsets,
     /// In a code object: its instructions; 0 where they are an object of their own.
     pub code_instructions: u64,
     /// Bytes before the characters of an ASCII text.
@@ -60,18 +40,20 @@ const OBJECTS: Layout = Layout {
     interpreters: 32,
     threads: 8,
     state_interpreter: 16,
-    state_frame: 24,
-    step: 0,
-    state_thread: 176,
-    frame_code: 32,
-    frame_previous: 24,
-    frame_instruction: 104,
-    frame_owner: 0,
-    frame_entry: 0,
-    code_file: 104,
-    code_name: 112,
-    code_line: 40,
-    code_table: 120,
+    offsets: Offsets {
+        state_frame: 24,
+        step: 0,
+        state_thread: 176,
+        frame_code: 32,
+        frame_previous: 24,
+        frame_instruction: 104,
+        frame_owner: 0,
+        frame_entry: 0,
+        code_file: 104,
+        code_name: 112,
+        code_line: 40,
+        code_table: 120,
+    },
     code_instructions: 0,
     text_head: 48,
     text_more: 24,
@@ -84,18 +66,20 @@ const STACKED: Layout = Layout {
     interpreters: 40,
     threads: 16,
     state_interpreter: 16,
-    state_frame: 56,
-    step: 8 + 1,
-    state_thread: 152,
-    frame_code: 32,
-    frame_previous: 48,
-    frame_instruction: 56,
-    frame_owner: 69,
-    frame_entry: 68,
-    code_file: 112,
-    code_name: 128,
-    code_line: 72,
-    code_table: 136,
+    offsets: Offsets {
+        state_frame: 56,
+        step: 8 + 1,
+        state_thread: 152,
+        frame_code: 32,
+        frame_previous: 48,
+        frame_instruction: 56,
+        frame_owner: 69,
+        frame_entry: 68,
+        code_file: 112,
+        code_name: 128,
+        code_line: 72,
+        code_table: 136,
+    },
     code_instructions: 184,
     text_head: 48,
     text_more: 24,
@@ -106,13 +90,16 @@ const MARKED: Layout = Layout {
     current_state: 0,
     key: 1544,
     threads: 72,
-    step: 1,
-    state_thread: 136,
-    frame_code: 0,
-    frame_previous: 8,
-    frame_owner: 70,
-    frame_entry: 0,
-    code_line: 68,
+    offsets: Offsets {
+        step: 1,
+        state_thread: 136,
+        frame_code: 0,
+        frame_previous: 8,
+        frame_owner: 70,
+        frame_entry: 0,
+        code_line: 68,
+        ..STACKED.offsets
+    },
     code_instructions: 192,
     text_head: 40,
     text_more: 16,
@@ -128,7 +115,7 @@ pub fn known(version: Version) -> Option<Layout> {
     let layout = match version {
         Version(3, 8) => Layout { current_state: 1368, key: 1392, ..OBJECTS },
         Version(3, 9) => OBJECTS,
-        Version(3, 10) => Layout { frame_instruction: 96, ..OBJECTS },
+        Version(3, 10) => Layout { offsets: Offsets { frame_instruction: 96, ..OBJECTS.offsets }, ..OBJECTS },
         Version(3, 11) => STACKED,
         Version(3, 12) => return Some(MARKED),
         _ => return None,
@@ -173,17 +160,20 @@ pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
         interpreters: word(40)?,
         threads: word(72)?,
         state_interpreter: word(state_interpreter)?,
-        state_frame: word(state_interpreter + 8)?,
-        step: 0,
-        state_thread: word(state_interpreter + 16)?,
-        frame_previous: word(frame)?,
-        frame_code: word(frame + 8)?,
-        frame_instruction: word(frame + 16)?,
-        frame_owner: word(frame + 32)?,
-        code_file: word(code)?,
-        code_name: word(code + 16)?,
-        code_table: word(code + 24)?,
-        code_line: word(code + 32)?,
+        offsets: Offsets {
+            state_frame: word(state_interpreter + 8)?,
+            step: 0,
+            state_thread: word(state_interpreter + 16)?,
+            frame_previous: word(frame)?,
+            frame_code: word(frame + 8)?,
+            frame_instruction: word(frame + 16)?,
+            frame_owner: word(frame + 32)?,
+            code_file: word(code)?,
+            code_name: word(code + 16)?,
+            code_table: word(code + 24)?,
+            code_line: word(code + 32)?,
+            ..MARKED.offsets
+        },
         code_instructions: word(code + 64)?,
         text_head: word(text_head)?,
         ..MARKED
@@ -196,9 +186,20 @@ impl Layout {
     fn is_plausible(&self) -> bool {
         let below = |limit: u64, offsets: &[u64]| offsets.iter().all(|offset| *offset < limit);
         below(1 << 20, &[self.interpreters, self.threads, self.key])
-            && below(176, &[self.state_interpreter, self.state_frame, self.state_thread])
-            && below(112, &[self.frame_previous, self.frame_code, self.frame_instruction, self.frame_owner])
-            && below(200, &[self.code_file, self.code_name, self.code_table, self.code_line])
+            && below(176, &[self.state_interpreter, self.offsets.state_frame, self.offsets.state_thread])
+            && below(
+                112,
+                &[
+                    self.offsets.frame_previous,
+                    self.offsets.frame_code,
+                    self.offsets.frame_instruction,
+                    self.offsets.frame_owner,
+                ],
+            )
+            && below(
+                200,
+                &[self.offsets.code_file, self.offsets.code_name, self.offsets.code_table, self.offsets.code_line],
+            )
             && (16..=216).contains(&self.code_instructions)
             && (32..=64).contains(&self.text_head)
     }
@@ -206,7 +207,13 @@ impl Layout {
     /// Bytes of a frame that are looked at.
     #[must_use]
     pub fn frame_length(&self) -> u64 {
-        let fields = [self.frame_code, self.frame_previous, self.frame_instruction, self.frame_owner, self.frame_entry];
+        let fields = [
+            self.offsets.frame_code,
+            self.offsets.frame_previous,
+            self.offsets.frame_instruction,
+            self.offsets.frame_owner,
+            self.offsets.frame_entry,
+        ];
         fields.into_iter().max().unwrap_or(0) / 8 * 8 + 8
     }
 
@@ -214,7 +221,8 @@ impl Layout {
     #[must_use]
     pub fn code_length(&self) -> u64 {
         let first = self.code_first_traceable().unwrap_or(0);
-        let fields = [self.code_file, self.code_name, self.code_line, self.code_table, first];
+        let fields =
+            [self.offsets.code_file, self.offsets.code_name, self.offsets.code_line, self.offsets.code_table, first];
         fields.into_iter().max().unwrap_or(0) / 8 * 8 + 8
     }
 
@@ -268,9 +276,7 @@ mod tests {
             key: 2160,
             interpreters: 632,
             threads: 7344,
-            state_frame: 72,
-            step: 0,
-            state_thread: 152,
+            offsets: Offsets { state_frame: 72, step: 0, state_thread: 152, ..MARKED.offsets },
             code_instructions: 200,
             ..MARKED
         };

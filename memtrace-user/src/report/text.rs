@@ -23,16 +23,10 @@ pub fn write(
     symbols: &SymbolTable,
     options: TextOptions,
 ) -> io::Result<()> {
-    for line in header::lines(profile, options.width) {
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    write_lines(out, header::lines(profile, options.width))?;
     writeln!(out)?;
-    for line in processes::lines(profile, ranking.sort, options.width) {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    for line in sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }) {
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    write_lines(out, processes::lines(profile, ranking.sort, options.width))?;
+    write_lines(out, sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }))?;
     out.flush()
 }
 
@@ -48,10 +42,13 @@ pub fn write_mapped(
     options: TextOptions,
 ) -> io::Result<()> {
     writeln!(out, "\nMapped by the program itself:\n")?;
-    for line in sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }) {
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    write_lines(out, sites::lines(&sites::Context { profile, ranking, symbols, width: options.width }))?;
     out.flush()
+}
+
+/// Writes lines without what pads their last column.
+fn write_lines(out: &mut dyn Write, lines: impl IntoIterator<Item = String>) -> io::Result<()> {
+    lines.into_iter().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
 }
 
 #[cfg(test)]

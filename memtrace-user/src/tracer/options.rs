@@ -101,9 +101,15 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
-    /// Every accelerator.
-    pub const ALL: [Self; 6] =
-        [Self::Multi, Self::Session, Self::BpfLoop, Self::MappingEvents, Self::ReturnProbes, Self::Trampolines];
+    /// Every accelerator, its word on the command line, and what it stands for.
+    pub const WORDS: [(Self, &str, &str); 6] = [
+        (Self::Multi, "multi", "uprobe-multi links"),
+        (Self::Session, "session", "session probes"),
+        (Self::BpfLoop, "bpf-loop", "bpf_loop"),
+        (Self::MappingEvents, "mapping-events", "perf events of mappings"),
+        (Self::ReturnProbes, "return-probes", "return probes"),
+        (Self::Trampolines, "trampolines", "BPF trampolines"),
+    ];
 }
 
 impl Default for TracerOptions {

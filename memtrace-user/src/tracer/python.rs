@@ -2,12 +2,13 @@
 
 use std::mem::offset_of;
 
+use aya::maps::Array;
 use memtrace_common::{
     process::{ProcessRecord, SLOTS},
     python::PythonRecord,
 };
 
-use super::{Tracer, TracerError, setup::mapped};
+use super::{Tracer, TracerError};
 use crate::readable::Readable;
 
 impl Tracer {
@@ -28,13 +29,13 @@ impl Tracer {
             processes.store(slot, place, 0);
             return Ok(());
         };
-        let pythons = mapped::<PythonRecord>(&self.ebpf, "PYTHONS", SLOTS)?;
         // A new place for each: what the programs know of code objects and threads belongs to it.
         let index = self.pythons % SLOTS;
         self.pythons += 1;
-        for (field, word) in words(record).into_iter().enumerate() {
-            pythons.store(index, field * 8, word);
-        }
+        let setup = TracerError::setup("the map PYTHONS");
+        let pythons = self.ebpf.map_mut("PYTHONS").ok_or_else(|| setup("the object has no such map".into()))?;
+        let pythons = Array::<_, PythonRecord>::try_from(pythons);
+        pythons.and_then(|mut pythons| pythons.set(index, record, 0)).map_err(|error| setup(Box::new(error)))?;
         // When all the rest is there.
         processes.store(slot, place, u64::from(index) + 1);
         Ok(())
@@ -61,60 +62,4 @@ impl Tracer {
             take(&record);
         }
     }
-}
-
-/// In the order of the fields: the kernel reads them as they lie in memory.
-fn words(record: &PythonRecord) -> [u64; size_of::<PythonRecord>() / 8] {
-    let PythonRecord {
-        current_state,
-        key,
-        thread_pointer,
-        thread_below,
-        values,
-        state_frame,
-        step,
-        state_thread,
-        frame_code,
-        frame_previous,
-        frame_instruction,
-        frame_owner,
-        frame_entry,
-        frame_length,
-        window,
-        first_mark,
-        by_address,
-        code_file,
-        code_name,
-        code_table,
-        code_line,
-        check_innermost,
-        code_length,
-        reserved,
-    } = *record;
-    [
-        current_state,
-        key,
-        thread_pointer,
-        thread_below,
-        values,
-        state_frame,
-        step,
-        state_thread,
-        frame_code,
-        frame_previous,
-        frame_instruction,
-        frame_owner,
-        frame_entry,
-        frame_length,
-        window,
-        first_mark,
-        by_address,
-        code_file,
-        code_name,
-        code_table,
-        code_line,
-        check_innermost,
-        code_length,
-        reserved,
-    ]
 }

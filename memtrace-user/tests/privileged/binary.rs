@@ -25,6 +25,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        // The pause between two looks, not a time that anything is expected to take.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

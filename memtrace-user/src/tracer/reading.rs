@@ -1,0 +1,78 @@
+//! Reading: counters, and the stacks that user space has to follow.
+
+use std::time::Duration;
+
+use memtrace_common::{copy::CopyHeader, site::end};
+
+use super::{MappedRange, Tracer, stack_copy::Machine};
+use crate::{
+    profile::{RawProfile, RawStack},
+    readable::Readable,
+};
+
+impl Tracer {
+    /// Reads the counters of a process slot.
+    #[must_use]
+    pub fn read(&mut self, slot: u32) -> RawProfile {
+        self.follow_copies();
+        let mut profile = self.reader.read(slot, self.started.elapsed());
+        if let Some(mappings) = &self.mappings {
+            let mut ledger = mappings.ledger();
+            ledger.update();
+            self.reader.add_mapped(slot, ledger.stats(slot), &mut profile);
+            ledger.add_losses(&mut profile.losses);
+        }
+        profile
+    }
+
+    /// Time since tracing began, or since it was begun anew.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The anonymous memory of a process as it is known, by address. Empty where that is not recorded.
+    #[must_use]
+    pub fn mapped_ranges(&self, host_tgid: u32) -> Vec<MappedRange> {
+        let Some(mappings) = &self.mappings else { return Vec::new() };
+        let mut ledger = mappings.ledger();
+        ledger.update();
+        ledger.ranges(host_tgid)
+    }
+
+    /// What becomes readable when a stack meets code that the walker does not know; `None` without unwind tables. Needs a
+    /// tokio runtime.
+    #[must_use]
+    pub fn unknown_code(&self) -> Option<Readable> {
+        self.unwind.as_ref()?;
+        Readable::of(self.stack_copies.as_ref()?).ok()
+    }
+
+    /// Takes copies of stacks out of the ring buffer, to be followed at the next reading.
+    pub fn take_copies(&mut self) {
+        let Some(copies) = &mut self.stack_copies else { return };
+        while let Some(record) = copies.next() {
+            self.pieces.add(&record);
+        }
+    }
+
+    /// Follows the stacks that the BPF programs could not, by the mappings that are known now.
+    pub fn follow_copies(&mut self) {
+        self.take_copies();
+        let Some(store) = &self.unwind else { return };
+        let (limit, reader) = (self.options.max_frames as usize, &mut self.reader);
+        self.pieces.follow(|copy| {
+            let CopyHeader { slot, site, .. } = copy.header;
+            let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
+            log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
+            reader.replace_stack(site, (addresses, end));
+            end == end::NO_MAPPING
+        });
+    }
+
+    /// The stack of a site that a slot has counted under, without its counters.
+    pub fn stack_of(&mut self, slot: u32, site: u32) -> RawStack {
+        self.follow_copies();
+        self.reader.stack_of(slot, site)
+    }
+}
