@@ -171,6 +171,35 @@ pub struct MappingRecord {
     pub rules: u32,
 }
 
+/// Files whose tables are known by the kernel's name of the file.
+pub const FILES: u32 = 1 << 13;
+
+/// A file as the kernel names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FileKey {
+    /// `super_block.s_dev`: the major number above 20 bits of the minor one (`include/linux/kdev_t.h`).
+    pub device: u64,
+    /// `inode.i_ino`.
+    pub inode: u64,
+}
+
+/// The table of a file, wherever it is mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct FileRecord {
+    /// Added to an address less its offset in the file, it gives [`MappingRecord::base`].
+    pub shift: u64,
+    /// As in [`MappingRecord`].
+    pub segment: u32,
+    /// As in [`MappingRecord`].
+    pub first_word: u32,
+    /// As in [`MappingRecord`].
+    pub chunks: u32,
+    /// As in [`MappingRecord`].
+    pub rules: u32,
+}
+
 /// Packs where a process's mappings are: one word, so that a reader sees an old list or a new one whole.
 #[must_use]
 pub const fn mapping_list(first: u32, count: u32) -> u64 {
@@ -180,6 +209,13 @@ pub const fn mapping_list(first: u32, count: u32) -> u64 {
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for MappingRecord {}
+
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for FileKey {}
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for FileRecord {}
 
 #[cfg(test)]
 mod tests {

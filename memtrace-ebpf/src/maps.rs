@@ -18,7 +18,10 @@ use memtrace_common::{
     python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
     sampling::SAMPLED_PLACES,
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
-    unwind::{MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS, SEGMENTS as TABLE_SEGMENTS, mode},
+    unwind::{
+        FILES as FILE_COUNT, FileKey, FileRecord, MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS,
+        SEGMENTS as TABLE_SEGMENTS, mode,
+    },
 };
 
 use crate::{
@@ -70,6 +73,30 @@ pub static TASK_SIGNAL: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SIGNAL_LIVE: Global<u32> = Global::new(0);
 
+/// Where this kernel keeps what is mapped at an address; all 0 where it cannot be asked (`bpf_find_vma`, 5.17).
+#[unsafe(no_mangle)]
+pub static VMA_START: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static VMA_END: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static VMA_FLAGS: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static VMA_PAGE_OFFSET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static VMA_FILE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static FILE_INODE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static INODE_NUMBER: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static INODE_SUPER: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+pub static SUPER_DEVICE: Global<u32> = Global::new(0);
+
+/// log2 of the bytes of a page; 0 where the kernel cannot be asked what is mapped.
+#[unsafe(no_mangle)]
+pub static PAGE_BITS: Global<u32> = Global::new(0);
+
 /// Size of `STACK_COPIES` in bytes.
 #[unsafe(no_mangle)]
 pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
@@ -96,13 +123,14 @@ pub static COMMANDS: Array<CommandRecord> = Array::with_max_entries(SLOTS, BPF_F
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
 /// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of
-/// `LIVE`. Word 3: threads met, where they are told apart.
+/// `LIVE`. Word 3: threads met, where they are told apart. Word 4: how often user space has taken tables out of `FILES`.
 #[map]
-pub static CURSORS: Array<u64> = Array::with_max_entries(4, BPF_F_MMAPABLE);
+pub static CURSORS: Array<u64> = Array::with_max_entries(5, BPF_F_MMAPABLE);
 pub const FRAMES_READ: u32 = 0;
 pub const NEXT_FRAME_WORD: u32 = 1;
 pub const NEWEST_SEGMENT: u32 = 2;
 pub const THREADS_MET: u32 = 3;
+pub const TABLES_DROPPED: u32 = 4;
 
 /// Call stacks and their counters; see `memtrace_common::site`.
 #[map]
@@ -140,6 +168,10 @@ pub static UNWIND_TABLES: btf_maps::ArrayOfMaps<btf_maps::Array<u64, 1, SEGMENT_
 /// Executable mappings of the traced processes.
 #[map]
 pub static MAPPINGS: Array<MappingRecord> = Array::with_max_entries(MAPPING_COUNT, BPF_F_MMAPABLE);
+
+/// Tables by file, for mappings that no list has yet.
+#[map]
+pub static FILES: HashMap<FileKey, FileRecord> = HashMap::with_max_entries(FILE_COUNT, 0);
 
 /// Rules found of late, by code address: the key mixed with the rule, and the rule, so that a torn pair never matches.
 #[map]

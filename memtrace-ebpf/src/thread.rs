@@ -109,6 +109,10 @@ pub struct Unwind {
     pub chunks: u64,
     /// See `mapping_start`: word of the table at which its rules begin.
     pub rules: u64,
+    /// Not 0: that mapping is in no list, the kernel has told it.
+    pub is_told: u64,
+    /// `TABLES_DROPPED` when the kernel told the first mapping of the walk, plus 1; 0 before.
+    pub dropped: u64,
     /// Bounds and key of a binary search.
     pub low: u64,
     /// See `low`.

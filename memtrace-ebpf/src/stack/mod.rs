@@ -9,6 +9,7 @@ mod aarch64;
 mod copy;
 mod frame_pointer;
 mod rules;
+mod told;
 mod unwind;
 mod window;
 #[cfg(bpf_target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use memtrace_common::{
     unwind::{CHUNK_BITS, MAPPINGS as MAPPING_COUNT, NO_TABLE, RULE_CACHE_BITS, index_words, kind, row, rule},
 };
 
-use super::opaque;
+use super::{opaque, told};
 use crate::{
     maps::{MAPPINGS, RULE_CACHE, UNWIND_TABLES},
     thread::Thread,
@@ -51,7 +51,8 @@ pub unsafe fn rule_at(thread: *mut Thread, address: u64) -> u64 {
             return rule;
         }
         let found = find(thread, address);
-        if rule::kind(found) != kind::ENDED {
+        // What the kernel tells holds at this moment; a list's number names a list.
+        if rule::kind(found) != kind::ENDED && core::ptr::read_volatile(&raw const (*thread).unwind.is_told) == 0 {
             core::ptr::write_volatile(&raw mut (*cached)[1], found);
             core::ptr::write_volatile(&raw mut (*cached)[0], key ^ found);
         }
@@ -65,7 +66,10 @@ unsafe fn find(thread: *mut Thread, address: u64) -> u64 {
     // SAFETY: the thread's own storage; map values, which user space publishes whole.
     unsafe {
         let walk = &raw mut (*thread).unwind;
-        if address.wrapping_sub((*walk).mapping_start) >= (*walk).mapping_length && !find_mapping(thread, address) {
+        if address.wrapping_sub((*walk).mapping_start) >= (*walk).mapping_length
+            && !find_mapping(thread, address)
+            && !told::find_mapping(thread, address)
+        {
             return rule::ended(end::NO_MAPPING);
         }
         let segment = ((*walk).table >> 32) as u32;
@@ -161,6 +165,7 @@ unsafe fn find_mapping(thread: *mut Thread, address: u64) -> bool {
         if address < mapping.start || address >= mapping.end {
             return false;
         }
+        (*walk).is_told = 0;
         (*walk).mapping_start = mapping.start;
         (*walk).mapping_length = mapping.end.wrapping_sub(mapping.start);
         (*walk).base = mapping.base;

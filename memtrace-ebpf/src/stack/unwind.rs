@@ -16,7 +16,7 @@ use super::x86_64 as machine;
 use super::{
     Walked, keep, mix,
     rules::{Context, rule_at},
-    window,
+    told, window,
 };
 use crate::{
     maps::{FRAME_LIMIT, UNWIND_MODE, WITH_MAPPINGS},
@@ -38,6 +38,8 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     walk.end = end::TRUNCATED;
     walk.window_length = 0;
     walk.mapping_length = 0;
+    walk.is_told = 0;
+    walk.dropped = 0;
     walk.mappings = process.mapping_list;
     // Addresses have 48 bits at most; the list's number tells processes and times apart.
     walk.cache_key = u64::from(process.generation) << 48;
@@ -61,7 +63,7 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     // SAFETY: a map value that user space writes.
     let generation = unsafe { core::ptr::read_volatile(&raw const process.generation) };
     let changed = u64::from(generation & 0xffff) != thread.unwind.cache_key >> 48;
-    Walked { hash, end: if changed { end::NO_MAPPING } else { end } }
+    Walked { hash, end: if changed || told::is_outdated(thread) { end::NO_MAPPING } else { end } }
 }
 
 /// One frame: keeps its address, finds its rule, computes the caller's registers. Returns 1 to end.

@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     ffi::OsStr,
     fs::File,
-    os::unix::ffi::OsStrExt as _,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -91,7 +91,7 @@ impl MappedFiles {
         let mut list = self.list();
         let module = list.modules.add(name);
         let path = Arc::clone(list.modules.path(module));
-        list.files.push(MappedFile { module, path, file: None, device: 0, inode: 0, deleted: false });
+        list.files.push(MappedFile { module, path, file: None, id: None, device: 0, inode: 0, deleted: false });
         module
     }
 
@@ -106,7 +106,8 @@ impl List {
         let path: Arc<str> = name.to_string_lossy().into();
         let build_id = file.as_deref().and_then(build_id);
         let module = self.modules.push(Module { path: Arc::clone(&path), build_id });
-        self.files.push(MappedFile { module, path, file, device: line.device, inode: line.inode, deleted });
+        let id = file.as_deref().and_then(|file| file.metadata().ok()).map(|metadata| (metadata.dev(), metadata.ino()));
+        self.files.push(MappedFile { module, path, file, id, device: line.device, inode: line.inode, deleted });
         module
     }
 }

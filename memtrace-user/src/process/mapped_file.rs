@@ -33,6 +33,8 @@ pub struct MappedFile {
     pub path: Arc<str>,
     /// The file, open for reading; `None` when it could not be had (then it is known by name only).
     pub file: Option<Arc<File>>,
+    /// Device and inode of `file` as stat(2) states them.
+    pub id: Option<(u64, u64)>,
     /// Device as `/proc/PID/maps` states it; it may differ from the one that stat(2) states (btrfs, overlayfs).
     pub device: u64,
     /// Inode number on that device.

@@ -2,7 +2,7 @@
 //! with its own mappings, counters and call stacks. What a member has done is kept when it is gone.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::SystemTime,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct Family {
     /// All of them, in the order in which they appeared.
     members: Vec<Member>,
     /// Members that have a slot.
-    by_slot: HashMap<u32, usize>,
+    by_slot: BTreeMap<u32, usize>,
     /// Images that run.
     by_pid: HashMap<u32, usize>,
     /// What was mapped for a program that is being executed.
@@ -59,16 +59,26 @@ impl Family {
         &self.members
     }
 
-    /// Members with the index that samples name them by.
-    pub(super) fn members_mut(&mut self) -> impl Iterator<Item = (ProcessIndex, &mut Member)> {
-        (1..).map(ProcessIndex).zip(&mut self.members)
-    }
-
     /// The member that counts in a slot.
     pub(super) fn in_slot(&mut self, slot: u32) -> Option<(ProcessIndex, &mut Member)> {
         let index = *self.by_slot.get(&slot)?;
         let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
         Some((ProcessIndex(number), self.members.get_mut(index)?))
+    }
+
+    /// Members whose counters are still in their slots, by slot.
+    pub(super) fn counting(&mut self) -> impl Iterator<Item = (u32, &mut Locator)> {
+        // Few, of however many there have been.
+        let Self { members, by_slot, .. } = self;
+        let mut places: Vec<usize> = by_slot.values().copied().collect();
+        places.sort_unstable();
+        let mut rest = &mut members[..];
+        let mut before = 0;
+        places.into_iter().filter_map(move |place| {
+            let (member, behind) = std::mem::take(&mut rest).get_mut(place - before..)?.split_first_mut()?;
+            (rest, before) = (behind, place + 1);
+            Some((member.slot, member.locator.as_mut()?))
+        })
     }
 
     /// As snapshots have them.

@@ -1,6 +1,6 @@
 //! What a process maps while it is traced: the stack walker is told, and tables that it lacks are built.
 
-use super::{Session, family::Family, unwinding};
+use super::{Session, family::Family};
 use crate::tracer::FileTable;
 
 impl Session {
@@ -34,7 +34,7 @@ impl Session {
             self.take_mapping_events();
         }
         let found_new = self.follow_mappings();
-        if self.family.is_some() && self.building.is_none() {
+        if self.family.is_some() && self.tables.is_empty() {
             // Readings may be far apart.
             self.tracer.follow_copies();
         } else {
@@ -48,9 +48,10 @@ impl Session {
 
     /// Without events of their mappings, members are looked at.
     fn refresh_members(&mut self) {
-        let family = self.family.as_mut().filter(|_| self.mapping_events.is_none());
-        for (_, member) in family.into_iter().flat_map(Family::members_mut).filter(|(_, member)| !member.info.exited) {
-            if let Some(locator) = &mut member.locator {
+        if self.mapping_events.is_none()
+            && let Some(family) = &mut self.family
+        {
+            for (_, locator) in family.counting() {
                 locator.refresh();
             }
         }
@@ -60,38 +61,34 @@ impl Session {
     /// anything to tell.
     pub(super) fn follow_mappings(&mut self) -> bool {
         let Some(store) = self.tracer.unwind_store() else { return false };
-        let mut changed = false;
-        let mut wanted = Vec::new();
-        let members = self.family.iter_mut().flat_map(Family::members_mut);
-        let members = members.filter_map(|(_, member)| Some((member.slot, member.locator.as_mut()?)));
-        let mut looked_at = false;
+        let (mut looked_at, mut changed) = (false, false);
+        let members = self.family.iter_mut().flat_map(Family::counting);
         for (slot, locator) in std::iter::once((self.slot, &mut self.locator)).chain(members) {
             if locator.take_changed() {
                 looked_at = true;
                 changed |= slot != 0 && store.publish(slot, locator.code_mappings());
-                wanted.extend(unwinding::unknown(store, locator.mapped_code().into_iter()));
+                self.tables.ask(locator.unknown_code(|file| store.knows(file)));
             }
         }
-        if self.building.is_none() && !wanted.is_empty() {
-            self.building = Some(tokio::task::spawn_blocking(move || unwinding::build(&unwinding::once(wanted))));
-        }
-        looked_at && (changed || self.building.is_some())
+        looked_at && (changed || !self.tables.is_empty())
     }
 
     pub(super) fn take_tables(&mut self, tables: Vec<FileTable>) {
-        self.building = None;
         if let Some(store) = self.tracer.unwind_store()
             && let Err(error) = store.add(tables)
         {
             log::warn!("unwind tables: {error}");
         }
         self.locator.set_changed();
-        for (_, member) in self.family.iter_mut().flat_map(Family::members_mut) {
-            if let Some(locator) = &mut member.locator {
+        if let Some(family) = &mut self.family {
+            for (_, locator) in family.counting() {
                 locator.set_changed();
             }
         }
         self.follow_mappings();
+        if self.tables.is_empty() {
+            self.tracer.follow_copies();
+        }
         self.fold_unused();
     }
 }

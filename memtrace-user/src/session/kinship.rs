@@ -132,7 +132,7 @@ impl Session {
 
     /// Takes over what slots have counted that nobody uses any more, and gives them back.
     pub(super) fn fold_unused(&mut self) {
-        if self.building.is_some() && self.retiring.unused.len() < PRESSING {
+        if !self.tables.is_empty() && self.retiring.unused.len() < PRESSING {
             return;
         }
         let slots = std::mem::take(&mut self.retiring.unused);
@@ -173,9 +173,7 @@ impl Session {
     /// Places probes in allocators that a member has mapped and that are not probed yet.
     pub(super) fn probe_allocators_of_members(&mut self) {
         let Some(family) = &mut self.family else { return };
-        let running = family.members_mut().filter(|(_, member)| !member.info.exited);
-        let found: Vec<_> =
-            running.filter_map(|(_, member)| Some(member.locator.as_mut()?.new_allocators())).flatten().collect();
+        let found: Vec<_> = family.counting().flat_map(|(_, locator)| locator.new_allocators()).collect();
         for file in found {
             match self.tracer.place_probes(&file.probes, self.info.pid) {
                 Ok(true) => {

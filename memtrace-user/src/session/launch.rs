@@ -125,7 +125,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let mut tracer = Tracer::load(&TracerOptions { from_start: true, ..options.clone() })?;
     let events = tracer.take_events()?;
     let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
-    locator.mark_examined(code.iter().filter_map(|wanted| unwinding::file_id(&wanted.file)));
+    locator.mark_examined(code.iter().map(|wanted| wanted.id));
     let mapping_events = mapping_events_of(Some(pid), options)?;
     let mut notes = Notes::default();
     notes.begin_anew();
@@ -140,7 +140,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     }
     if let Some(store) = tracer.unwind_store() {
         // What the program will map, so that its first call's stack is whole; the addresses come with the mappings.
-        unwinding::add(store, &code);
+        unwinding::add(store, code);
     }
     tracer.trace_from_exec(pid)?;
     tracer.follow_mappings(pid, pid, None)?;
@@ -226,9 +226,9 @@ fn allocators_of(
 fn code_of(paths: &[PathBuf]) -> Vec<WantedTable> {
     let open = |path: &PathBuf| {
         let file = std::fs::File::open(path).ok()?;
-        Some(WantedTable { file: Arc::new(file), path: path.display().to_string() })
+        WantedTable::of(Arc::new(file), path.display().to_string())
     };
-    let vdso = vdso_file().map(|file| WantedTable { file, path: "[vdso]".into() });
+    let vdso = vdso_file().and_then(|file| WantedTable::of(file, "[vdso]".into()));
     paths.iter().filter_map(open).chain(vdso).collect()
 }
 

@@ -106,6 +106,8 @@ pub struct Locator {
     refreshed: Option<Instant>,
     /// The mappings may differ from what the stack walker has been told.
     changed: bool,
+    /// Files may be mapped that have not been looked at.
+    unexamined: bool,
 }
 
 impl Locator {
@@ -113,7 +115,7 @@ impl Locator {
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
         let (stacks, allocator_libraries, python) = Default::default();
-        Self { space, wanted, stacks, allocator_libraries, python, refreshed: None, changed: true }
+        Self { space, wanted, stacks, allocator_libraries, python, refreshed: None, changed: true, unexamined: true }
     }
 
     /// Over the address space of a child that the process has just forked.
@@ -210,7 +212,7 @@ impl Locator {
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
-        self.changed = true;
+        (self.changed, self.unexamined) = (true, true);
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
         }
@@ -226,7 +228,7 @@ impl Locator {
     /// Takes in a mapping event.
     pub fn apply(&mut self, event: &MappingEvent) {
         self.space.apply(event);
-        self.changed = true;
+        (self.changed, self.unexamined) = (true, true);
     }
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
@@ -252,24 +254,29 @@ impl Locator {
     /// The executable mappings, for the stack walker.
     #[must_use]
     pub fn code_mappings(&self) -> Vec<CodeMapping> {
-        let mut ids = HashMap::new();
-        let mut id =
-            |module| *ids.entry(module).or_insert_with(|| self.space.file(module).and_then(|file| file_id(&file)));
-        let mapping = |region: &Region| CodeMapping {
-            start: region.start,
-            end: region.end,
-            file_offset: region.file_offset,
-            file: id(region.module),
+        let mapping = |region: &Region| {
+            let mapped = self.space.file_list().get(region.module);
+            CodeMapping {
+                start: region.start,
+                end: region.end,
+                file_offset: region.file_offset,
+                file: mapped.as_ref().and_then(|mapped| mapped.id),
+                kernel_file: mapped.map_or((0, 0), |mapped| (mapped.device, mapped.inode)),
+            }
         };
         self.space.present_regions().map(mapping).collect()
     }
 
-    /// Files whose code is mapped, for unwind tables.
+    /// Files whose code is mapped and whose unwind tables are not known.
     #[must_use]
-    pub fn mapped_code(&self) -> Vec<WantedTable> {
+    pub fn unknown_code(&self, is_known: impl Fn(FileId) -> bool) -> Vec<WantedTable> {
         let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
         let files = mapped.into_iter().filter_map(|module| self.space.file_list().get(module));
-        files.filter_map(|mapped| Some(WantedTable { file: mapped.file?, path: mapped.path.to_string() })).collect()
+        let wanted = files.filter_map(|mapped| {
+            let id = mapped.id.filter(|id| !is_known(*id))?;
+            Some(WantedTable { file: mapped.file?, id, path: mapped.path.to_string() })
+        });
+        wanted.collect()
     }
 
     /// Names of the mapped files.
@@ -297,11 +304,12 @@ impl Locator {
 
     /// Allocators among the mapped files that have not been looked at before.
     pub fn new_allocators(&mut self) -> Vec<FoundAllocator> {
+        if !std::mem::take(&mut self.unexamined) {
+            return Vec::new();
+        }
         let mapped: HashSet<ModuleId> = self.space.regions().map(|region| region.module).collect();
         let files = mapped.into_iter().filter_map(|module| self.space.file_list().get(module));
-        let is_fresh = |mapped: &MappedFile| {
-            mapped.file.as_deref().and_then(file_id).is_some_and(|id| self.space.file_list().examine(id))
-        };
+        let is_fresh = |mapped: &MappedFile| mapped.id.is_some_and(|id| self.space.file_list().examine(id));
         let wanted = &self.wanted;
         let find = |mapped: MappedFile| wanted.find_in(mapped.file.as_ref()?, &mapped.path);
         let found: Vec<FoundAllocator> = files.filter(is_fresh).filter_map(find).collect();

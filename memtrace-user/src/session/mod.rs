@@ -52,13 +52,14 @@ use self::{
     retiring::Retiring,
     threads::Threads,
     unnamed::Unnamed,
-    waits::{CopySource, MappingSource, built, ended, mappings_ready, readable, swept, unknown_code},
+    unwinding::InTheMaking,
+    waits::{CopySource, MappingSource, ended, mappings_ready, readable, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
     profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
     readable::Readable,
-    tracer::{EventKind, Events, FileTable, Tracer, TracerEvent},
+    tracer::{EventKind, Events, Tracer, TracerEvent},
 };
 
 /// The end of the process, as whoever started the session watches it.
@@ -124,8 +125,7 @@ pub struct Session {
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
     unnamed: Option<Unnamed>,
-    /// Unwind tables in the making.
-    building: Option<JoinHandle<Vec<FileTable>>>,
+    tables: InTheMaking,
     /// Breakpoints being taken out of children.
     sweeping: Option<JoinHandle<()>>,
     /// The process has forked since `sweeping` began.
@@ -184,7 +184,7 @@ impl Session {
             exit: Some(exit),
             previous: None,
             unnamed: None,
-            building: None,
+            tables: InTheMaking::default(),
             sweeping: None,
             forked: false,
             stage: Stage::Running,
@@ -217,8 +217,8 @@ impl Session {
                 Stage::Running => {}
                 Stage::Ending => {
                     // Tables in the making are waited for: stacks that were copied need them.
-                    if self.building.is_some() {
-                        let tables = built(self.building.as_mut()).await;
+                    if !self.tables.is_empty() {
+                        let tables = self.tables.next().await;
                         self.take_tables(tables);
                         continue;
                     }
@@ -247,7 +247,7 @@ impl Session {
                 }
                 () = readable(self.python_codes.as_ref()) => self.take_python_codes(),
                 () = unknown_code(self.copies.as_ref()) => self.look_for_code(),
-                tables = built(self.building.as_mut()) => self.take_tables(tables),
+                tables = self.tables.next() => self.take_tables(tables),
                 () = swept(self.sweeping.as_mut()) => self.swept(),
                 () = self.retiring.next() => self.fold_unused(),
                 event = self.orders.next() => self.take_order_event(event),

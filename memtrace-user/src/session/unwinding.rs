@@ -1,11 +1,12 @@
-//! Keeps the stack walker's tables in step with what the process has mapped.
+//! Keeps the stack walker's tables in step with what processes have mapped.
 //!
-//! Tables are built on threads beside the event loop; a mapping whose table is not there yet is published without, and
-//! stacks that meet it end there, marked incomplete.
+//! Tables are made on threads beside the event loop, each file's by itself, so that a small file need not wait for a large
+//! one; a mapping whose table is not there yet is published without, and stacks that meet it are copied and followed later.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     fs::File,
+    future::pending,
     os::unix::fs::MetadataExt as _,
     sync::{
         Arc,
@@ -14,6 +15,8 @@ use std::{
     thread,
     time::Instant,
 };
+
+use tokio::task::JoinSet;
 
 use super::locate::Locator;
 use crate::{
@@ -27,8 +30,65 @@ use crate::{
 pub struct WantedTable {
     /// The file.
     pub file: Arc<File>,
+    /// What names it in the store.
+    pub id: FileId,
     /// For messages.
     pub path: String,
+}
+
+impl WantedTable {
+    /// Of an open file.
+    #[must_use]
+    pub fn of(file: Arc<File>, path: String) -> Option<Self> {
+        Some(Self { id: file_id(&file)?, file, path })
+    }
+}
+
+/// Tables in the making.
+#[derive(Debug, Default)]
+pub(super) struct InTheMaking {
+    waiting: VecDeque<WantedTable>,
+    made: JoinSet<FileTable>,
+    /// Files that have been asked for, and whose table has not been given.
+    asked: HashSet<FileId>,
+}
+
+impl InTheMaking {
+    /// Has tables made, each once.
+    pub(super) fn ask(&mut self, files: impl IntoIterator<Item = WantedTable>) {
+        for wanted in files {
+            if self.asked.insert(wanted.id) {
+                self.waiting.push_back(wanted);
+            }
+        }
+        self.start();
+    }
+
+    /// Whether nothing is to come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.made.is_empty()
+    }
+
+    /// All tables that are made, once there is one; never without any to come. May be dropped at any await.
+    pub(super) async fn next(&mut self) -> Vec<FileTable> {
+        let Some(first) = self.made.join_next().await else { return pending().await };
+        let more = std::iter::from_fn(|| self.made.try_join_next());
+        let tables: Vec<FileTable> = std::iter::once(first).chain(more).filter_map(Result::ok).collect();
+        for table in &tables {
+            self.asked.remove(&table.file);
+        }
+        self.start();
+        tables
+    }
+
+    fn start(&mut self) {
+        let most = thread::available_parallelism().map_or(1, usize::from);
+        while self.made.len() < most
+            && let Some(wanted) = self.waiting.pop_front()
+        {
+            self.made.spawn_blocking(move || build_one(&wanted));
+        }
+    }
 }
 
 /// What names a file in the store.
@@ -37,14 +97,13 @@ pub fn file_id(file: &File) -> Option<FileId> {
     file.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// Builds tables on all CPUs. Files without unwind information, and those that make no sense, have none.
-#[must_use]
-pub fn build(wanted: &[WantedTable]) -> Vec<FileTable> {
+/// Builds tables on all CPUs.
+fn build(wanted: &[WantedTable]) -> Vec<FileTable> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut built = Vec::new();
         while let Some(file) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            built.extend(build_one(file));
+            built.push(build_one(file));
         }
         built
     };
@@ -56,43 +115,33 @@ pub fn build(wanted: &[WantedTable]) -> Vec<FileTable> {
 }
 
 /// Builds and stores the tables that are not known yet.
-pub fn add(store: &mut UnwindStore, files: &[WantedTable]) {
+pub fn add(store: &mut UnwindStore, files: Vec<WantedTable>) {
     let start = Instant::now();
-    let unknown = unknown(store, files.iter().cloned());
+    let unknown: Vec<WantedTable> = files.into_iter().filter(|wanted| !store.knows(wanted.id)).collect();
     if let Err(error) = store.add(build(&unknown)) {
         log::warn!("unwind tables: {error}");
     }
     log::debug!("unwind tables of {} files took {:?}", unknown.len(), start.elapsed());
 }
 
-/// Of some files, those whose table is not known.
-#[must_use]
-pub fn unknown(store: &UnwindStore, files: impl Iterator<Item = WantedTable>) -> Vec<WantedTable> {
-    files.filter(|wanted| file_id(&wanted.file).is_some_and(|file| !store.knows(file))).collect()
-}
-
-/// Each file once.
-#[must_use]
-pub fn once(files: Vec<WantedTable>) -> Vec<WantedTable> {
-    let mut met = HashSet::new();
-    files.into_iter().filter(|wanted| file_id(&wanted.file).is_some_and(|file| met.insert(file))).collect()
-}
-
 /// Before a process is traced: builds all its tables and tells the walker its mappings.
 pub fn prepare(tracer: &mut Tracer, locator: &mut Locator, slot: u32) {
     let Some(store) = tracer.unwind_store() else { return };
-    add(store, &locator.mapped_code());
+    let unknown = locator.unknown_code(|file| store.knows(file));
+    add(store, unknown);
     store.publish(slot, locator.code_mappings());
     locator.take_changed();
 }
 
-fn build_one(wanted: &WantedTable) -> Option<FileTable> {
-    let file = file_id(&wanted.file)?;
+/// Files without unwind information, and those that make no sense, have no table.
+fn build_one(wanted: &WantedTable) -> FileTable {
+    let start = Instant::now();
     let elf = wanted.file.try_clone().ok().and_then(|own| ElfFile::new(own, &wanted.path).ok());
     let segments = elf.map(|elf| elf.segments().collect()).unwrap_or_default();
     let table = UnwindTable::of(&wanted.file, &wanted.path).unwrap_or_else(|error| {
         log::info!("stacks are not followed by tables: {error}");
         None
     });
-    Some(FileTable { file, segments, table })
+    log::debug!("unwind table of {} took {:?}", wanted.path, start.elapsed());
+    FileTable { file: wanted.id, segments, table }
 }

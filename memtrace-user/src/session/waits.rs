@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::Exit;
-use crate::{process::MappingEvents, readable::Readable, tracer::FileTable};
+use crate::{process::MappingEvents, readable::Readable};
 
 /// Mapping events, and their descriptor to wait on.
 pub(super) struct MappingSource {
@@ -70,14 +70,6 @@ pub(super) async fn readable(source: Option<&Readable>) {
     if let Err(error) = source.wait().await {
         log::warn!("code of Python: {error}");
         std::future::pending::<()>().await;
-    }
-}
-
-/// Resolves when tables are built; never without any in the making.
-pub(super) async fn built(building: Option<&mut JoinHandle<Vec<FileTable>>>) -> Vec<FileTable> {
-    match building {
-        Some(task) => task.await.unwrap_or_default(),
-        None => std::future::pending().await,
     }
 }
 

@@ -158,6 +158,12 @@ pub fn has_bpf_loop() -> bool {
     has_helper(bpf_func_id::BPF_FUNC_loop).unwrap_or(false)
 }
 
+/// Whether programs may ask what is mapped at an address (5.17).
+#[must_use]
+pub fn has_find_vma() -> bool {
+    has_helper(bpf_func_id::BPF_FUNC_find_vma).unwrap_or(false)
+}
+
 /// Turns the kernel's refusal to load into what to do about it.
 #[must_use]
 pub fn explain_refusal(program: &str, error: io::Error, log: &str) -> TracerError {

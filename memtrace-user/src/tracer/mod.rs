@@ -12,6 +12,7 @@ mod features;
 mod free_ranges;
 mod kernel_functions;
 mod kernel_types;
+mod known_files;
 mod links;
 mod live_blocks;
 mod live_keeper;
@@ -74,9 +75,10 @@ use self::{
 };
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
-const CURSORS: u32 = 4;
+const CURSORS: u32 = 5;
 const FRAMES_READ: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
+const TABLES_DROPPED: u32 = 4;
 
 /// BPF programs in the kernel, and the probes that run them.
 #[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]

@@ -20,11 +20,13 @@ use aya::{
 use memtrace_common::{copy, live::SHORT_LIFE_NANOS, mapping};
 use nix::time::{ClockId, clock_getres};
 
+use crate::process::page_size;
+
 use super::{
     TracerOptions,
     error::TracerError,
     features, kernel_functions,
-    kernel_types::KernelFields,
+    kernel_types::{KernelFields, MappingFields},
     syscall::{self, LinkKind},
 };
 
@@ -82,6 +84,11 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     loader.override_global("TASK_TGID", &fields.task_tgid, true);
     loader.override_global("TASK_SIGNAL", &fields.task_signal, true);
     loader.override_global("SIGNAL_LIVE", &fields.signal_live, true);
+    let mapping = fields.mapping.filter(|_| options.may_loop() && features::has_find_vma());
+    let told = Told::of(mapping);
+    for (name, value) in &told.0 {
+        loader.override_global(name, value, true);
+    }
     let ring_bytes = if options.from_start { copy::START_RING_BYTES } else { copy::RING_BYTES };
     loader.override_global("COPY_RING_BYTES", &ring_bytes, true);
     loader.map_max_entries("STACK_COPIES", ring_bytes);
@@ -98,6 +105,28 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
             TracerError::setup("maps")(Box::new(error))
         }
     })
+}
+
+/// What tells the programs how to ask the kernel what is mapped: constants of theirs, all 0 where they cannot.
+struct Told([(&'static str, u32); 10]);
+
+impl Told {
+    fn of(fields: Option<MappingFields>) -> Self {
+        let bits = if fields.is_some() { page_size().trailing_zeros() } else { 0 };
+        let fields = fields.unwrap_or_default();
+        Self([
+            ("VMA_START", fields.start),
+            ("VMA_END", fields.end),
+            ("VMA_FLAGS", fields.flags),
+            ("VMA_PAGE_OFFSET", fields.page_offset),
+            ("VMA_FILE", fields.file),
+            ("FILE_INODE", fields.file_inode),
+            ("INODE_NUMBER", fields.inode_number),
+            ("INODE_SUPER", fields.inode_super),
+            ("SUPER_DEVICE", fields.super_device),
+            ("PAGE_BITS", bits),
+        ])
+    }
 }
 
 /// [`SHORT_LIFE_NANOS`] in ticks of the clock that the programs read. The coarse clocks advance at each tick, so their

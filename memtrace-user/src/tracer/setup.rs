@@ -13,7 +13,9 @@ use super::{
     Accelerator, CURSORS, NEWEST_SEGMENT, TracerOptions,
     error::TracerError,
     features::{self, MultiLinks},
-    kernel_functions, live_keeper,
+    kernel_functions,
+    known_files::KnownFiles,
+    live_keeper,
     live_table::LiveTable,
     mapped::MappedArray,
     mapping_lists::MappingLists,
@@ -65,7 +67,10 @@ pub fn unwind_store(ebpf: &Ebpf, keeps_tables: bool) -> Result<UnwindStore, Trac
     let outer = outer.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
     let cache = mapped(ebpf, "RULE_CACHE", 1 << RULE_CACHE_BITS)?;
     let lists = MappingLists::new(mapped(ebpf, "MAPPINGS", MAPPINGS)?, mapped(ebpf, "PROCESSES", SLOTS)?, cache);
-    Ok(UnwindStore::new(TableMemory::new(outer), lists, keeps_tables))
+    let files = object::map_descriptor(ebpf, "FILES")?.try_clone_to_owned();
+    let files = files.map_err(|error| setup(Box::new(error)))?;
+    let known = KnownFiles::new(files, mapped(ebpf, "CURSORS", CURSORS)?).map_err(|error| setup(Box::new(error)))?;
+    Ok(UnwindStore::new(TableMemory::new(outer), lists, known, keeps_tables))
 }
 
 /// Programs that every uprobe-multi link may need.

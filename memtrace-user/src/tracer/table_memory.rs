@@ -15,6 +15,12 @@ use super::{free_ranges::FreeRanges, mapped::MappedArray, syscall};
 /// Words of all tables together: 256 MiB. A process with 500 MB of code needs about a tenth.
 const MAX_WORDS: usize = 32 << 20;
 
+/// Segments that are made as large as what they are made for.
+const SEPARATE: usize = 32;
+
+/// Words of the others at least: 1 MiB.
+const SHARED_WORDS: usize = 128 << 10;
+
 /// Where a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
@@ -128,7 +134,9 @@ impl TableMemory {
         let empty = self.segments.iter().position(Option::is_none).unwrap_or(self.segments.len());
         let index = u32::try_from(empty).ok().filter(|index| *index < SEGMENTS);
         let index = index.ok_or_else(|| io::Error::other("no room for more of them"))?;
-        let entries = u32::try_from(words).map_err(io::Error::other)?;
+        // Tables that come one by one share segments once there are many.
+        let least = if self.segments.len() < SEPARATE { 0 } else { SHARED_WORDS };
+        let entries = u32::try_from(words.max(least)).map_err(io::Error::other)?;
         let map = syscall::create_segment(8, entries)?;
         let memory = MappedArray::new(&map, entries)?;
         let segment = Some(Segment { map, memory, free: FreeRanges::new(entries) });

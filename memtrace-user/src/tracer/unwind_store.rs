@@ -9,10 +9,11 @@ use std::{
 
 use memtrace_common::{
     site::end,
-    unwind::{MappingRecord, NO_TABLE, kind, rule},
+    unwind::{FileRecord, MappingRecord, NO_TABLE, kind, rule},
 };
 
 use super::{
+    known_files::KnownFiles,
     mapping_lists::MappingLists,
     table_memory::{Place, TableMemory},
 };
@@ -35,6 +36,8 @@ pub struct CodeMapping {
     pub file_offset: u64,
     /// The file; `None` for code without one.
     pub file: Option<FileId>,
+    /// Device and inode as the kernel names them in lists of mappings: on some file systems others than stat(2) tells.
+    pub kernel_file: FileId,
 }
 
 /// A file's table, ready to be stored.
@@ -71,6 +74,8 @@ struct StoredTable {
 pub struct UnwindStore {
     memory: TableMemory,
     lists: MappingLists,
+    /// The same tables for processes whose mappings are not known yet.
+    known: KnownFiles,
     files: HashMap<FileId, Stored>,
     /// Files that each process slot maps.
     mapped: HashMap<u32, HashSet<FileId>>,
@@ -85,8 +90,8 @@ impl UnwindStore {
     /// With nothing stored. Whoever has tables kept that nobody maps must keep their files open: a file that is gone leaves
     /// its number to another.
     #[must_use]
-    pub fn new(memory: TableMemory, lists: MappingLists, keeps: bool) -> Self {
-        Self { memory, lists, files: HashMap::new(), mapped: HashMap::new(), keeps }
+    pub fn new(memory: TableMemory, lists: MappingLists, known: KnownFiles, keeps: bool) -> Self {
+        Self { memory, lists, known, files: HashMap::new(), mapped: HashMap::new(), keeps }
     }
 
     /// Whether a file's table is stored, or is known not to exist.
@@ -122,7 +127,9 @@ impl UnwindStore {
                 let place = places.next().flatten()?;
                 Some(StoredTable { place, base: table.base, chunks: table.chunks, rules: table.rules })
             });
-            self.files.insert(file.file, Stored { segments: file.segments, table, published: false });
+            let stored = Stored { segments: file.segments, table, published: false };
+            self.known.add(file.file, file.file, stored.record());
+            self.files.insert(file.file, stored);
         }
         result
     }
@@ -134,10 +141,22 @@ impl UnwindStore {
         // A file whose table is not there yet is left out: stacks that meet it are followed once it is.
         let is_known = |mapping: &&CodeMapping| mapping.file.is_none_or(|file| self.knows(file));
         let records = mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
+        self.make_known(&mappings);
         let changed = self.lists.publish(slot, records);
         self.mapped.insert(slot, mappings.iter().filter_map(|mapping| mapping.file).collect());
         self.drop_unmapped();
         changed
+    }
+
+    /// Tells the programs the kernel's names of files.
+    fn make_known(&mut self, mappings: &[CodeMapping]) {
+        for mapping in mappings {
+            if let Some(file) = mapping.file
+                && let Some(stored) = self.files.get(&file)
+            {
+                self.known.add(file, mapping.kernel_file, stored.record());
+            }
+        }
     }
 
     /// Forgets a process slot, and drops tables that nobody maps any more.
@@ -159,7 +178,7 @@ impl UnwindStore {
     }
 
     fn drop_unmapped(&mut self) {
-        let Self { memory, files, mapped, .. } = self;
+        let Self { memory, known, files, mapped, .. } = self;
         if self.keeps && memory.bytes() < KEPT_BYTES {
             return;
         }
@@ -167,6 +186,10 @@ impl UnwindStore {
             let is_mapped = mapped.values().any(|files| files.contains(file));
             stored.published |= is_mapped;
             let stays = is_mapped || !stored.published;
+            if !stays {
+                // Before its memory is used again.
+                known.remove(*file);
+            }
             if let Some(table) = stored.table.filter(|_| !stays) {
                 memory.give_back(table.place);
             }
@@ -187,6 +210,28 @@ impl UnwindStore {
             }
             None => MappingRecord { start, end, segment: NO_TABLE, ..MappingRecord::default() },
         }
+    }
+}
+
+impl Stored {
+    /// Where its table is in whatever process; `None` when that differs from one part of the file to another.
+    fn record(&self) -> Option<FileRecord> {
+        let Some(StoredTable { place, base, chunks, rules }) = self.table else {
+            return Some(FileRecord { shift: 0, segment: NO_TABLE, first_word: 0, chunks: 0, rules: 0 });
+        };
+        let mut shifts = self
+            .segments
+            .iter()
+            .filter(|segment| segment.executable)
+            .map(|segment| base.wrapping_add(segment.offset).wrapping_sub(segment.address));
+        let shift = shifts.next()?;
+        shifts.all(|other| other == shift).then_some(FileRecord {
+            shift,
+            segment: place.segment,
+            first_word: place.first_word,
+            chunks,
+            rules,
+        })
     }
 }
 

@@ -266,6 +266,7 @@ fn tables_go_with_the_last_mapping() {
         end: (inode << 20) + 4096,
         file_offset: 0,
         file: Some((1, inode)),
+        kernel_file: (1, inode),
     };
     store.add(vec![table_of(1), table_of(2)]).expect("stored");
     let both = store.bytes();
