@@ -15,4 +15,5 @@ pub mod process;
 pub mod python;
 pub mod sampling;
 pub mod site;
+pub mod steps;
 pub mod unwind;

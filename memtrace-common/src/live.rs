@@ -40,7 +40,7 @@ pub const SHORT_LIFE_NANOS: u64 = 10_000_000;
 pub struct LiveEntry {
     /// Address and process slot; 0 marks a free entry, [`CLAIMED`] one that is being written.
     pub key: u64,
-    /// Bytes that the program asked for.
+    /// Bytes that the program asked for; in the table, where sampling has steps, packed with one by [`crate::steps`].
     pub size: u64,
     /// Index in `SITES`.
     pub site: u32,

@@ -54,8 +54,8 @@ pub struct ProcessRecord {
     pub copies: u64,
     /// Index in `PYTHONS`, plus 1, when its threads may run Python and its frames are understood; else 0.
     pub python: u64,
-    /// Explicit padding.
-    pub reserved_too: u64,
+    /// CPU time of the process's threads that have ended, in nanoseconds: once all have, the process's.
+    pub ended_nanos: u64,
 }
 
 /// The command line that an image of a process was executed with, for one that is gone before anybody can ask.

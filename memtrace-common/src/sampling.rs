@@ -39,33 +39,27 @@ pub struct Weight {
     pub blocks: u64,
     /// Bytes.
     pub bytes: u64,
-    /// What it adds to the variance of the sum of bytes, in units of [`variance_unit`].
+    /// What it adds to the variance of the sum of bytes, in units of 2^[`variance_shift`] square bytes.
     pub variance: u64,
 }
 
-/// Square bytes of a unit in which variances are counted: at least 20 bits are kept of a small block's.
+/// log2 of the square bytes of a unit in which variances are counted: at least 20 bits are kept of a small block's.
 #[must_use]
-#[inline(always)]
-pub const fn variance_unit(mean: u64) -> u64 {
-    1 << variance_shift(mean)
-}
-
-#[inline(always)]
-const fn variance_shift(mean: u64) -> u32 {
+pub const fn variance_shift(mean: u64) -> u32 {
     let bits = 2 * mean.ilog2();
     bits.saturating_sub(20)
 }
 
-/// What a block of `size` bytes stands for, of those looked at.
+/// What a block of `size` bytes stands for, of those looked at; variances are in units of 2^`variance_shift`.
 #[must_use]
 #[inline(always)]
-pub const fn weight(size: u64, mean: u64) -> Weight {
+pub const fn weight(size: u64, mean: u64, variance_shift: u32) -> Weight {
     if size / CERTAIN >= mean {
         return Weight { blocks: 1 << BLOCK_BITS, bytes: size, variance: 0 };
     }
     let (blocks, bytes) = if size < mean / 4 { of_small(size, mean) } else { of_medium(size, mean) };
     // (size/p)² (1 − p) = W (W − size).
-    let variance = (bytes * bytes.saturating_sub(size)) >> variance_shift(mean);
+    let variance = (bytes * bytes.saturating_sub(size)) >> variance_shift;
     Weight { blocks, bytes: if size == 0 { 0 } else { bytes }, variance: if size == 0 { 0 } else { variance } }
 }
 
@@ -165,7 +159,7 @@ mod tests {
             let steps = (0..600).map(|step| (1.05_f64.powi(step)) as u64).filter(|size| size / 40 < mean);
             for size in steps {
                 let p = exact(size, mean);
-                let weight = weight(size, mean);
+                let weight = weight(size, mean, variance_shift(mean));
                 let near = |value: f64, wanted: f64| (value / wanted - 1.0).abs() < 1e-4;
                 assert!(near(weight.blocks as f64 / 65536.0, 1.0 / p), "{size} of {mean}: {weight:?}, {}", 1.0 / p);
                 // Half a byte is a ten-thousandth of what the smallest mean's blocks stand for.
@@ -181,7 +175,7 @@ mod tests {
     /// A block of no bytes stands for blocks, and for no bytes.
     #[test]
     fn empty_blocks_are_blocks() {
-        let weight = weight(0, 1 << 19);
+        let weight = weight(0, 1 << 19, 0);
         assert_eq!((weight.bytes, weight.variance, weight.blocks >> BLOCK_BITS), (0, 0, 1 << 19));
     }
 

@@ -15,7 +15,10 @@ use crate::{
     event::send,
     loss::count,
     mapping,
-    maps::{FOLLOW, FREE_SLOTS, OWN_TGID, SIGNAL_LIVE, TARGETS, TASK_SIGNAL, TASK_TGID, UNWIND_MODE, WITH_MAPPINGS},
+    maps::{
+        FOLLOW, FREE_SLOTS, OWN_TGID, SIGNAL_LIVE, TARGETS, TASK_RUNTIME, TASK_SIGNAL, TASK_TGID, UNWIND_MODE,
+        WITH_MAPPINGS,
+    },
     process::{self, current_tgid},
     registers::user_stack_pointer,
     thread,
@@ -169,6 +172,7 @@ fn inherit(child: &mut ProcessRecord, parent: &ProcessRecord) {
 pub fn thread_exit(task: u64) {
     let tgid = current_tgid();
     let Some(target) = TARGETS.get_ptr(tgid) else { return };
+    count_runtime(task, target);
     // Threads that exit at once may all see that none is left; the entry is removed by one of them.
     if threads_left(task) != 0 {
         return;
@@ -177,6 +181,18 @@ pub fn thread_exit(task: u64) {
     let slot = unsafe { (*target).slot };
     if TARGETS.remove(tgid).is_ok() && leave(slot) {
         send(event::EXIT, tgid, slot, NO_SLOT);
+    }
+}
+
+/// The thread's CPU time counts for its process: when that is gone, nobody can be asked.
+#[inline(always)]
+fn count_runtime(task: u64, target: *const Target) {
+    // SAFETY: reads kernel memory; the helper checks the address.
+    let runtime = unsafe { bpf_probe_read_kernel(task.wrapping_add(u64::from(TASK_RUNTIME.load())) as *const u64) };
+    // SAFETY: a map value; the field is read once.
+    let slot = unsafe { (*target).slot };
+    if let Some(record) = process::record(slot).filter(|_| slot != NO_SLOT) {
+        atomic::add(&raw mut record.ended_nanos, runtime.unwrap_or(0));
     }
 }
 

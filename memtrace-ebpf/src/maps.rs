@@ -41,6 +41,15 @@ pub static MIN_SIZE: Global<u64> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static SAMPLE_BYTES: Global<u64> = Global::new(0);
 
+/// Not 0: how blocks are chosen changes with the word `SAMPLING_STEP`, and `SAMPLE_BYTES` is its base. See
+/// `memtrace_common::steps`.
+#[unsafe(no_mangle)]
+pub static WITH_STEPS: Global<u32> = Global::new(0);
+
+/// log2 of the unit in which variances are counted.
+#[unsafe(no_mangle)]
+pub static VARIANCE_SHIFT: Global<u32> = Global::new(0);
+
 /// Most ticks of the coarse clock between allocation and free of a short-lived block.
 #[unsafe(no_mangle)]
 pub static SHORT_LIFE_TICKS: Global<u32> = Global::new(0);
@@ -69,7 +78,11 @@ pub static TASK_TGID: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static TASK_SIGNAL: Global<u32> = Global::new(0);
 
-/// Where that counts the threads that have not begun to exit.
+/// Where it keeps its CPU time, in nanoseconds.
+#[unsafe(no_mangle)]
+pub static TASK_RUNTIME: Global<u32> = Global::new(0);
+
+/// Where `signal_struct` counts the threads that have not begun to exit.
 #[unsafe(no_mangle)]
 pub static SIGNAL_LIVE: Global<u32> = Global::new(0);
 
@@ -124,13 +137,15 @@ pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_
 
 /// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of
 /// `LIVE`. Word 3: threads met, where they are told apart. Word 4: how often user space has taken tables out of `FILES`.
+/// Word 5: how blocks are chosen, see `memtrace_common::steps`; written by user space.
 #[map]
-pub static CURSORS: Array<u64> = Array::with_max_entries(5, BPF_F_MMAPABLE);
+pub static CURSORS: Array<u64> = Array::with_max_entries(6, BPF_F_MMAPABLE);
 pub const FRAMES_READ: u32 = 0;
 pub const NEXT_FRAME_WORD: u32 = 1;
 pub const NEWEST_SEGMENT: u32 = 2;
 pub const THREADS_MET: u32 = 3;
 pub const TABLES_DROPPED: u32 = 4;
+pub const SAMPLING_STEP: u32 = 5;
 
 /// Call stacks and their counters; see `memtrace_common::site`.
 #[map]

@@ -7,65 +7,92 @@ use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use memtrace_common::{
     live::ADDRESS_BITS,
     sampling::{self, SAMPLED_PLACES, Weight},
+    steps,
 };
 
 use crate::{
     atomic,
-    maps::{SAMPLE_BYTES, SAMPLED},
+    maps::{CURSORS, SAMPLE_BYTES, SAMPLED, SAMPLING_STEP, VARIANCE_SHIFT, WITH_STEPS},
     stack::opaque,
     thread::Thread,
 };
 
-/// Whether blocks are sampled. Constant in the loaded program.
+/// Whether blocks are sampled, or may come to be. Constant in the loaded program.
 #[inline(always)]
 pub fn is_on() -> bool {
     SAMPLE_BYTES.load() != 0
 }
 
-/// Whether a point falls on a block of so many bytes that the running thread asks for.
+/// How blocks are chosen at this moment: see `memtrace_common::steps`. Asked once in a call, so that a block stands for
+/// what it was chosen by.
 #[inline(always)]
-pub fn falls_on(thread: &mut Thread, size: u64) -> bool {
+pub fn step() -> u64 {
+    if !is_on() {
+        return steps::ALL;
+    }
+    if WITH_STEPS.load() == 0 {
+        return 1;
+    }
+    // SAFETY: a map value, written by user space alone; volatile for that.
+    CURSORS.get_ptr(SAMPLING_STEP).map_or(1, |word| unsafe { core::ptr::read_volatile(word) })
+}
+
+/// Whether a block of so many bytes that the running thread asks for is chosen.
+#[inline(always)]
+pub fn falls_on(thread: &mut Thread, size: u64, step: u64) -> bool {
+    if step == steps::ALL {
+        return true;
+    }
     let size = if size == 0 { 1 } else { size };
-    if thread.to_next_point == 0 {
-        thread.to_next_point = next_distance();
+    if thread.to_next_point == 0 || thread.point_step != step {
+        thread.to_next_point = next_distance(step);
+        thread.point_step = step;
     }
     if thread.to_next_point > size {
         thread.to_next_point -= size;
         return false;
     }
     // From the end of the block on: the process has no memory.
-    thread.to_next_point = next_distance();
+    thread.to_next_point = next_distance(step);
     true
 }
 
 #[inline(never)]
-fn next_distance() -> u64 {
+fn next_distance(step: u64) -> u64 {
     // SAFETY: the helper takes nothing and returns a number.
     let random = unsafe { bpf_get_prandom_u32() } as u32;
-    sampling::distance(random, mean())
+    sampling::distance(random, steps::mean(base(), step))
 }
 
 /// Not 0, which the verifier wants to see.
 #[inline(always)]
-fn mean() -> u64 {
-    let mean = SAMPLE_BYTES.load();
-    if mean == 0 { 1 } else { mean }
+fn base() -> u64 {
+    let base = SAMPLE_BYTES.load();
+    if base == 0 { 1 } else { base }
 }
 
-/// What a block in the table stands for.
+/// Size and step of a block that was chosen, as the table keeps them.
 #[inline(always)]
-pub fn weight(size: u64) -> Weight {
+pub fn packed(size: u64, step: u64) -> u64 {
+    if WITH_STEPS.load() == 0 { size } else { steps::pack(size, step) }
+}
+
+/// What a block in the table stands for, by its word there.
+#[inline(always)]
+pub fn weight(word: u64) -> Weight {
     if !is_on() {
-        return Weight { blocks: 1, bytes: size, variance: 0 };
+        return Weight { blocks: 1, bytes: word, variance: 0 };
     }
     let mut weight = Weight::default();
-    weigh(size, &mut weight);
+    weigh(word, &mut weight);
     weight
 }
 
 #[inline(never)]
-fn weigh(size: u64, weight: &mut Weight) -> u32 {
-    *weight = sampling::weight(opaque(size), mean());
+fn weigh(word: u64, weight: &mut Weight) -> u32 {
+    let word = opaque(word);
+    let (size, step) = if WITH_STEPS.load() == 0 { (word, 1) } else { (steps::size(word), steps::step(word)) };
+    *weight = steps::weight(size, base(), step, VARIANCE_SHIFT.load());
     0
 }
 

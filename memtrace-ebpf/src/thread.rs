@@ -52,7 +52,7 @@ pub struct Pending {
     pub moved: LiveEntry,
     /// Calls that the outermost one jumped into: they return through the same stack pointer, before it.
     pub chained: u64,
-    /// Not 0: the block counts. Where blocks are sampled, a point has fallen on it.
+    /// Not 0: the block counts. Where blocks are sampled, it was chosen at this step plus 1: see `memtrace_common::steps`.
     pub counts: u64,
 }
 
@@ -138,6 +138,8 @@ pub struct Thread {
     pub number: u64,
     /// Bytes up to the next point, where blocks are sampled; 0 until drawn.
     pub to_next_point: u64,
+    /// The step at which that was drawn.
+    pub point_step: u64,
     /// Highest address that a stack walk of this thread has read: a copy of the stack need not reach further.
     pub stack_top: u64,
     /// Number of `frames` of the walk under way.

@@ -192,6 +192,14 @@ pub struct TracingArgs {
     /// estimates, shown with the interval that holds the truth in 95 of 100 cases. 1KiB to 256MiB.
     #[arg(long, value_name = "SIZE", value_parser = parse_sample_bytes)]
     pub sample_bytes: Option<u64>,
+    /// Most that tracing may take of the process's CPU time, as 5%. Every block is recorded as long as that costs no more;
+    /// then blocks are sampled, as finely as is affordable, and memtrace says so. With --sample-bytes, from there on.
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    pub max_overhead: Option<f64>,
+    /// What happens where calls alone, without anything being recorded, cost more than --max-overhead: tracing ends and the
+    /// process goes on (stop), or it goes on, and says so (warn).
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t, requires = "max_overhead")]
+    pub over_budget: OverBudgetArg,
     /// Record native stacks alone, without the frames of Python.
     #[arg(long)]
     pub native_only: bool,
@@ -220,6 +228,16 @@ pub struct TracingArgs {
     /// Switch off an accelerator, to try the fall-back.
     #[arg(long, value_name = "FEATURE", hide = true, value_parser = word_parser(Accelerator::WORDS.into_iter()))]
     pub without: Vec<Accelerator>,
+}
+
+/// [`crate::tracer::OverBudget`] as it is written on the command line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum OverBudgetArg {
+    /// Tracing ends; the process goes on.
+    #[default]
+    Stop,
+    /// Tracing goes on, and says so.
+    Warn,
 }
 
 /// What to record, as it is written on the command line.
@@ -291,6 +309,13 @@ fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(problem)
 }
 
+/// Reads a share, as `5%`; without the sign it is of a hundred, too.
+fn parse_share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let percent = number.parse::<f64>().ok().filter(|percent| *percent > 0.0 && *percent < 100.0);
+    percent.map(|percent| percent / 100.0).ok_or_else(|| format!("`{text}` is no share: write it as 5% or 0.5%"))
+}
+
 /// Reads a mean distance of samples, within its limits.
 fn parse_sample_bytes(text: &str) -> Result<u64, String> {
     let mean = parse_size(text)?;
@@ -320,6 +345,15 @@ mod tests {
         assert_eq!(parse_size("1M"), Ok(1 << 20));
         for bad in ["", "k", "-1", "1T", "99999999999G"] {
             assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// Shares are percentages between 0 and 100.
+    #[test]
+    fn shares_are_read() {
+        assert_eq!((parse_share("5%"), parse_share("0.5")), (Ok(0.05), Ok(0.005)));
+        for bad in ["", "%", "0%", "100%", "-1%", "nan", "5%%"] {
+            assert!(parse_share(bad).is_err(), "{bad}");
         }
     }
 

@@ -49,13 +49,13 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
         return false;
     }
     let counts = counts(thread, call, size);
-    if !counts && ends == Ends::Chosen && call >> field::EXTRA == 0 {
+    if counts == 0 && ends == Ends::Chosen && call >> field::EXTRA == 0 {
         // No more will happen in it than that it hands out a block.
         return false;
     }
     let pending = &mut thread.pending;
     pending.call = call;
-    pending.counts = u64::from(counts);
+    pending.counts = counts;
     pending.era = era.0;
     pending.chained = 0;
     pending.moved.key = 0;
@@ -77,21 +77,22 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     true
 }
 
-/// Whether the block that a call hands out will be recorded.
+/// Whether the block that a call hands out will be recorded, as `Pending::counts` says it.
 #[inline(always)]
-fn counts(thread: &mut Thread, call: u64, size: u64) -> bool {
+fn counts(thread: &mut Thread, call: u64, size: u64) -> u64 {
     // How large a block is that may grow in place is known at the end.
     if size < MIN_SIZE.load() && call::get(call, field::KIND) != kind::RESIZE {
-        return false;
+        return 0;
     }
     if !sampling::is_on() {
-        return true;
+        return 1;
     }
     if thread.suspended.stack_pointer != 0 {
         // A part of that call, which the points have been asked for.
-        return thread.suspended.counts != 0;
+        return thread.suspended.counts;
     }
-    sampling::falls_on(thread, size)
+    let step = sampling::step();
+    if sampling::falls_on(thread, size, step) { step + 1 } else { 0 }
 }
 
 /// What only some calls need: those that take a block, or return their result through memory.

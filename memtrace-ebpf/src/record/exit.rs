@@ -162,9 +162,10 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
     let mut allocated = 0;
     let mut released = 0;
     if thread.pending.counts != 0 && size >= MIN_SIZE.load() {
+        let chosen = sampling::packed(size, thread.pending.counts - 1);
         let site = stack::walk(thread, slot, process, caller, domain::BLOCKS);
-        if remember(address, slot, size, site) {
-            let weight = sampling::weight(size);
+        if remember(address, slot, chosen, site) {
+            let weight = sampling::weight(chosen);
             site::count_allocated(site, weight);
             allocated = weight.bytes;
         }
@@ -175,7 +176,8 @@ fn block_returned(thread: &mut Thread, process: &mut ProcessRecord, slot: u32, a
     process::grow(process, allocated, released);
 }
 
-/// Enters a block into the table of live blocks; `false`, and counted, when that cannot be.
+/// Enters a block into the table of live blocks, with its size and how it was chosen; `false`, and counted, when that cannot
+/// be.
 #[inline(always)]
 fn remember(address: u64, slot: u32, size: u64, site: u32) -> bool {
     let Some(key) = layout::key(address, slot) else {

@@ -3,6 +3,7 @@
 use memtrace_common::{
     live::{self as layout, LiveEntry},
     process::Era,
+    steps,
 };
 
 use super::put_back;
@@ -19,16 +20,13 @@ pub fn release(address: u64) {
     let Some(process) = process::record(slot) else { return };
     atomic::add(&raw mut process.releases, 1);
     python::freed(process, address);
-    if !sampling::may_hold(address) {
-        return;
-    }
     let Some(key) = layout::key(address, slot) else { return };
     let mut block = LiveEntry::default();
-    if live::remove(key, &mut block) {
+    if sampling::may_hold(address) && live::remove(key, &mut block) {
         thread.released = address;
         let released = site::count_freed_now(&block);
         process::shrink(process, released);
-    } else if sampling::is_on() {
+    } else if sampling::step() != steps::ALL {
         // Of most blocks nobody knows.
     } else if thread.pending.stack_pointer == 0 && thread.released != address {
         // Inside an allocator call it is the allocator's own: realloc frees the block that it moved, for one. And a

@@ -83,6 +83,12 @@ async fn print(
                         *last = Some(profile);
                     }
                     Update::Ended => return Ok(()),
+                    Update::Budget { message, ends } => {
+                        say(&message);
+                        if ends {
+                            break;
+                        }
+                    }
                     Update::Reading { .. } => first = false,
                     // The reading that follows comes at once, too.
                     Update::Cleared | Update::PeakReset => first = true,

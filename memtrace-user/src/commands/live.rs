@@ -12,6 +12,7 @@ use super::{
     logging::Log,
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
+    taking::say,
 };
 use crate::{
     cli::RankingArgs,
@@ -40,19 +41,23 @@ pub async fn show(
     let log_file = log.to_file()?;
     let result = run(session, steering, arguments, deadline, termination).await;
     log.to_standard_error();
+    if let Ok(Some(message)) = &result {
+        say(message);
+    }
     if let Some(path) = log_file {
         eprintln!("memtrace: the log is in {}", path.display());
     }
-    result
+    result.map(drop)
 }
 
+/// Returns what is left to say when the view is gone.
 async fn run(
     session: &mut Session,
     steering: &mut Steering,
     arguments: RankingArgs,
     deadline: Option<Instant>,
     termination: &mut Termination,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<String>> {
     let mut guard = terminal::enter()?;
     let sort = Order::from(arguments.sort);
     let mut app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
@@ -70,9 +75,9 @@ async fn run(
             biased;
             event = events.next() => {
                 // The terminal is gone: so is whoever looked at it.
-                let Some(Ok(event)) = event else { return Ok(()) };
+                let Some(Ok(event)) = event else { return Ok(None) };
                 match keys::action_for_event(&event, app.input()).and_then(|action| app.apply(action)) {
-                    Some(Request::Quit) => return Ok(()),
+                    Some(Request::Quit) => return Ok(None),
                     Some(Request::Suspend) => guard.suspend()?,
                     Some(Request::Redraw) => guard.clear()?,
                     Some(Request::Ask(wish)) => fulfil(wish, session, steering, &mut app),
@@ -101,14 +106,17 @@ async fn run(
                 Outcome::Nothing
             }
             update = session.next(&wanted) => {
-                take(&mut app, update?, wanted);
+                match update? {
+                    Update::Budget { message, ends: true } => return Ok(Some(message)),
+                    update => take(&mut app, update, wanted),
+                }
                 Outcome::Nothing
             }
         };
         match outcome {
             Outcome::Nothing => {}
             Outcome::Say(message) => app.set_message(message),
-            Outcome::Stop => return Ok(()),
+            Outcome::Stop => return Ok(None),
         }
     }
 }
@@ -138,6 +146,7 @@ fn take(app: &mut App, update: Update, wanted: BTreeSet<Location>) {
             app.set_message("cleared: only what is allocated from here on counts");
         }
         Update::PeakReset => app.set_message("the peak is that of what is live from here on"),
+        Update::Budget { message, .. } => app.set_message(message),
         Update::Ended => app.set_message("the process has ended; q leaves"),
     }
 }

@@ -28,9 +28,9 @@ use std::{process::ExitCode, sync::Arc};
 pub use self::errors::describe;
 use crate::{
     allocators::UserFunctions,
-    cli::{Cli, Command, RecordedArg, TracingArgs, UnwindArg},
+    cli::{Cli, Command, OverBudgetArg, RecordedArg, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Follow, Recorded, TracerOptions, UnwindMode},
+    tracer::{Follow, OverBudget, Recorded, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -77,6 +77,11 @@ impl From<&TracingArgs> for TracerOptions {
             max_frames: arguments.max_frames,
             min_size: arguments.min_size,
             sample_bytes: arguments.sample_bytes.unwrap_or(0),
+            max_overhead: arguments.max_overhead,
+            over_budget: match arguments.over_budget {
+                OverBudgetArg::Stop => OverBudget::Stop,
+                OverBudgetArg::Warn => OverBudget::Warn,
+            },
             unwind: match arguments.unwind {
                 UnwindArg::Auto => UnwindMode::Auto,
                 UnwindArg::Fp => UnwindMode::FramePointer,

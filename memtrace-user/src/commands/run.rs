@@ -118,6 +118,10 @@ impl Tracing {
                         Outcome::Nothing
                     }
                     Update::Ended => return Ok(()),
+                    Update::Budget { message, ends } => {
+                        say(&message);
+                        if ends { Outcome::Stop } else { Outcome::Nothing }
+                    }
                     _ => Outcome::Nothing,
                 },
                 () = reached(self.deadline) => Outcome::Stop,

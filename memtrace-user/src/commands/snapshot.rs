@@ -45,7 +45,16 @@ async fn trace(
     let nothing = BTreeSet::new();
     loop {
         tokio::select! {
-            update = session.next(&nothing) => if matches!(update?, Update::Ended) { return Ok(()) },
+            update = session.next(&nothing) => match update? {
+                Update::Ended => return Ok(()),
+                Update::Budget { message, ends } => {
+                    say(&message);
+                    if ends {
+                        return Ok(());
+                    }
+                }
+                _ => {}
+            },
             steer = steering.next() => match steering.handle(steer, session) {
                 Outcome::Nothing => {}
                 Outcome::Say(message) => say(&message),

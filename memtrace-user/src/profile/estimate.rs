@@ -67,7 +67,10 @@ fn interval(bytes: u64, variance: u128) -> Interval {
 mod tests {
     #![expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "small numbers of a test")]
 
-    use memtrace_common::sampling::{distance, variance_unit, weight};
+    use memtrace_common::{
+        sampling::{BLOCK_BITS, distance, variance_shift, weight},
+        steps,
+    };
 
     use super::*;
 
@@ -106,10 +109,10 @@ mod tests {
                 continue;
             }
             left = distance(random.next(), MEAN);
-            let weight = weight(*size, MEAN);
+            let weight = weight(*size, MEAN, variance_shift(MEAN));
             stats.allocated_bytes += weight.bytes;
             stats.allocated_blocks += weight.blocks;
-            stats.allocated_variance += u128::from(weight.variance) * u128::from(variance_unit(MEAN));
+            stats.allocated_variance += u128::from(weight.variance) << variance_shift(MEAN);
         }
         (stats, truth)
     }
@@ -137,6 +140,70 @@ mod tests {
         println!("bytes {}, blocks {}, held {share}", bytes / truth_bytes, blocks / f64::from(cases));
         assert!((bytes / truth_bytes - 1.0).abs() < 5e-3, "bytes: {}", bytes / truth_bytes);
         assert!((blocks / f64::from(cases) - 1.0).abs() < 1e-2, "blocks: {}", blocks / f64::from(cases));
+        assert!((0.93..=0.97).contains(&share), "{share} of the intervals hold the truth");
+    }
+
+    /// Steps that a budget may take, each for a part of the blocks: all of them, then samples of changing means.
+    const STEPS: [u64; 5] = [steps::ALL, 4, 9, 6, 7];
+
+    /// The same where the step changes on the way, and every third block is freed at a later step than it was chosen at.
+    fn sampled_by_steps(random: &mut Random, (blocks, sizes): (u64, &[u64])) -> (AllocStats, u64, u64) {
+        const BASE: u64 = steps::LEAST_BASE;
+        let shift = steps::variance_shift(BASE);
+        let (mut stats, mut truth, mut live) = (AllocStats::default(), 0, 0);
+        let mut left = (0, 0);
+        for (number, size) in (0..blocks).zip(sizes.iter().cycle()) {
+            let step = STEPS[(number * STEPS.len() as u64 / blocks) as usize];
+            let is_freed = number % 3 == 0;
+            truth += size;
+            live += if is_freed { 0 } else { *size };
+            if step != steps::ALL {
+                let draw = |random: &mut Random| (distance(random.next(), steps::mean(BASE, step)), step);
+                if left.1 != step {
+                    left = draw(random);
+                }
+                if left.0 > *size {
+                    left.0 -= size;
+                    continue;
+                }
+                left = draw(random);
+            }
+            // What the table keeps is all that a free knows.
+            let kept = steps::pack(*size, step);
+            let weight = steps::weight(steps::size(kept), BASE, steps::step(kept), shift);
+            let variance = u128::from(weight.variance) << shift;
+            stats.allocated_bytes += weight.bytes;
+            stats.allocated_blocks += weight.blocks;
+            stats.allocated_variance += variance;
+            if is_freed {
+                stats.freed_bytes += weight.bytes;
+                stats.freed_variance += variance;
+            }
+        }
+        stats.allocated_blocks >>= BLOCK_BITS;
+        (stats, truth, live)
+    }
+
+    /// A change of the mean while a program runs leaves estimates unbiased and intervals true, of what was allocated and of
+    /// what is left of it.
+    #[test]
+    fn steps_leave_estimates_unbiased() {
+        const RUNS: u32 = 200;
+        let mut random = Random(11);
+        let (mut allocated, mut live, mut held) = (0.0, 0.0, 0);
+        for site in (0..RUNS).flat_map(|_| SITES) {
+            let (stats, truth, left) = sampled_by_steps(&mut random, site);
+            allocated += stats.allocated_bytes as f64 / truth as f64;
+            live += stats.live_bytes() as f64 / left as f64;
+            for (interval, truth) in [(stats.allocated_interval(), truth), (stats.live_interval(), left)] {
+                let interval = interval.expect("an estimate has an interval");
+                held += u32::from((interval.low..=interval.high).contains(&truth));
+            }
+        }
+        let cases = RUNS * SITES.len() as u32;
+        let share = f64::from(held) / f64::from(2 * cases);
+        println!("allocated {}, live {}, held {share}", allocated / f64::from(cases), live / f64::from(cases));
+        assert!((allocated / f64::from(cases) - 1.0).abs() < 5e-3 && (live / f64::from(cases) - 1.0).abs() < 5e-3);
         assert!((0.93..=0.97).contains(&share), "{share} of the intervals hold the truth");
     }
 

@@ -96,6 +96,7 @@ impl Scene {
             entry_hits: stats.allocated_blocks,
             return_hits: stats.allocated_blocks,
             release_hits: stats.freed_blocks,
+            cpu_nanos: 40_000_000_000,
         };
         Profile {
             taken_at: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
@@ -134,8 +135,12 @@ pub(crate) fn typical() -> (Profile, SymbolTable) {
         freed_blocks: 1_180.0,
         freed_bytes: 1_000_000.0,
     };
-    profile.overhead =
-        Overhead { core_share: Some(0.0123), own_memory_bytes: 43_300_000, bpf_memory_bytes: 39_800_000 };
+    profile.overhead = Overhead {
+        core_share: Some(0.0081),
+        cpu_share: Some(0.0123),
+        own_memory_bytes: 43_300_000,
+        bpf_memory_bytes: 39_800_000,
+    };
     (profile, scene.symbols)
 }
 

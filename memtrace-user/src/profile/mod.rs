@@ -56,7 +56,9 @@ pub use losses::{LossReason, Losses};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use python::{PYTHON_MODULE, keep_python_frames};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
-pub use raw::{AllocRates, Coverage, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread};
+pub use raw::{
+    AllocRates, Coverage, Hits, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread,
+};
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};
 pub use sort::SortBy;

@@ -29,6 +29,19 @@ pub struct ProcessTotals {
     pub return_hits: u64,
     /// Hits of the probes on freeing functions.
     pub release_hits: u64,
+    /// CPU time of the process in nanoseconds, its probes included, since tracing began; 0 where it is not known.
+    pub cpu_nanos: u64,
+}
+
+/// How often probes have been hit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// Entries of allocating functions.
+    pub entries: u64,
+    /// Their returns.
+    pub returns: u64,
+    /// Calls of freeing functions.
+    pub releases: u64,
 }
 
 impl ProcessTotals {
@@ -42,6 +55,13 @@ impl ProcessTotals {
         self.entry_hits = self.entry_hits.saturating_add(other.entry_hits);
         self.return_hits = self.return_hits.saturating_add(other.return_hits);
         self.release_hits = self.release_hits.saturating_add(other.release_hits);
+        self.cpu_nanos = self.cpu_nanos.saturating_add(other.cpu_nanos);
+    }
+
+    /// The hits.
+    #[must_use]
+    pub const fn hits(&self) -> Hits {
+        Hits { entries: self.entry_hits, returns: self.return_hits, releases: self.release_hits }
     }
 }
 
@@ -114,6 +134,8 @@ pub struct ProcessInfo {
 pub struct Overhead {
     /// Estimated time spent in probes as a share of the elapsed time of one core; `None` when not calibrated.
     pub core_share: Option<f64>,
+    /// The same as a share of the CPU time of the process, the probes' included.
+    pub cpu_share: Option<f64>,
     /// memtrace's resident memory plus its BPF maps, in bytes.
     pub own_memory_bytes: u64,
     /// The part of `own_memory_bytes` that lies in BPF maps.

@@ -140,9 +140,11 @@ pub(super) fn losses(losses: &Losses) -> Vec<(&'static str, String)> {
 
 fn overhead(profile: &Profile) -> String {
     let overhead = &profile.overhead;
-    let time = overhead.core_share.map_or_else(String::new, |share| format!("{} of one core, ", units::percent(share)));
+    let share = |share: Option<f64>, what: &str| share.map(|share| format!("{} of {what}, ", units::percent(share)));
+    let of_cpu = share(overhead.cpu_share, "the CPU time").unwrap_or_default();
+    let of_core = share(overhead.core_share, "one core").unwrap_or_default();
     format!(
-        "{time}{}; own memory {}, {} in BPF maps",
+        "{of_cpu}{of_core}{}; own memory {}, {} in BPF maps",
         units::counted(profile.totals.entry_hits + profile.totals.release_hits, "probe hit"),
         units::bytes(overhead.own_memory_bytes),
         units::bytes(overhead.bpf_memory_bytes)

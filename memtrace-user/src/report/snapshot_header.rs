@@ -31,6 +31,8 @@ pub fn lines(label: &'static str, path: &str, snapshot: &Snapshot, width: Option
     }
     rows.extend(recorded(&snapshot.about.options).map(|text| ("Recorded", text)));
     rows.extend(snapshot.about.lacks.iter().map(|known| ("Lacks", known.meaning().to_owned())));
+    let notes = snapshot.processes.iter().take(MAX_PROCESSES).flat_map(|process| &process.info.notes);
+    rows.extend(notes.map(|note| ("NOTE", escape(note).into_owned())));
     if snapshot.about.lacks.is_empty() {
         rows.extend(header::losses(&snapshot.about.losses));
     }

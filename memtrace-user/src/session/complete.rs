@@ -60,7 +60,7 @@ pub(super) fn about(options: &TracerOptions, profile: &Profile) -> About {
         kernel: Some(kernel_release()),
         started_at: profile.taken_at.checked_sub(profile.elapsed),
         options: TraceOptions {
-            sample_bytes: Some(options.sample_bytes).filter(|mean| *mean > 0),
+            sample_bytes: profile.sample_bytes,
             min_size: (options.min_size > 0).then_some(options.min_size),
             max_frames: Some(options.max_frames),
             unwind: Some(options.unwind.name().to_owned()),

@@ -164,9 +164,12 @@ impl Session {
         {
             store.publish(slot, locator.code_mappings());
         }
-        let raw = self.tracer.read(slot);
+        let (pid, exited) = (member.info.pid, member.info.exited);
+        let mut raw = self.tracer.read(slot);
         let samples = locator.samples(&raw, index, &mut self.threads);
         self.names.add_jit(&samples, locator);
+        let cpu = self.cpu_of(pid, exited, slot);
+        raw.totals.cpu_nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
         Some((raw.totals, samples, raw.stacks.iter().map(|stack| stack.unfollowed).collect()))
     }
 

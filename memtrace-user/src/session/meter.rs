@@ -1,32 +1,65 @@
 //! What tracing costs: memtrace's own memory, and the time that probes take from the process.
 //!
 //! The time is an estimate: hits × the cost of a trap measured on this machine, plus the runs of the BPF programs ×
-//! their mean time by the kernel's statistics, which are kept for one interval in thirty.
+//! their mean time by the kernel's statistics, which are kept for a moment now and then. It is added up as it goes, as
+//! what a run takes changes with what is recorded.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinHandle;
 
 use crate::{
-    profile::{Overhead, ProcessTotals},
-    tracer::{RunStatistics, Tracer, TrapCost},
+    profile::{Hits, Overhead},
+    tracer::{RunStatistics, Runs, Tracer, TrapCost},
 };
 
-/// Readings from one sample of the programs' run time to the next.
-const SAMPLE_EVERY: u64 = 30;
+/// From one sample of the programs' run time to the next.
+const SAMPLE_EVERY: Duration = Duration::from_secs(30);
 
-/// Fewest runs that a mean is taken of.
+/// Shortest sample, and fewest runs that a mean is taken of once there is one.
+const SHORTEST: Duration = Duration::from_millis(50);
 const FEWEST_RUNS: u64 = 100;
+
+/// Seconds that probes have taken from the process.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Spent {
+    /// At entries of allocating functions, and in calls of freeing functions.
+    pub calls: f64,
+    /// At returns.
+    pub returns: f64,
+}
+
+impl Spent {
+    /// All of it.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.calls + self.returns
+    }
+}
+
+/// Mean time of a program's run in seconds, the kernel's own part of an empty program taken off.
+#[derive(Debug, Clone, Copy, Default)]
+struct Means {
+    /// Of those on allocating functions, entries and returns alike.
+    allocating: f64,
+    /// Of those on freeing functions.
+    freeing: f64,
+}
 
 /// Measures memtrace itself.
 #[derive(Debug)]
 pub struct OwnUse {
     measuring: Option<JoinHandle<Option<TrapCost>>>,
     trap: Option<TrapCost>,
-    /// Mean time of a program's run, in seconds.
-    mean_run: Option<f64>,
-    sampling: Option<RunStatistics>,
-    readings: u64,
+    means: Option<Means>,
+    sampling: Option<(RunStatistics, Instant)>,
+    next_sample: Instant,
+    /// Hits whose cost is in `spent`.
+    counted: Hits,
+    spent: Spent,
 }
 
 impl OwnUse {
@@ -34,28 +67,65 @@ impl OwnUse {
     #[must_use]
     pub fn start(tracer: &Tracer) -> Self {
         let measurement = tracer.cost_measurement();
-        let measuring = measurement.map(|measurement| tokio::task::spawn_blocking(move || measurement.run()));
-        Self { measuring, trap: None, mean_run: None, sampling: tracer.begin_run_statistics(), readings: 0 }
-    }
-
-    /// The cost so far, for a process of so many threads.
-    pub fn overhead(&mut self, tracer: &Tracer, threads: u64, totals: &ProcessTotals, elapsed: Duration) -> Overhead {
-        self.take_trap_cost();
-        self.sample(tracer);
-        let bpf_memory_bytes = tracer.bpf_memory(threads);
-        Overhead {
-            core_share: self.core_share(totals, elapsed),
-            own_memory_bytes: resident().saturating_sub(tracer.mapped_bytes()) + bpf_memory_bytes,
-            bpf_memory_bytes,
+        let now = Instant::now();
+        Self {
+            measuring: measurement.map(|measurement| tokio::task::spawn_blocking(move || measurement.run())),
+            trap: None,
+            means: None,
+            sampling: tracer.begin_run_statistics().map(|statistics| (statistics, now)),
+            next_sample: now + SAMPLE_EVERY,
+            counted: Hits::default(),
+            spent: Spent::default(),
         }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a share shown with three digits")]
-    fn core_share(&self, totals: &ProcessTotals, elapsed: Duration) -> Option<f64> {
-        let traps = self.trap?.time_of(totals.entry_hits, totals.return_hits, totals.release_hits).as_secs_f64();
-        let runs = (totals.entry_hits + totals.return_hits + totals.release_hits) as f64;
-        let programs = if runs == 0.0 { 0.0 } else { runs * self.mean_run? };
-        Some((traps + programs) / elapsed.as_secs_f64().max(1e-9))
+    /// Counting begins anew.
+    pub fn forget(&mut self) {
+        (self.counted, self.spent) = (Hits::default(), Spent::default());
+    }
+
+    /// The programs do something else from now on: how long they take is measured anew.
+    pub fn begin_sample(&mut self, tracer: &Tracer) {
+        self.sampling = tracer.begin_run_statistics().map(|statistics| (statistics, Instant::now()));
+        self.next_sample = Instant::now() + SAMPLE_EVERY;
+    }
+
+    /// Takes in how often probes have been hit so far. `None` as long as a hit's cost is not known.
+    pub fn count(&mut self, tracer: &Tracer, hits: Hits) -> Option<Spent> {
+        self.take_trap_cost();
+        self.sample(tracer);
+        let since = |now: u64, before: u64| now.saturating_sub(before);
+        let new = Hits {
+            entries: since(hits.entries, self.counted.entries),
+            returns: since(hits.returns, self.counted.returns),
+            releases: since(hits.releases, self.counted.releases),
+        };
+        if new != Hits::default() {
+            let cost = cost_of(new, self.trap?, self.means?);
+            self.spent.calls += cost.calls;
+            self.spent.returns += cost.returns;
+            self.counted = hits;
+        }
+        Some(self.spent)
+    }
+
+    /// The cost so far, for a process of so many threads that has had so much CPU time.
+    pub fn overhead(
+        &mut self,
+        tracer: &Tracer,
+        threads: u64,
+        hits: Hits,
+        elapsed: Duration,
+        cpu: Duration,
+    ) -> Overhead {
+        let spent = self.count(tracer, hits).map(|spent| spent.seconds());
+        let bpf_memory_bytes = tracer.bpf_memory(threads);
+        Overhead {
+            core_share: spent.map(|seconds| seconds / elapsed.as_secs_f64().max(1e-9)),
+            cpu_share: spent.filter(|_| !cpu.is_zero()).map(|seconds| (seconds / cpu.as_secs_f64()).min(1.0)),
+            own_memory_bytes: resident().saturating_sub(tracer.mapped_bytes()) + bpf_memory_bytes,
+            bpf_memory_bytes,
+        }
     }
 
     fn take_trap_cost(&mut self) {
@@ -69,18 +139,38 @@ impl OwnUse {
     }
 
     fn sample(&mut self, tracer: &Tracer) {
-        self.readings += 1;
-        if let Some(sampling) = self.sampling.take() {
-            let runs = tracer.end_run_statistics(sampling);
-            if runs.count >= FEWEST_RUNS || self.mean_run.is_none() && runs.count > 0 {
-                #[expect(clippy::cast_precision_loss, reason = "a mean shown with three digits")]
-                let mean = runs.time.as_secs_f64() / runs.count as f64;
-                self.mean_run = Some(mean);
+        // The cost of an empty program's run is taken off, so it comes first.
+        if let (Some((_, begun)), Some(trap)) = (&self.sampling, self.trap)
+            && begun.elapsed() >= SHORTEST
+            && let Some((statistics, _)) = self.sampling.take()
+        {
+            let runs = tracer.end_run_statistics(statistics);
+            let count = runs.allocating.count + runs.freeing.count;
+            if count >= FEWEST_RUNS || self.means.is_none() && count > 0 {
+                let mean = |runs: Runs| (runs.mean() - trap.empty_run.as_secs_f64()).max(0.0);
+                let means = Means { allocating: mean(runs.allocating), freeing: mean(runs.freeing) };
+                log::debug!("a run takes {means:?} s beyond an empty one's, by {count} runs");
+                self.means = Some(means);
             }
         }
-        if self.readings.is_multiple_of(SAMPLE_EVERY) || self.mean_run.is_none() {
-            self.sampling = tracer.begin_run_statistics();
+        if self.sampling.is_none() && (Instant::now() >= self.next_sample || self.means.is_none()) {
+            self.begin_sample(tracer);
         }
+    }
+}
+
+/// What so many hits cost.
+#[expect(clippy::cast_precision_loss, reason = "counts of events, shown with three digits")]
+fn cost_of(hits: Hits, trap: TrapCost, means: Means) -> Spent {
+    let [entries, returns, releases] = [hits.entries, hits.returns, hits.releases].map(|count| count as f64);
+    let entry = trap.entry.as_secs_f64();
+    let at_return = trap.entry_and_return.saturating_sub(trap.entry).as_secs_f64();
+    // Of the programs on allocating functions one mean is known. An entry does no more than a free.
+    let at_entries = means.allocating.min(means.freeing) * entries;
+    let at_returns = (means.allocating * (entries + returns) - at_entries).max(0.0);
+    Spent {
+        calls: entry.mul_add(entries + releases, at_entries) + means.freeing * releases,
+        returns: at_return.mul_add(returns, at_returns),
     }
 }
 
@@ -90,4 +180,36 @@ fn resident() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn trap() -> TrapCost {
+        TrapCost {
+            entry: Duration::from_nanos(200),
+            entry_and_return: Duration::from_nanos(500),
+            empty_run: Duration::ZERO,
+        }
+    }
+
+    /// The cost of many hits is the sum of their traps and of their programs' runs, however these are told apart.
+    #[test]
+    fn costs_add_up() {
+        let hits = Hits { entries: 1_000_000, returns: 500_000, releases: 2_000_000 };
+        let spent = cost_of(hits, trap(), Means { allocating: 80e-9, freeing: 50e-9 });
+        let traps = 3.0 * 0.2 + 0.5 * 0.3;
+        let programs = 1.5 * 0.08 + 2.0 * 0.05;
+        assert!((spent.seconds() - traps - programs).abs() < 1e-9, "{spent:?}");
+        assert!((spent.returns - (0.5 * 0.3 + 1.5 * 0.08 - 0.05)).abs() < 1e-9, "{spent:?}");
+    }
+
+    /// Without hits there is no cost, and none is below zero.
+    #[test]
+    fn nothing_costs_nothing() {
+        assert_eq!(cost_of(Hits::default(), trap(), Means::default()), Spent::default());
+        let entries = Hits { entries: 10, ..Hits::default() };
+        assert!(cost_of(entries, trap(), Means { allocating: 1e-9, freeing: 5e-9 }).returns >= 0.0);
+    }
 }

@@ -4,6 +4,8 @@
 //! process) and gives the next thing to show. It may be dropped at any await and called again: nothing is lost.
 
 mod attach;
+mod budget;
+mod budget_words;
 mod complete;
 mod family;
 mod floor;
@@ -21,6 +23,7 @@ mod python;
 mod reading;
 mod retiring;
 mod safety;
+mod spending;
 mod threads;
 mod unnamed;
 mod unwinding;
@@ -50,6 +53,7 @@ use self::{
     notes::Notes,
     orders::Orders,
     retiring::Retiring,
+    spending::Spending,
     threads::Threads,
     unnamed::Unnamed,
     unwinding::InTheMaking,
@@ -83,6 +87,13 @@ pub enum Update {
     Cleared,
     /// The peak is that of what is live from now on. A reading follows.
     PeakReset,
+    /// Tracing costs more than it may: something is done about it, or it cannot be.
+    Budget {
+        /// A sentence for the user.
+        message: String,
+        /// Tracing is to end.
+        ends: bool,
+    },
     /// The process has ended. The reading before was the last, and nothing but symbols will follow.
     Ended,
 }
@@ -111,6 +122,7 @@ pub struct Session {
     names: Names,
     notes: Notes,
     meter: OwnUse,
+    spending: Spending,
     info: ProcessInfo,
     target: Option<TargetProcess>,
     /// The slot that the process began in.
@@ -157,10 +169,17 @@ struct Beginning {
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
+        let mut session = Self::before_counting(beginning);
+        session.count_anew();
+        session
+    }
+
+    fn before_counting(beginning: Beginning) -> Self {
         let Beginning { tracer, events, mapping_events, locator, names, notes, info, target, slot, host_tgid, exit } =
             beginning;
         Self {
             meter: OwnUse::start(&tracer),
+            spending: Spending::new(tracer.options()),
             copies: tracer.unknown_code().map(CopySource::new),
             family: family_of(tracer.options().follow, &locator, locator.wanted()),
             happenings: Happenings::default(),
@@ -252,6 +271,7 @@ impl Session {
                 () = self.retiring.next() => self.fold_unused(),
                 event = self.orders.next() => self.take_order_event(event),
                 () = ended(exit) => self.end(),
+                () = self.spending.next() => if let Some(update) = self.look_at_cost() { return Ok(update) },
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
         }
@@ -303,6 +323,7 @@ impl Session {
         self.locator.follow_exec(self.mapping_events.is_some());
         self.take_mappings();
         self.target = TargetProcess::open(self.info.pid).ok();
+        self.count_anew();
         self.probe_new_allocators();
     }
 

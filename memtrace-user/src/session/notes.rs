@@ -12,6 +12,8 @@ const EXPLAINED_PART: u64 = 8;
 #[derive(Debug, Default)]
 pub struct Notes {
     lasting: Vec<String>,
+    /// How blocks are chosen to stay below `--max-overhead`, as long as that is not simply all.
+    budget: Option<String>,
     /// Anonymous memory at the first reading, in bytes.
     before: Option<u64>,
     /// The most that it has had since.
@@ -26,6 +28,11 @@ impl Notes {
                 self.lasting.push(note);
             }
         }
+    }
+
+    /// Says how blocks are chosen, instead of what was said before.
+    pub fn set_budget(&mut self, note: String) {
+        self.budget = Some(note);
     }
 
     /// A new program runs in the process, which has no memory of its own yet.
@@ -45,7 +52,7 @@ impl Notes {
     #[must_use]
     pub fn lines(&self, totals: &ProcessTotals) -> Vec<String> {
         let growth = self.most.saturating_sub(self.before.unwrap_or(self.most));
-        self.lasting.iter().cloned().chain(unseen(growth, &totals.stats)).collect()
+        self.lasting.iter().chain(&self.budget).cloned().chain(unseen(growth, &totals.stats)).collect()
     }
 }
 

@@ -184,6 +184,7 @@ impl Session {
         let old = std::mem::replace(&mut self.slot, slot);
         self.tracer.begin_era(self.home, slot);
         self.previous = None;
+        self.count_anew();
         self.settle(Some((old, self.home)));
         Ok(())
     }

@@ -1,6 +1,10 @@
 //! Readings: the counters as they are, with the names of their functions.
 
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{
     Session, Update,
@@ -93,7 +97,8 @@ impl Session {
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
             self.info.command = command;
         }
-        let raw = self.tracer.read(self.slot);
+        let mut raw = self.tracer.read(self.slot);
+        self.add_cpu_time(&mut raw.totals);
         // After the stacks: what they name has come before them.
         self.take_python_codes();
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
@@ -127,7 +132,13 @@ impl Session {
             modules: self.locator.modules(),
             losses: raw.losses,
             sample_bytes: raw.sample_bytes,
-            overhead: self.meter.overhead(&self.tracer, threads, &totals, raw.elapsed),
+            overhead: self.meter.overhead(
+                &self.tracer,
+                threads,
+                totals.hits(),
+                raw.elapsed,
+                Duration::from_nanos(totals.cpu_nanos),
+            ),
             unfollowed: UnfollowedBytes::default(),
         };
         Unnamed { profile, unfollowed, fresh }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    object::{FLOOR_ENTRY, FLOOR_RETURN, MultiPrograms},
+    object::{BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, LEAVE, MultiPrograms, RELEASE, RELEASE_OTHER},
     syscall::{self, LinkKind, MultiLink, link_multi},
 };
 use crate::process::AddressSpace;
@@ -25,22 +25,8 @@ pub struct TrapCost {
     pub entry_and_return: Duration,
     /// An entry.
     pub entry: Duration,
-}
-
-impl TrapCost {
-    /// The time that so many calls of allocating functions, so many of their returns, and so many calls of freeing functions have spent in traps.
-    #[must_use]
-    pub fn time_of(&self, entries: u64, returns: u64, releases: u64) -> Duration {
-        let times = |cost: Duration, count: u64| cost.as_secs_f64() * f64_of(count);
-        let at_return = self.entry_and_return.saturating_sub(self.entry);
-        let seconds = times(self.entry, entries.saturating_add(releases)) + times(at_return, returns);
-        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a count of events, shown with three digits")]
-const fn f64_of(count: u64) -> f64 {
-    count as f64
+    /// What the kernel's run statistics say of a program that does nothing: a part of the above.
+    pub empty_run: Duration,
 }
 
 /// Programs that do nothing, to measure with. Owned, so that measuring can go on beside everything else.
@@ -71,9 +57,22 @@ impl CostMeasurement {
         let entry = time_a_call().saturating_sub(bare);
         let on_return = link(&self.exit, LinkKind::Return)?;
         let entry_and_return = time_a_call().saturating_sub(bare);
-        drop((on_entry, on_return));
-        log::debug!("a trap costs {entry:?}, with its return {entry_and_return:?}");
-        Some(TrapCost { entry_and_return, entry })
+        drop(on_return);
+        let empty_run = self.time_empty_run().unwrap_or_default();
+        drop(on_entry);
+        log::debug!("a trap costs {entry:?}, with its return {entry_and_return:?}, {empty_run:?} in an empty program");
+        Some(TrapCost { entry_and_return, entry, empty_run })
+    }
+
+    /// By the kernel's statistics, while the program is on the target's entry.
+    fn time_empty_run(&self) -> Option<Duration> {
+        let _enabled = syscall::enable_run_statistics().ok()?;
+        let runs = || syscall::run_statistics(self.entry.as_fd()).ok();
+        let before = runs()?;
+        time_a_call();
+        let after = runs()?;
+        let runs = Runs { count: after.0 - before.0, time: Duration::from_nanos(after.1 - before.1) };
+        Some(Duration::from_secs_f64(runs.mean()))
     }
 }
 
@@ -119,7 +118,7 @@ pub(super) extern "C" fn target() {
 pub struct RunStatistics {
     /// The statistics are kept while this is open.
     enabled: OwnedFd,
-    before: Runs,
+    before: ProgramRuns,
 }
 
 /// Runs and their time.
@@ -129,6 +128,28 @@ pub struct Runs {
     pub count: u64,
     /// How long in all.
     pub time: Duration,
+}
+
+impl Runs {
+    /// Seconds that one took on average; 0 without any.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean shown with three digits")]
+    pub const fn mean(&self) -> f64 {
+        if self.count == 0 { 0.0 } else { self.time.as_secs_f64() / self.count as f64 }
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { count: self.count.saturating_sub(before.count), time: self.time.saturating_sub(before.time) }
+    }
+}
+
+/// Runs of programs by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProgramRuns {
+    /// At entries and ends of allocating functions.
+    pub allocating: Runs,
+    /// At entries of freeing functions.
+    pub freeing: Runs,
 }
 
 impl RunStatistics {
@@ -141,31 +162,33 @@ impl RunStatistics {
 
     /// Ends; the runs since the beginning.
     #[must_use]
-    pub fn end(self, programs: &MultiPrograms) -> Runs {
+    pub fn end(self, programs: &MultiPrograms) -> ProgramRuns {
         let after = runs_of(programs);
         drop(self.enabled);
-        Runs { count: after.count.saturating_sub(self.before.count), time: after.time.saturating_sub(self.before.time) }
+        ProgramRuns {
+            allocating: after.allocating.since(self.before.allocating),
+            freeing: after.freeing.since(self.before.freeing),
+        }
     }
 }
 
-fn runs_of(programs: &MultiPrograms) -> Runs {
-    let stats = programs.values().filter_map(|program| syscall::run_statistics(program.as_fd()).ok());
-    stats.fold(Runs::default(), |sum, (count, nanoseconds)| Runs {
-        count: sum.count + count,
-        time: sum.time + Duration::from_nanos(nanoseconds),
-    })
+const ALLOCATING: [&str; 4] = [BEGIN, FINISH, BEGIN_OR_FINISH, LEAVE];
+const FREEING: [&str; 2] = [RELEASE, RELEASE_OTHER];
+
+fn runs_of(programs: &MultiPrograms) -> ProgramRuns {
+    let sum = |names: &[&str]| {
+        let stats = names.iter().filter_map(|name| syscall::run_statistics(programs.get(name)?.as_fd()).ok());
+        stats.fold(Runs::default(), |sum, (count, nanoseconds)| Runs {
+            count: sum.count + count,
+            time: sum.time + Duration::from_nanos(nanoseconds),
+        })
+    };
+    ProgramRuns { allocating: sum(&ALLOCATING), freeing: sum(&FREEING) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The time of many hits is the sum of their costs.
-    #[test]
-    fn costs_add_up() {
-        let cost = TrapCost { entry_and_return: Duration::from_nanos(400), entry: Duration::from_nanos(200) };
-        assert_eq!(cost.time_of(1_000_000, 1_000_000, 500_000), Duration::from_millis(500));
-    }
 
     /// The function to measure with is found in this program's own file, at its first byte.
     #[test]

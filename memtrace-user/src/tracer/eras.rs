@@ -15,7 +15,7 @@ use memtrace_common::{
 use super::{Tracer, live_blocks::LiveBlocks};
 
 /// Counters of a process, which are zero in an empty slot.
-pub(super) const PROCESS_COUNTERS: [usize; 8] = [
+pub(super) const PROCESS_COUNTERS: [usize; 9] = [
     offset_of!(ProcessRecord, current),
     offset_of!(ProcessRecord, peaks),
     offset_of!(ProcessRecord, peaks) + 8,
@@ -24,6 +24,7 @@ pub(super) const PROCESS_COUNTERS: [usize; 8] = [
     offset_of!(ProcessRecord, entries),
     offset_of!(ProcessRecord, releases),
     offset_of!(ProcessRecord, returns),
+    offset_of!(ProcessRecord, ended_nanos),
 ];
 
 /// The same of a site.

@@ -43,6 +43,11 @@ pub enum TracerError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The cost of a trap cannot be measured.
+    #[error(
+        "--max-overhead cannot be kept on this kernel: what a probe costs is not to be measured without uprobe-multi links"
+    )]
+    NoBudget,
     /// The programs of the mmap domain cannot be hung on the kernel's functions.
     #[error("cannot follow what processes map: {0}")]
     NoMappings(io::Error),
@@ -73,6 +78,7 @@ impl TracerError {
             }
             Self::KernelTooOld { .. } => Some("boot a newer kernel; every supported distribution offers one"),
             Self::Refused { .. } => Some("please report this with the kernel's release; -v prints more"),
+            Self::NoBudget => Some("use a kernel from 6.10 on, or choose by --sample-bytes how much is recorded"),
             Self::Setup { .. } => Some("if memory is short, close other tracers; -v prints more"),
             Self::NoMappings(_) => Some(
                 "the kernel has neither BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) nor tracepoints of system \

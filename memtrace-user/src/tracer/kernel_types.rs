@@ -23,6 +23,8 @@ pub struct KernelFields {
     pub task_signal: u32,
     /// `signal_struct.live`.
     pub signal_live: u32,
+    /// `task_struct.se.sum_exec_runtime`.
+    pub task_runtime: u32,
     /// What is mapped at an address; `None` where a field has another name.
     pub mapping: Option<MappingFields>,
 }
@@ -83,6 +85,7 @@ impl KernelFields {
             task_signal: field("task_struct", "signal")?,
             signal_live: field("signal_struct", "live")?,
             mapping: MappingFields::of(types),
+            task_runtime: field("task_struct", "se")? + field("sched_entity", "sum_exec_runtime")?,
         })
     }
 }

@@ -14,6 +14,7 @@ use std::{
 use memtrace_common::{
     live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry},
     process::SLOTS,
+    steps,
 };
 
 use super::{live_table::Segment, syscall};
@@ -109,7 +110,7 @@ fn read(entry: &[AtomicU64]) -> Option<LiveEntry> {
         let now = words();
         if now == last {
             let [site, ticks] = [rest, rest >> 32].map(|half| u32::try_from(half & 0xffff_ffff).unwrap_or(0));
-            return Some(LiveEntry { key, size, site, ticks });
+            return Some(LiveEntry { key, size: steps::size(size), site, ticks });
         }
         last = now;
     }

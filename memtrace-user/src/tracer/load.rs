@@ -17,7 +17,7 @@ use memtrace_common::{
 #[cfg(feature = "bpf-log")]
 use super::bpf_log;
 use super::{
-    Accelerator, CURSORS, Follow, Returns, Tracer, TracerError, TracerOptions, check_requirements,
+    Accelerator, CURSORS, Choice, Follow, Returns, Tracer, TracerError, TracerOptions, check_requirements,
     mapping::MappingDomain,
     object,
     read::{Maps, Reader},
@@ -50,6 +50,9 @@ impl Tracer {
         object::attach_tracepoints(&mut ebpf)?;
         let multi =
             if options.allows(Accelerator::Multi) { multi_programs(&ebpf, options, kernel.as_ref())? } else { None };
+        if options.max_overhead.is_some() && multi.is_none() {
+            return Err(TracerError::NoBudget);
+        }
         let slots = Slots::new(&mut ebpf)?;
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH", "MAPPING_EVENTS", "PYTHON_CODE_RING"]
@@ -75,7 +78,7 @@ impl Tracer {
             probed: HashSet::new(),
             multi,
             returns: if options.allows(Accelerator::ReturnProbes) { Returns::Probes } else { Returns::Exits },
-            reader: Reader::new(maps, options.per_thread, Some(options.sample_bytes).filter(|mean| *mean > 0)),
+            reader: Reader::new(maps, options.per_thread, Choice::of(options)),
             _live_keeper: live_keeper,
             mappings,
             unwind,

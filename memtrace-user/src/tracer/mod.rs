@@ -3,6 +3,7 @@
 #[cfg(feature = "bpf-log")]
 mod bpf_log;
 mod btf;
+mod choice;
 mod confined;
 mod cost;
 mod eras;
@@ -53,7 +54,8 @@ use memtrace_common::process::{NO_SLOT, Target};
 
 pub use self::{
     btf::thread_pointer,
-    cost::{CostMeasurement, RunStatistics, Runs, TrapCost},
+    choice::Choice,
+    cost::{CostMeasurement, ProgramRuns, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{EventKind, Events, TracerEvent},
     features::{
@@ -64,7 +66,7 @@ pub use self::{
     links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
     mapping::MappedRange,
-    options::{Accelerator, Follow, Recorded, TracerOptions, UnwindMode},
+    options::{Accelerator, Follow, OverBudget, Recorded, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan, Search},
     ticks::Ticks,
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
@@ -75,10 +77,11 @@ use self::{
 };
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
-const CURSORS: u32 = 5;
+const CURSORS: u32 = 6;
 const FRAMES_READ: u32 = 0;
 const NEWEST_SEGMENT: u32 = 2;
 const TABLES_DROPPED: u32 = 4;
+const SAMPLING_STEP: u32 = 5;
 
 /// BPF programs in the kernel, and the probes that run them.
 #[expect(missing_debug_implementations, reason = "aya's ring buffer has none")]

@@ -24,6 +24,7 @@ use crate::process::page_size;
 
 use super::{
     TracerOptions,
+    choice::Choice,
     error::TracerError,
     features, kernel_functions,
     kernel_types::{KernelFields, MappingFields},
@@ -70,8 +71,13 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     let may_loop = u32::from(options.may_loop());
     loader.override_global("MAY_LOOP", &may_loop, true);
     loader.override_global("MIN_SIZE", &options.min_size, true);
-    loader.override_global("SAMPLE_BYTES", &options.sample_bytes, true);
-    if options.sample_bytes == 0 {
+    let choice = Choice::of(options);
+    let (base, with_steps) = (choice.base(), u32::from(matches!(choice, Choice::Steps { .. })));
+    let variance_shift = choice.variance_shift();
+    loader.override_global("SAMPLE_BYTES", &base, true);
+    loader.override_global("WITH_STEPS", &with_steps, true);
+    loader.override_global("VARIANCE_SHIFT", &variance_shift, true);
+    if base == 0 {
         loader.map_max_entries("SAMPLED", 1);
     }
     let short_life = short_life_ticks();
@@ -84,6 +90,7 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     loader.override_global("TASK_TGID", &fields.task_tgid, true);
     loader.override_global("TASK_SIGNAL", &fields.task_signal, true);
     loader.override_global("SIGNAL_LIVE", &fields.signal_live, true);
+    loader.override_global("TASK_RUNTIME", &fields.task_runtime, true);
     let mapping = fields.mapping.filter(|_| options.may_loop() && features::has_find_vma());
     let told = Told::of(mapping);
     for (name, value) in &told.0 {

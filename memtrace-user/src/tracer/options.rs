@@ -17,6 +17,11 @@ pub struct TracerOptions {
     pub min_size: u64,
     /// Blocks are sampled, by one byte in so many on average; 0: every block is recorded.
     pub sample_bytes: u64,
+    /// Most that tracing may cost, as a share of the process's CPU time: memtrace begins to sample, or samples less, to stay
+    /// below it. `sample_bytes` is then where it begins.
+    pub max_overhead: Option<f64>,
+    /// What happens where that cannot be kept.
+    pub over_budget: OverBudget,
     /// How stacks are followed.
     pub unwind: UnwindMode,
     /// Tell threads apart: each has call stacks of its own.
@@ -35,6 +40,15 @@ pub struct TracerOptions {
     pub native_only: bool,
     /// A command that is started keeps Python's own allocator, which hides small objects.
     pub keep_pymalloc: bool,
+}
+
+/// What happens when the traps alone cost more than tracing may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverBudget {
+    /// Tracing ends; the process goes on.
+    Stop,
+    /// It goes on, and says so.
+    Warn,
 }
 
 /// Which processes are traced besides those that are named.
@@ -118,6 +132,8 @@ impl Default for TracerOptions {
             max_frames: MAX_FRAMES,
             min_size: 0,
             sample_bytes: 0,
+            max_overhead: None,
+            over_budget: OverBudget::Stop,
             unwind: UnwindMode::Auto,
             per_thread: false,
             from_start: false,

@@ -5,13 +5,16 @@ use std::{collections::HashMap, mem::offset_of, ops::Range, sync::Arc, time::Dur
 use memtrace_common::{
     loss,
     process::{ProcessRecord, current},
-    sampling::{BLOCK_BITS, variance_unit},
+    sampling::BLOCK_BITS,
     site::{self, FIRST_SITE, RELEASED, SiteRecord, THREAD_WORDS, header},
+    steps,
 };
 
-use super::{FRAMES_READ, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats};
+use super::{
+    FRAMES_READ, SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats,
+};
 use crate::profile::{
-    AllocStats, Domain, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
+    AllocStats, Domain, Hits, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
 };
 
 /// The kernel's counters of losses, by what they mean here.
@@ -69,8 +72,8 @@ pub struct Reader {
     maps: Maps,
     /// Stacks are followed by words that name their thread.
     per_thread: bool,
-    /// Blocks are sampled, at this mean distance.
-    sampled: Option<u64>,
+    /// How blocks are chosen.
+    choice: Choice,
     /// Losses that are told no more.
     forgotten: Losses,
     /// Words of `frames` read, of all that were ever appended.
@@ -85,9 +88,12 @@ pub struct Reader {
 impl Reader {
     /// A reader that has seen nothing yet.
     #[must_use]
-    pub fn new(maps: Maps, per_thread: bool, sampled: Option<u64>) -> Self {
+    pub fn new(maps: Maps, per_thread: bool, choice: Choice) -> Self {
         let (forgotten, seen_sites, replacements, stacks) = Default::default();
-        Self { maps, per_thread, sampled, forgotten, next_word: 0, seen_sites, replacements, stacks }
+        if let Choice::Steps { first, .. } = choice {
+            maps.cursors.store(SAMPLING_STEP, 0, first);
+        }
+        Self { maps, per_thread, choice, forgotten, next_word: 0, seen_sites, replacements, stacks }
     }
 
     /// The maps.
@@ -117,7 +123,37 @@ impl Reader {
         stacks.extend(self.unattributed(slot));
         let mut totals = self.totals(slot);
         totals.stats = stacks.iter().map(|stack| stack.stats).sum();
-        RawProfile { elapsed, totals, stacks, losses: self.losses(), sample_bytes: self.sampled }
+        RawProfile { elapsed, totals, stacks, losses: self.losses(), sample_bytes: self.choice.mean(self.step()) }
+    }
+
+    /// The step at which blocks are chosen.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        if self.choice == Choice::All { steps::ALL } else { self.maps.cursors.load(SAMPLING_STEP, 0) }
+    }
+
+    /// How often the probes of a slot's process have been hit.
+    #[must_use]
+    pub fn hits(&self, slot: u32) -> Hits {
+        let load = |offset| self.maps.processes.load(slot, offset);
+        let entries = load(offset_of!(ProcessRecord, entries));
+        let returns = if self.choice == Choice::All { entries } else { load(offset_of!(ProcessRecord, returns)) };
+        Hits { entries, returns, releases: load(offset_of!(ProcessRecord, releases)) }
+    }
+
+    /// CPU time of the threads of a slot's process that have ended.
+    #[must_use]
+    pub fn ended_cpu_time(&self, slot: u32) -> Duration {
+        Duration::from_nanos(self.maps.processes.load(slot, offset_of!(ProcessRecord, ended_nanos)))
+    }
+
+    /// Mean bytes of the blocks that a slot's process has allocated; 0 when there are none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a mean of which two digits matter")]
+    pub fn mean_block(&mut self, slot: u32) -> f64 {
+        self.take_new_stacks();
+        let sum: AllocStats = self.stacks.get(&slot).into_iter().flatten().map(|stack| self.stats(stack.site)).sum();
+        sum.allocated_bytes as f64 / sum.allocated_blocks.max(1) as f64
     }
 
     /// Adds what the process has mapped by itself. The process's totals are of blocks alone.
@@ -268,9 +304,9 @@ impl Reader {
     /// allocated.
     fn stats(&self, site: u32) -> AllocStats {
         let load = |offset| self.maps.sites.load(site, offset);
-        let blocks = |offset| self.sampled.map_or(load(offset), |_| rounded(load(offset)));
-        let variance =
-            |offset| self.sampled.map_or(0, |mean| u128::from(load(offset)) * u128::from(variance_unit(mean)));
+        let is_sampled = self.choice != Choice::All;
+        let blocks = |offset| if is_sampled { rounded(load(offset)) } else { load(offset) };
+        let variance = |offset| if is_sampled { u128::from(load(offset)) << self.choice.variance_shift() } else { 0 };
         let short_lived_blocks = blocks(offset_of!(SiteRecord, short_lived));
         let freed_blocks = blocks(offset_of!(SiteRecord, freed_blocks));
         let freed_bytes = load(offset_of!(SiteRecord, freed_bytes));
@@ -288,7 +324,7 @@ impl Reader {
 
     fn totals(&self, slot: u32) -> ProcessTotals {
         let load = |offset| self.maps.processes.load(slot, offset);
-        let entries = load(offset_of!(ProcessRecord, entries));
+        let Hits { entries, returns, releases } = self.hits(slot);
         let now = load(offset_of!(ProcessRecord, current));
         let peak = load(offset_of!(ProcessRecord, peaks) + 8 * current::peak(now));
         ProcessTotals {
@@ -299,8 +335,9 @@ impl Reader {
             failed_calls: load(offset_of!(ProcessRecord, failed_calls)),
             unknown_frees: load(offset_of!(ProcessRecord, unknown_frees)),
             entry_hits: entries,
-            return_hits: if self.sampled.is_some() { load(offset_of!(ProcessRecord, returns)) } else { entries },
-            release_hits: load(offset_of!(ProcessRecord, releases)),
+            return_hits: returns,
+            release_hits: releases,
+            cpu_nanos: load(offset_of!(ProcessRecord, ended_nanos)),
         }
     }
 

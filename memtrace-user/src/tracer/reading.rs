@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use memtrace_common::{copy::CopyHeader, site::end};
 
-use super::{MappedRange, Tracer, stack_copy::Machine};
+use super::{Choice, MappedRange, SAMPLING_STEP, Tracer, stack_copy::Machine};
 use crate::{
-    profile::{RawProfile, RawStack},
+    profile::{Hits, RawProfile, RawStack},
     readable::Readable,
 };
 
@@ -23,6 +23,41 @@ impl Tracer {
             ledger.add_losses(&mut profile.losses);
         }
         profile
+    }
+
+    /// How often the probes of a slot's process have been hit: little work, at any time.
+    #[must_use]
+    pub fn hits(&self, slot: u32) -> Hits {
+        self.reader.hits(slot)
+    }
+
+    /// CPU time of the threads of a slot's process that have ended.
+    #[must_use]
+    pub fn ended_cpu_time(&self, slot: u32) -> Duration {
+        self.reader.ended_cpu_time(slot)
+    }
+
+    /// Mean bytes of the blocks that a slot's process has allocated; 0 when there are none.
+    #[must_use]
+    pub fn mean_block(&mut self, slot: u32) -> f64 {
+        self.reader.mean_block(slot)
+    }
+
+    /// How blocks are chosen.
+    #[must_use]
+    pub const fn choice(&self) -> Choice {
+        Choice::of(&self.options)
+    }
+
+    /// The step at which blocks are chosen, of [`Choice::Steps`].
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.reader.step()
+    }
+
+    /// Calls that begin from now on choose by this step. What is recorded already stands for what it stood for.
+    pub fn set_step(&self, step: u64) {
+        self.reader.maps().cursors.store(SAMPLING_STEP, 0, step);
     }
 
     /// Time since tracing began, or since it was begun anew.

@@ -2,7 +2,7 @@
 
 use std::{os::fd::AsFd as _, sync::PoisonError, time::Duration};
 
-use super::{CostMeasurement, RunStatistics, Runs, Tracer, UnwindStore, object, syscall};
+use super::{CostMeasurement, ProgramRuns, RunStatistics, Runs, Tracer, UnwindStore, object, syscall};
 
 impl Tracer {
     /// What measures the cost of a trap; `None` where uprobe-multi links are not to be had.
@@ -19,7 +19,7 @@ impl Tracer {
 
     /// The runs of the programs since the beginning.
     #[must_use]
-    pub fn end_run_statistics(&self, statistics: RunStatistics) -> Runs {
+    pub fn end_run_statistics(&self, statistics: RunStatistics) -> ProgramRuns {
         self.multi.as_ref().map(|programs| statistics.end(programs)).unwrap_or_default()
     }
 

@@ -1,8 +1,17 @@
-//! Sampling by bytes: the estimates of a real program's sums.
+//! Sampling by bytes: the estimates of a real program's sums, and the budget that changes how it samples.
 
-use memtrace::{profile::Interval, tracer::TracerOptions};
+use std::collections::BTreeSet;
 
-use crate::support::{every_way, program, run_traced};
+use memtrace::{
+    profile::{AllocStats, Interval},
+    session::{self, Session, Update},
+    tracer::{OverBudget, TracerOptions},
+};
+
+use crate::{
+    support::{Outcome, every_way, options, program, run_traced, runtime},
+    target::Target,
+};
 
 const MEAN: u64 = 16 << 10;
 
@@ -30,4 +39,97 @@ fn sums_are_estimated() {
         assert_eq!(outcome.losses(), [], "{options:?}");
         assert_eq!(outcome.profile.sample_bytes, Some(MEAN));
     }
+}
+
+/// A budget that no program under load can keep: it goes from exact to sampled, and on.
+fn tiny_budget(over_budget: OverBudget) -> TracerOptions {
+    TracerOptions { max_overhead: Some(0.001), over_budget, ..options() }
+}
+
+/// A change of the mean distance while the program runs leaves its sums unbiased: each block stands for what it was chosen
+/// by, and its free takes that away. (Five standard errors.)
+#[test]
+fn a_budget_leaves_sums_unbiased() {
+    let outcome = run_traced(&[program("sampled").to_str().expect("a UTF-8 path")], &tiny_budget(OverBudget::Warn));
+    let stats = outcome.profile.totals.stats;
+    let near = |value: u64, wanted: u64, interval: Option<Interval>| {
+        let Interval { low, high } = interval.expect("an estimate has an interval");
+        assert!(value.abs_diff(wanted) < (high - low) * 5 / 4, "{value}, not {wanted}: {low} to {high}");
+    };
+    near(stats.allocated_bytes, ALLOCATED, stats.allocated_interval());
+    near(stats.live_bytes(), KEPT, stats.live_interval());
+    assert_eq!(outcome.profile.totals.current_bytes, stats.live_bytes());
+    assert_eq!(outcome.losses(), []);
+    let sampled = outcome.profile.sample_bytes.expect("it is sampled in the end");
+    let note = format!("sampled to stay within --max-overhead 0.1%: one byte in {} KiB", sampled >> 10);
+    let notes = &outcome.profile.process.notes;
+    assert!(sampled >= 1 << 20 || notes.iter().any(|line| line.starts_with(&note)), "{notes:?}");
+}
+
+/// Goes on until something is said about the budget.
+async fn news(session: &mut Session) -> (String, bool) {
+    loop {
+        if let Update::Budget { message, ends } = session.next(&BTreeSet::new()).await.expect("events arrive") {
+            return (message, ends);
+        }
+    }
+}
+
+/// What was recorded exactly stays exact, and its frees are seen, though blocks are sampled since; what is freed of the
+/// others leaves nothing behind.
+#[test]
+fn what_was_exact_stays_exact() {
+    let mut target = Target::start(program("steer"));
+    runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &tiny_budget(OverBudget::Warn)).expect("it is traced");
+        target.ask("n");
+        let (before, _) = session.read_now().await;
+        assert_eq!(before.sample_bytes, None, "every block is recorded as long as that is cheap");
+        target.ask("l");
+        let (message, ends) = news(&mut session).await;
+        assert!(message.starts_with("recording every block takes") && !ends, "{message}");
+        let (message, ends) = news(&mut session).await;
+        assert!(message.starts_with("calls of the allocator cost") && !ends, "{message}");
+        target.ask("s");
+        let kept = outcome(&mut session).await;
+        assert!(kept.profile.sample_bytes.is_some());
+        let stats = kept.stats_by("keep_new");
+        assert_eq!((stats.live_blocks(), stats.live_bytes(), stats.live_interval()), (500, 48_000, None));
+        for _ in 0..500 {
+            target.ask("f");
+        }
+        let freed = outcome(&mut session).await;
+        let exact = AllocStats { freed_blocks: 500, freed_bytes: 48_000, ..stats };
+        assert_eq!(AllocStats { short_lived_blocks: 0, ..freed.stats_by("keep_new") }, exact);
+        assert_eq!(freed.profile.totals.current_bytes, 0, "all blocks are freed");
+        assert!(freed.profile.samples.iter().all(|sample| sample.stats.live_bytes() == 0));
+        assert_eq!(freed.losses(), []);
+    });
+}
+
+/// Where the traps alone are too dear, tracing ends if it is to, and says why in the last report.
+#[test]
+fn tracing_ends_where_the_budget_cannot_be_kept() {
+    let mut target = Target::start(program("steer"));
+    runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &tiny_budget(OverBudget::Stop)).expect("it is traced");
+        target.ask("l");
+        let (message, ends) = loop {
+            let (message, ends) = news(&mut session).await;
+            if ends {
+                break (message, ends);
+            }
+        };
+        assert!(ends && message.contains("--over-budget warn"), "{message}");
+        let last = outcome(&mut session).await;
+        let notes = &last.profile.process.notes;
+        assert!(notes.iter().any(|note| note.ends_with("tracing has ended")), "{notes:?}");
+        drop(session);
+        target.ask("s");
+    });
+}
+
+async fn outcome(session: &mut Session) -> Outcome {
+    let (profile, symbols) = session.read_now().await;
+    Outcome { profile, symbols, status: std::process::ExitStatus::default() }
 }

@@ -12,7 +12,7 @@ use crate::{
 type Counter = fn(&mut ProcessTotals) -> &mut u64;
 
 /// One line a counter.
-const COUNTERS: [(&str, Counter); 11] = [
+const COUNTERS: [(&str, Counter); 12] = [
     ("current_bytes", |totals| &mut totals.current_bytes),
     ("peak_bytes", |totals| &mut totals.peak_bytes),
     ("allocated_blocks", |totals| &mut totals.stats.allocated_blocks),
@@ -24,6 +24,7 @@ const COUNTERS: [(&str, Counter); 11] = [
     ("entry_hits", |totals| &mut totals.entry_hits),
     ("return_hits", |totals| &mut totals.return_hits),
     ("release_hits", |totals| &mut totals.release_hits),
+    ("cpu_nanos", |totals| &mut totals.cpu_nanos),
 ];
 
 /// Hands each key and value to `put`.
@@ -42,6 +43,9 @@ pub fn encode(process: &TracedProcess, put: &mut dyn FnMut(&str, &dyn Display)) 
     }
     for allocator in &info.allocators {
         put("allocator", allocator);
+    }
+    for note in &info.notes {
+        put("note", note);
     }
     if let Some(mut totals) = process.totals {
         for (key, counter) in COUNTERS {
@@ -64,6 +68,7 @@ fn try_decode(key: &str, value: &str, process: &mut TracedProcess) -> Option<()>
         "exited" => info.exited = value.parse().ok()?,
         "rss_bytes" => info.rss_bytes = Some(number(value)?),
         "allocator" => info.allocators.push(value.to_owned()),
+        "note" => info.notes.push(value.to_owned()),
         _ => {
             let (_, counter) = COUNTERS.iter().find(|(name, _)| *name == key)?;
             let value = number(value)?;

@@ -199,11 +199,11 @@ fn numbers() -> impl Strategy<Value = u64> {
 }
 
 fn processes() -> impl Strategy<Value = TracedProcess> {
-    let info = (1..u32::MAX, texts(), any::<bool>(), option::of(numbers()), vec(texts(), 0..3));
-    let totals = option::of(vec(numbers(), 11)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
+    let info = (1..u32::MAX, texts(), any::<bool>(), option::of(numbers()), (vec(texts(), 0..3), vec(texts(), 0..3)));
+    let totals = option::of(vec(numbers(), 12)).prop_map(|numbers| numbers.map(|numbers| totals(&numbers)));
     (info, option::of(1..i64::MAX.unsigned_abs()), totals).prop_map(
-        |((pid, command, exited, rss_bytes, allocators), started, totals)| TracedProcess {
-            info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes: Vec::new() },
+        |((pid, command, exited, rss_bytes, (allocators, notes)), started, totals)| TracedProcess {
+            info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes },
             started_at: started.map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos)),
             totals,
         },
@@ -227,6 +227,7 @@ fn totals(numbers: &[u64]) -> ProcessTotals {
         entry_hits: numbers[8],
         release_hits: numbers[9],
         return_hits: numbers[10],
+        cpu_nanos: numbers[11],
     }
 }
 

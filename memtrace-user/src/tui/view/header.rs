@@ -143,8 +143,9 @@ fn trust(profile: &Profile) -> Vec<Item> {
     if profile.losses.total() == 0 {
         items.push(("Losses", "none".into()));
     }
-    let of_core = overhead.core_share.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
-    items.push(("Overhead", format!("{of_core}{}", units::bytes(overhead.own_memory_bytes))));
+    let of_cpu = overhead.cpu_share.or(overhead.core_share);
+    let of_cpu = of_cpu.map_or_else(String::new, |share| format!("{}, ", units::percent(share)));
+    items.push(("Overhead", format!("{of_cpu}{}", units::bytes(overhead.own_memory_bytes))));
     // The allocator's name without its path: `glibc (/usr/lib/libc.so.6)`.
     let names: Vec<_> = profile.process.allocators.iter().filter_map(|name| name.split(" (").next()).collect();
     if !names.is_empty() {
