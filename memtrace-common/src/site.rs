@@ -48,7 +48,7 @@ pub struct SiteRecord {
     pub freed_bytes: u64,
     /// Blocks of the freed ones that did not outlive [`crate::live::SHORT_LIFE_NANOS`], by the coarse clock.
     pub short_lived: u64,
-    /// Sampled: variance of `allocated_bytes`, in units of [`crate::sampling::variance_unit`].
+    /// Sampled: variance of `allocated_bytes`, in units of 2^`VARIANCE_SHIFT`: see [`crate::sampling::variance_shift`].
     pub allocated_variance: u64,
     /// Of that, what belongs to freed blocks. Live bytes have the difference.
     pub freed_variance: u64,
