@@ -25,6 +25,8 @@ pub mod kind {
     pub const PROTECT: u32 = 7;
     /// The process has replaced its image.
     pub const EXEC: u32 = 8;
+    /// The process has been made, with a copy of the memory of another that is followed (that one's group id, 0, 0).
+    pub const FORK: u32 = 9;
 }
 
 /// An event.

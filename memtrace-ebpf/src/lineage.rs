@@ -150,6 +150,9 @@ fn fork(child: u32, parent: u32) {
         count(loss::NO_SLOT);
         leave(slot);
     }
+    if WITH_MAPPINGS.load() != 0 {
+        mapping::fork(child, slot);
+    }
     send(event::FORK, child, slot, parent);
 }
 

@@ -170,3 +170,13 @@ pub fn protected(result: u64) {
 pub fn exec(slot: u32) {
     send(&event(kind::EXEC, Era::first(slot)));
 }
+
+/// The running process is about to have a child with a copy of its memory, whose calls are counted in a slot of its own.
+#[inline(always)]
+pub fn fork(child: u32, slot: u32) {
+    let mut event = event(kind::FORK, Era::first(slot));
+    event.start = u64::from(event.tgid);
+    event.tgid = child;
+    event.tid = child;
+    send(&event);
+}

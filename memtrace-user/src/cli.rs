@@ -1,5 +1,6 @@
 //! The command line: clap types, no behaviour.
 
+mod documents;
 mod export;
 mod report;
 mod symbolize;
@@ -10,6 +11,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, builder::TypedValueParser};
 
+pub use self::documents::{CompletionsArgs, ManualArgs};
 pub use self::export::ExportArgs;
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, ReportArgs, SiteArg, TreeArg};
 pub use self::symbolize::SymbolizeArgs;
@@ -87,6 +89,12 @@ pub enum Command {
     /// `cargo xtask bench` compares with.
     #[command(hide = true)]
     Floor(FloorArgs),
+    /// Print what makes a shell complete memtrace's commands and options.
+    #[command(hide = true)]
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Manual(ManualArgs),
 }
 
 /// Arguments of `doctor`.
@@ -170,7 +178,8 @@ pub struct RunArgs {
     #[command(flatten)]
     pub ranking: RankingArgs,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD",
+        value_hint = clap::ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 

@@ -122,3 +122,33 @@ fn doctor_names_a_missing_process() {
     assert_eq!(code, Some(1));
     assert!(output.contains("Process 4194305\n  failed    access  "), "{output}");
 }
+
+/// Each command that the help shows has a manual page, and every shell completes it.
+#[test]
+fn manual_and_completions_know_every_command() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (code, _, errors) = memtrace(&["manual", directory.path().to_str().expect("UTF-8")]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    let page = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("a page");
+    let overview = help(&["-h"]);
+    let commands = overview.split_once("Commands:").expect("a list").1.split("\n\n").next().expect("its lines");
+    // Descriptions go on in lines that are further in.
+    let lines = commands.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    let commands: Vec<_> = lines.filter_map(|line| line.split(' ').next()).collect();
+    assert!(commands.contains(&"attach") && !commands.contains(&"floor"), "{commands:?}");
+    let shells = ["bash", "fish", "zsh"].map(|shell| help(&["completions", shell]));
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(page("memtrace.1").contains(&format!("memtrace\\-{command}(1)")), "{command}");
+        assert!(page(&format!("memtrace-{command}.1")).contains("SYNOPSIS"), "{command}");
+        assert!(shells.iter().all(|script| script.contains(command)), "{command}");
+    }
+    assert!(!directory.path().join("memtrace-floor.1").exists());
+}
+
+/// Where the pages cannot be written, the directory is named.
+#[test]
+fn manual_without_a_directory() {
+    let (code, _, errors) = memtrace(&["manual", "/no/such"]);
+    assert_eq!(code, Some(1));
+    assert!(errors.starts_with("memtrace: error: cannot write manual pages to /no/such: No such file"), "{errors}");
+}

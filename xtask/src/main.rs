@@ -8,6 +8,7 @@ mod build;
 mod cargo_call;
 mod debian;
 mod debian_rust_src;
+mod dist;
 mod lint;
 mod privilege;
 mod process;
@@ -45,6 +46,8 @@ enum Task {
     VmTest(vm::Arguments),
     /// Measure what tracing costs, beside empty probes and other tracers, and print it as tables
     Bench(bench::Arguments),
+    /// Make what people install: static programs and packages, under target/dist
+    Dist(dist::Arguments),
     /// Check formatting, lints and documentation of every crate; a warning is an error
     Lint,
 }
@@ -68,6 +71,7 @@ fn perform(task: Task) -> anyhow::Result<()> {
         Task::Test(arguments) => test::test(&arguments),
         Task::VmTest(arguments) => vm::vm_test(&arguments),
         Task::Bench(arguments) => bench::bench(arguments),
+        Task::Dist(arguments) => dist::dist(&arguments),
         Task::Lint => lint::lint(),
     }
 }

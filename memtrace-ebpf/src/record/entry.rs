@@ -49,8 +49,8 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
         return false;
     }
     let counts = counts(thread, call, size);
-    if counts == 0 && ends == Ends::Chosen && call >> field::EXTRA == 0 {
-        // No more will happen in it than that it hands out a block.
+    if counts == 0 && ends == Ends::Chosen && call >> field::EXTRA == 0 && WITH_MAPPINGS.load() == 0 {
+        // No more will happen in it than that it hands out a block. (What it maps would be the allocator's.)
         return false;
     }
     let pending = &mut thread.pending;

@@ -1,6 +1,7 @@
 //! One file a command. Each takes its arguments and returns the exit status.
 
 mod attach;
+mod completions;
 mod ctl;
 mod diff;
 mod doctor;
@@ -12,6 +13,7 @@ mod live;
 mod live_export;
 mod live_look;
 mod logging;
+mod manual;
 mod numbered;
 mod plain;
 mod report;
@@ -56,6 +58,8 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Symbolize(arguments) => symbolize::execute(&arguments).await,
             Command::Doctor(arguments) => doctor::execute(&arguments),
             Command::Floor(arguments) => floor::execute(&arguments).await,
+            Command::Completions(arguments) => completions::execute(&arguments),
+            Command::Manual(arguments) => manual::execute(&arguments),
         }
     });
     // A thread that waits for a command which outlives the tracing must not be waited for.

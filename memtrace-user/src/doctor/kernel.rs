@@ -7,12 +7,12 @@ use super::{
     finding::{Finding, Level},
 };
 use crate::tracer::{
-    MultiLinks, Tracer, TracerOptions, check_requirements, has_bpf_loop, has_cookies, has_task_storage, kernel_release,
-    multi_links,
+    MultiLinks, Recorded, Tracer, TracerOptions, check_requirements, has_bpf_loop, has_cookies, has_task_storage,
+    kernel_release, multi_links,
 };
 
 /// One line a check.
-pub const CHECKS: [fn() -> Finding; 13] = [
+pub const CHECKS: [fn() -> Finding; 14] = [
     release,
     page_size,
     type_information,
@@ -26,6 +26,7 @@ pub const CHECKS: [fn() -> Finding; 13] = [
     perf_paranoid,
     unprivileged_bpf,
     programs,
+    mappings,
 ];
 
 fn release() -> Finding {
@@ -175,6 +176,24 @@ fn programs() -> Finding {
                 let advice = error.hint().unwrap_or("-v prints more").to_owned();
                 Finding::other(CHECK, Level::Failed, error.to_string(), advice)
             }
+        }
+    })
+}
+
+/// How `--domain mmap` would be followed.
+fn mappings() -> Finding {
+    const CHECK: &str = "mapped memory (--domain mmap)";
+    let options = TracerOptions { recorded: Recorded::Mappings, ..TracerOptions::default() };
+    tried(CHECK, || match Tracer::load(&options) {
+        Ok(tracer) if tracer.slows_all_calls() => {
+            let lost = "this kernel has no BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS): while mapped memory is \
+                        recorded, every system call of every process is a little slower";
+            Finding::other(CHECK, Level::Degraded, "by tracepoints of system calls", lost)
+        }
+        Ok(_) => Finding::ok(CHECK, "there, by BPF trampolines"),
+        Err(error) => {
+            let advice = error.hint().unwrap_or("-v prints more").to_owned();
+            Finding::other(CHECK, Level::Degraded, error.to_string(), advice)
         }
     })
 }

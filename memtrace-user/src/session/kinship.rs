@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     process::{MappingEvent, TargetProcess},
-    profile::{LossReason, ProcessTotals, StackSample, Unfollowed},
+    profile::{ProcessTotals, StackSample, Unfollowed},
     tracer::{EventKind, Follow, TracerEvent},
 };
 
@@ -178,16 +178,7 @@ impl Session {
         let Some(family) = &mut self.family else { return };
         let found: Vec<_> = family.counting().flat_map(|(_, locator)| locator.new_allocators()).collect();
         for file in found {
-            match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => {
-                    // The program runs already.
-                    self.tracer.count_loss(LossReason::LateProbes);
-                    self.notes.extend(file.remarks(self.tracer.returns()));
-                    self.info.allocators.push(file.name);
-                }
-                Ok(false) => {}
-                Err(error) => log::warn!("{}: {error}", file.name),
-            }
+            self.probe_late(file);
         }
     }
 }

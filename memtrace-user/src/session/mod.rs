@@ -47,7 +47,7 @@ use self::{
     family::Family,
     happenings::Happenings,
     kinship::family_of,
-    locate::Locator,
+    locate::{FoundAllocator, Locator},
     meter::OwnUse,
     names::Names,
     notes::Notes,
@@ -61,7 +61,7 @@ use self::{
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
+    profile::{AllocStats, Location, LossReason, ProcessInfo, Profile, SymbolTable},
     readable::Readable,
     tracer::{EventKind, Events, Tracer, TracerEvent},
 };
@@ -331,19 +331,29 @@ impl Session {
     fn probe_new_allocators(&mut self) {
         self.follow_python();
         for file in self.locator.new_allocators() {
-            if !self.tracer.options().recorded.blocks() {
-                continue;
-            }
-            match self.tracer.place_probes(&file.probes, self.info.pid) {
-                Ok(true) => {
-                    self.notes.extend(file.remarks(self.tracer.returns()));
-                    self.info.allocators.push(file.name);
-                }
-                Ok(false) => {}
-                Err(error) => log::warn!("{}: {error}", file.name),
+            if self.tracer.options().recorded.blocks() {
+                self.probe_late(file);
             }
         }
         self.probe_allocators_of_members();
+    }
+
+    /// Places probes in an allocator that a running process has mapped: loaded by dlopen(3), or by a program that took the
+    /// place of a shell. What was called in it until then is not known, and that is said.
+    fn probe_late(&mut self, file: FoundAllocator) {
+        let placed = self.tracer.place_probes(&file.probes, self.info.pid);
+        // Of one that has ended by now, too.
+        if !file.probes.probes.is_empty() && !matches!(placed, Ok(false)) {
+            self.tracer.count_loss(LossReason::LateProbes);
+        }
+        match placed {
+            Ok(true) => {
+                self.notes.extend(file.remarks(self.tracer.returns()));
+                self.info.allocators.push(file.name);
+            }
+            Ok(false) => {}
+            Err(error) => log::warn!("{}: {error}", file.name),
+        }
     }
 
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.

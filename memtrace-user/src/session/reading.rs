@@ -94,6 +94,8 @@ impl Session {
             self.locator.refresh_at_times();
         }
         self.take_mappings();
+        // Before the counters are read: that an allocator is found late is one of the losses.
+        self.probe_new_allocators();
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
             self.info.command = command;
         }

@@ -67,6 +67,11 @@ pub enum TracerError {
     },
 }
 
+/// Whether the kernel has said no, not that something is missing.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
+}
+
 impl TracerError {
     /// What the user can do about it.
     #[must_use]
@@ -80,9 +85,16 @@ impl TracerError {
             Self::Refused { .. } => Some("please report this with the kernel's release; -v prints more"),
             Self::NoBudget => Some("use a kernel from 6.10 on, or choose by --sample-bytes how much is recorded"),
             Self::Setup { .. } => Some("if memory is short, close other tracers; -v prints more"),
+            Self::NoMappings(error) if is_refusal(error) => Some(
+                "the tracepoints of system calls are open to root alone: run it as root, grant CAP_DAC_READ_SEARCH, or trace \
+                 with --domain malloc",
+            ),
             Self::NoMappings(_) => Some(
                 "the kernel has neither BPF trampolines (CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS) nor tracepoints of system \
                  calls (CONFIG_FTRACE_SYSCALLS): trace with --domain malloc",
+            ),
+            Self::Attach { source, .. } if is_refusal(source) => Some(
+                "kernels without uprobe-multi links (before 6.10) let only CAP_SYS_ADMIN place probes: run it as root",
             ),
             Self::Attach { .. } => Some("the file may lie on a file system without uprobe support; -v prints more"),
             Self::ProcessEnded { .. } => None,

@@ -61,8 +61,8 @@ const fn way(
     Way { name, compiler, flags, preload, allocator }
 }
 
-/// Debian has no static mimalloc.
-const C_WAYS: [Way; 13] = [
+/// Debian has no static mimalloc, and no C++ library for musl.
+const C_WAYS: [Way; 14] = [
     way("glibc", "cc", &[], None, "glibc"),
     way("glibc-static", "cc", &["-static"], None, "glibc"),
     way("glibc-static-pie", "cc", &["-static-pie"], None, "glibc"),
@@ -76,16 +76,20 @@ const C_WAYS: [Way; 13] = [
     way("tcmalloc-preloaded", "cc", &[], Some("libtcmalloc_minimal.so.4"), "tcmalloc"),
     way("mimalloc", "cc", &["-Wl,--no-as-needed", "-lmimalloc"], None, "mimalloc"),
     way("mimalloc-preloaded", "cc", &[], Some("libmimalloc.so.2"), "mimalloc"),
+    way("both", "cc", &["-ljemalloc"], Some("libtcmalloc_minimal.so.4"), "tcmalloc"),
 ];
 
-const CPP_WAYS: [Way; 8] = [
+const CPP_WAYS: [Way; 11] = [
     way("glibc", "c++", &[], None, "glibc"),
     way("glibc-static", "c++", &["-static"], None, "glibc"),
+    way("glibc-static-pie", "c++", &["-static-pie"], None, "glibc"),
     way("jemalloc", "c++", &["-Wl,--no-as-needed", "-ljemalloc"], None, "jemalloc"),
     way("jemalloc-static", "c++", &["-static", "-l:libjemalloc.a", "-lm"], None, "jemalloc"),
+    way("jemalloc-preloaded", "c++", &[], Some("libjemalloc.so.2"), "jemalloc"),
     way("tcmalloc", "c++", &["-Wl,--no-as-needed", "-ltcmalloc_minimal"], None, "tcmalloc"),
     way("tcmalloc-static", "c++", &["-static", "-ltcmalloc_minimal"], None, "tcmalloc"),
     way("tcmalloc-preloaded", "c++", &[], Some("libtcmalloc_minimal.so.4"), "tcmalloc"),
+    way("mimalloc", "c++", &["-Wl,--no-as-needed", "-lmimalloc"], None, "mimalloc"),
     way("mimalloc-preloaded", "c++", &[], Some("libmimalloc.so.2"), "mimalloc"),
 ];
 

@@ -33,6 +33,8 @@ fn all_is_well_where_tracing_works() {
     let (code, sections) = diagnosis(&mut doctor(target.pid()));
     assert_eq!(code, Some(0), "{sections:#?}");
     assert_eq!(finding(section(&sections, "Kernel"), "memtrace's BPF programs")["level"], "ok");
+    let mapped = finding(section(&sections, "Kernel"), "mapped memory (--domain mmap)");
+    assert!(mapped["found"].as_str().is_some_and(|found| found.contains("by ")), "{mapped}");
     let process = section(&sections, &format!("Process {}", target.pid()));
     assert!(finding(process, "allocators")["found"].as_str().is_some_and(|found| found.starts_with("glibc (")));
     let points = section(&sections, "Probe points in ");

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    binary::{eventually, memtrace},
-    support::{Running, program, program_with},
+    binary::{Attached, eventually, memtrace},
+    support::{Running, compiled, program, program_with},
     target::Target,
 };
 
@@ -105,6 +105,31 @@ fn no_allocator() {
     let message = "no known allocator in ./no_libc (looked at ./no_libc)";
     let hint = "neither the program nor its libraries export malloc and free; -v tells more";
     assert_eq!(outcome(&mut relative), failure(1, message, hint));
+}
+
+/// A static program without symbols: nothing says where its allocator is, but the user may.
+#[test]
+fn static_and_stripped() {
+    let stripped = compiled("cc", "leak", "leak-stripped", &["-static", "-s"]);
+    let hint = "run a build that keeps its symbols (without -s or strip), or name the functions by their addresses: \
+                --alloc 'exe:0x401a20(size=arg0)' --free 'exe:0x401c40(ptr=arg0)'";
+    let message = format!(
+        "{} is linked statically and stripped of its symbols: nothing says where its malloc is",
+        stripped.display()
+    );
+    let mut target = Target::start(&stripped);
+    assert_eq!(outcome(&mut attach(target.pid())), failure(1, &message, hint));
+    assert_eq!(outcome(&mut run(&[stripped.to_str().expect("UTF-8")])), failure(1, &message, hint));
+    // The same program with symbols has the same addresses.
+    let with_symbols = compiled("cc", "leak", "leak-static", &["-static"]);
+    let names = Command::new("nm").arg(&with_symbols).output().expect("nm runs").stdout;
+    let names = String::from_utf8(names).expect("UTF-8");
+    let address = names.lines().find_map(|line| line.strip_suffix(" T malloc")).expect("it has malloc");
+    let mut memtrace = Attached::with(target.pid(), &["--alloc", &format!("exe:0x{address}(size=arg0)")]);
+    assert_eq!(target.ask("leak"), "done");
+    memtrace.wait_for_allocations();
+    assert_eq!(memtrace.interrupt().allocated_blocks(), 10);
+    target.say("quit");
 }
 
 /// A 32-bit program.

@@ -17,6 +17,7 @@ mod errors;
 mod family;
 mod gates;
 mod harm;
+mod hooks;
 mod isolation;
 mod kernels;
 mod latency;

@@ -6,7 +6,7 @@ use memtrace::{
     process::{CommandSpec, SignalState, anonymous_memory},
     profile::{AllocStats, Domain, Losses, Profile, SymbolTable, sum_of_domain},
     session::{self, Launched, Session, Update},
-    tracer::{Recorded, TracerOptions},
+    tracer::{Follow, Recorded, TracerOptions},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -15,15 +15,21 @@ use nix::{
 
 use crate::{
     binary::eventually,
-    support::{options, program, runtime},
+    servers::Cluster,
+    support::{options, program, run_traced, runtime},
     target::Target,
+    targets::{ask_redis, start_redis},
 };
 
 const PAGE: u64 = 4096;
 
+fn both() -> TracerOptions {
+    TracerOptions { recorded: Recorded::Both, ..options() }
+}
+
 /// With blocks and mappings, by trampolines where there are any, and by tracepoints.
 fn both_ways() -> [TracerOptions; 2] {
-    let with = TracerOptions { recorded: Recorded::Both, ..options() };
+    let with = both();
     let mut by_tracepoints = with.clone();
     by_tracepoints.without.push(memtrace::tracer::Accelerator::Trampolines);
     [with, by_tracepoints]
@@ -66,6 +72,12 @@ fn below(profile: &Profile, symbols: &SymbolTable, function: &str, domain: Domai
 
 /// What `expected` of the program has mapped.
 fn assert_expected(profile: &Profile, symbols: &SymbolTable) {
+    assert_mapped(profile, symbols);
+    assert_eq!(below(profile, symbols, "large_block", Domain::Malloc), (1, 16384));
+}
+
+/// The same without the blocks.
+fn assert_mapped(profile: &Profile, symbols: &SymbolTable) {
     let live = |function, domain| below(profile, symbols, function, domain);
     for (function, pages) in [
         ("split", 7),
@@ -86,7 +98,6 @@ fn assert_expected(profile: &Profile, symbols: &SymbolTable) {
     assert_eq!(live("moves", Domain::Reserved), (0, 0));
     assert_eq!(live("large_block", Domain::Allocator), (1, 16385));
     assert_eq!(live("large_block", Domain::Mmap), (0, 0));
-    assert_eq!(live("large_block", Domain::Malloc), (1, 16384));
     assert_eq!(profile.totals.stats, sum_of_domain(&profile.samples, Domain::Malloc), "totals are of blocks alone");
     assert_eq!(profile.losses, Losses::default());
 }
@@ -114,6 +125,50 @@ fn mappings_are_exact() {
             // A thread's stack: its guard page is reserved.
             assert!(profile.samples.iter().any(|sample| sample.domain == Domain::Reserved));
         });
+    }
+}
+
+/// Mappings are counted one by one where blocks are sampled or left out, and what malloc maps for such blocks is the
+/// allocator's.
+#[test]
+fn mappings_are_exact_where_blocks_are_not() {
+    for options in [TracerOptions { sample_bytes: 1 << 20, ..both() }, TracerOptions { min_size: 1 << 20, ..both() }] {
+        let mut target = Target::start(program("mappings"));
+        let pid = target.pid();
+        runtime().block_on(async {
+            let mut session = session::attach(pid, &options).expect("the program is traced");
+            assert_eq!(target.ask("b"), "done");
+            assert_eq!(target.ask("e"), "done");
+            assert_ranges(&session, pid);
+            let (profile, symbols) = session.read_now().await;
+            assert_mapped(&profile, &symbols);
+            assert_eq!(below(&profile, &symbols, "small_blocks", Domain::Mmap), (0, 0), "{options:?}");
+            let heap = below(&profile, &symbols, "small_blocks", Domain::Allocator).1 * PAGE;
+            assert!((4_000_000..5_000_000).contains(&heap), "{heap} bytes, {options:?}");
+        });
+    }
+}
+
+/// Each process that is followed has its own mappings, by image, and what a child does to its copy of its parent's is no
+/// matter of the parent's.
+#[test]
+fn mappings_of_followed_processes() {
+    for sample_bytes in [0, 1 << 20] {
+        let options = TracerOptions { follow: Follow::Children, sample_bytes, ..both() };
+        let outcome = run_traced(&[program("mappings").to_str().expect("UTF-8"), "forks"], &options);
+        assert_eq!(outcome.status.code(), Some(0));
+        let profile = &outcome.profile;
+        let of = |index: u32, function: &str| {
+            let samples = profile.samples.iter().filter(|sample| sample.process.0 == index).cloned().collect();
+            below(&Profile { samples, ..(**profile).clone() }, &outcome.symbols, function, Domain::Mmap)
+        };
+        for (index, function, pages) in [(0, "of_parent", 5), (1, "of_child", 7), (2, "of_executed", 3)] {
+            for process in 0..3 {
+                let expected = if process == index { (1, pages) } else { (0, 0) };
+                assert_eq!(of(process, function), expected, "{function}, process {process}");
+            }
+        }
+        assert_eq!((profile.others.len(), &profile.losses), (2, &Losses::default()));
     }
 }
 
@@ -215,6 +270,44 @@ a.length = 99; process.kill(process.pid, 'SIGSTOP')";
             assert!(sum_of_domain(&profile.samples, Domain::Mmap).live_bytes() > 0);
         });
     }
+}
+
+/// Follows what a server maps while it is asked for something, and compares when it stands still.
+fn compare_at_rest(pid: u32, ask: impl FnOnce()) {
+    runtime().block_on(async {
+        let mut session = session::attach(pid, &both()).expect("the server is traced");
+        ask();
+        let target = Pid::from_raw(pid.cast_signed());
+        kill(target, Signal::SIGSTOP).expect("it takes signals");
+        eventually("the server is at rest", || is_at_rest(pid));
+        assert_ranges(&session, pid);
+        let (profile, _) = session.read_now().await;
+        assert_eq!(profile.losses, Losses::default());
+        assert!(profile.samples.iter().any(|sample| sample.domain != Domain::Malloc), "something was mapped");
+        kill(target, Signal::SIGCONT).expect("it takes signals");
+    });
+}
+
+/// Of redis with its jemalloc, which gives memory back, and of a backend of `PostgreSQL`, which has memory in common with
+/// others.
+#[test]
+fn mappings_of_servers_are_known() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (redis, socket) = start_redis(directory.path());
+    compare_at_rest(redis.pid(), || {
+        let request = |key| format!("SETRANGE key{key} {} x\n", (key % 97 + 1) * 9_973);
+        ask_redis(&socket, &(0..300).map(request).collect::<Vec<_>>().concat());
+        ask_redis(&socket, "FLUSHALL\nMEMORY PURGE\n");
+    });
+    let directory = tempfile::tempdir().expect("a directory");
+    let cluster = Cluster::start(directory.path());
+    let mut client = Target::start_shell(cluster.client("psql").arg("-AtXq"));
+    let backend = client.ask("select pg_backend_pid();").parse().expect("a process id");
+    compare_at_rest(backend, || {
+        let sorted = "select i, md5(i::text) from generate_series(1, 50000) as i order by 2";
+        let count = client.ask(&format!("set work_mem = '64MB'; select count(*) from ({sorted}) as sorted;"));
+        assert_eq!(count, "50000");
+    });
 }
 
 /// Whether all threads have stopped.

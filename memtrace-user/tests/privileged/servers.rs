@@ -161,14 +161,14 @@ fn postgresql_serves_on() {
 }
 
 /// A `PostgreSQL` server of its own, reached through a socket in its directory. Ended at the end of the test.
-struct Cluster {
+pub struct Cluster {
     directory: PathBuf,
     user: User,
     server: Logged,
 }
 
 impl Cluster {
-    fn start(directory: &Path) -> Self {
+    pub fn start(directory: &Path) -> Self {
         // The server refuses to run as root; its package brings a user.
         let user = User::from_name("postgres").expect("the user database").expect("the package's user");
         chown(directory, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("root may");
@@ -190,7 +190,8 @@ impl Cluster {
         cluster
     }
 
-    fn client(&self, program: &str) -> Command {
+    /// A command that reaches it.
+    pub fn client(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env("PGHOST", &self.directory).env("PGUSER", "postgres").env("PGDATABASE", "postgres");
         command.uid(self.user.uid.as_raw()).gid(self.user.gid.as_raw()).current_dir(&self.directory);

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::File,
     io::Write as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -59,15 +59,7 @@ fn redis() {
     const VALUES: u64 = 100;
     const BYTES: u64 = 100_000;
     let directory = tempfile::tempdir().expect("a directory");
-    let socket = directory.path().join("socket");
-    let server = Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-        .arg(&socket)
-        .current_dir(directory.path())
-        .stdout(File::create(directory.path().join("log")).expect("a log"))
-        .spawn();
-    let server = Running(server.expect("redis-server starts"));
-    eventually("redis answers", || ask_redis(&socket, "PING\n") == "PONG");
+    let (server, socket) = start_redis(directory.path());
     let live = runtime().block_on(async {
         let mut session = session::attach(server.pid(), &options()).expect("redis is traced");
         reading(&mut session).await;
@@ -85,12 +77,26 @@ fn redis() {
     assert!((values..values + values / 20).contains(&live), "{live} bytes live");
 }
 
+/// A redis-server that answers at a socket.
+pub fn start_redis(directory: &Path) -> (Running, PathBuf) {
+    let socket = directory.join("socket");
+    let server = Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+        .arg(&socket)
+        .current_dir(directory)
+        .stdout(File::create(directory.join("log")).expect("a log"))
+        .spawn();
+    let server = Running(server.expect("redis-server starts"));
+    eventually("redis answers", || ask_redis(&socket, "PING\n") == "PONG");
+    (server, socket)
+}
+
 async fn reading(session: &mut Session) {
     while !matches!(session.next(&BTreeSet::new()).await.expect("events arrive"), Update::Reading { .. }) {}
 }
 
 /// What redis answers to some requests.
-fn ask_redis(socket: &Path, requests: &str) -> String {
+pub fn ask_redis(socket: &Path, requests: &str) -> String {
     let mut client = Command::new("redis-cli");
     client.arg("-s").arg(socket).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut client = client.spawn().expect("redis-cli starts");

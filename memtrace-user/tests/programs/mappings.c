@@ -1,8 +1,9 @@
 // Maps and unmaps memory in every way.
 //
 //   mappings           takes turns with its test: `e` makes the mappings that the test knows, `t` lets several threads do
-//                      at random what can be done, `q` ends
+//                      at random what can be done, `b` keeps small blocks, `q` ends
 //   mappings stop      both at once, then stops itself
+//   mappings forks     has mappings, and a child with others, which executes a program with yet others
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "talk.h"
@@ -102,6 +104,32 @@ static void expected(void) {
   kept_alive[i++] = broken();
 }
 
+// 4 MiB in blocks of 1,000 bytes, which malloc takes from the end of the heap segment.
+NOINLINE static void small_blocks(void) {
+  for (int i = 0; i < 4 << 10; i++) must(malloc(1000) != NULL);
+}
+
+// 5 pages; 7, and 2 of the parent's go; 3.
+NOINLINE static char *of_parent(void) { return checked(mmap(NULL, 5 * PAGE, ACCESS, ANONYMOUS, -1, 0)); }
+NOINLINE static void of_child(char *inherited) {
+  must(munmap(inherited, 2 * PAGE) == 0);
+  checked(mmap(NULL, 7 * PAGE, ACCESS, ANONYMOUS, -1, 0));
+}
+NOINLINE static void of_executed(void) { checked(mmap(NULL, 3 * PAGE, ACCESS, ANONYMOUS, -1, 0)); }
+
+static int forks(void) {
+  char *inherited = of_parent();
+  pid_t child = fork();
+  if (child == 0) {
+    of_child(inherited);
+    execl("/proc/self/exe", "mappings", "executed", NULL);
+    _exit(96);
+  }
+  int status;
+  must(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+  return 0;
+}
+
 static uint64_t next(uint64_t *state) {
   *state ^= *state << 13;
   *state ^= *state >> 7;
@@ -167,7 +195,11 @@ static void all_torture(void) {
 }
 
 int main(int count, char **arguments) {
-  (void)arguments;
+  if (count > 1 && !strcmp(arguments[1], "forks")) return forks();
+  if (count > 1 && !strcmp(arguments[1], "executed")) {
+    of_executed();
+    return 0;
+  }
   if (count > 1) {
     expected();
     all_torture();
@@ -182,6 +214,9 @@ int main(int count, char **arguments) {
         break;
       case 't':
         all_torture();
+        break;
+      case 'b':
+        small_blocks();
         break;
       default:
         return 0;

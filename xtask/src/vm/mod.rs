@@ -48,8 +48,14 @@ pub struct Arguments {
 const TESTS: [&str; 8] =
     ["accounting::", "errors::", "harm::", "isolation::", "smoke::", "stacks::", "targets::", "threads::"];
 /// Of these, what cannot run: there is no such compiler, or no such program.
-const SKIPPED: [&str; 5] =
-    ["exceptions", "no_allocator", "thirty_two_bit", "closed_pipe", "calls_in_signal_handlers_do_not_disturb"];
+const SKIPPED: [&str; 6] = [
+    "exceptions",
+    "no_allocator",
+    "static_and_stripped",
+    "thirty_two_bit",
+    "closed_pipe",
+    "calls_in_signal_handlers_do_not_disturb",
+];
 /// The quick selection.
 const QUICK: [&str; 6] =
     ["smoke::", "targets::", "the_peak_is_exact", "the_peak_of_threads", "realloc_ends", "stacks_of_every_depth"];

@@ -1,6 +1,6 @@
 //! Takes events of the mmap domain out of their ring and keeps the ranges and counters of each process.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, io};
 
 use aya::maps::{MapData, RingBuf};
 use memtrace_common::{
@@ -13,7 +13,7 @@ use super::{
     space::{MappedRange, Space},
 };
 use crate::{
-    process::{ProcDir, anonymous_ranges},
+    process::{AnonymousRange, ProcDir, anonymous_ranges},
     profile::{AllocStats, Domain, LossReason, Losses},
     tracer::mapped::MappedArray,
 };
@@ -79,21 +79,33 @@ impl Counters {
 /// A traced process.
 #[derive(Debug)]
 struct Process {
-    directory: ProcDir,
+    /// `None` of one that had ended when its events were taken in.
+    directory: Option<ProcDir>,
     slot: u32,
     space: Space,
 }
 
 impl Process {
+    /// One that an event tells of. `same_ids`: it can be looked up by its id in the initial namespace.
+    fn made(event: &MappingEvent, space: Space, same_ids: bool) -> Self {
+        let directory = if same_ids { ProcDir::open(event.tgid).ok() } else { None };
+        Self { directory, slot: event.slot, space }
+    }
+
     /// Takes what is mapped as what was there before. Events that are still in the ring may tell of a part of it: they are
     /// taken in later and come to the same.
     fn begin(&mut self, slot: u32) {
         self.slot = slot;
-        let ranges = anonymous_ranges(&self.directory).unwrap_or_else(|error| {
+        let ranges = self.ranges().unwrap_or_else(|error| {
             log::debug!("what is mapped at the beginning is not known: {error}");
             Vec::new()
         });
         self.space.begin(&ranges);
+    }
+
+    /// What the kernel says that it has mapped; nothing when it has ended.
+    fn ranges(&self) -> io::Result<Vec<AnonymousRange>> {
+        self.directory.as_ref().map_or_else(|| Ok(Vec::new()), anonymous_ranges)
     }
 }
 
@@ -134,9 +146,10 @@ impl Ledger {
     ///
     /// # Errors
     /// When the process has ended.
-    pub fn begin(&mut self, tgid: u32, pid: u32, slot: Option<u32>) -> std::io::Result<()> {
+    pub fn begin(&mut self, tgid: u32, pid: u32, slot: Option<u32>) -> io::Result<()> {
         self.same_ids = tgid == pid;
-        let mut process = Process { directory: ProcDir::open(pid)?, slot: 0, space: Space::default() };
+        let directory = Some(ProcDir::open(pid)?);
+        let mut process = Process { directory, slot: 0, space: Space::default() };
         if let Some(slot) = slot {
             process.begin(slot);
         }
@@ -153,7 +166,7 @@ impl Ledger {
         }
         self.corrected_at = lost;
         for process in self.processes.values_mut() {
-            match anonymous_ranges(&process.directory) {
+            match process.ranges() {
                 Ok(ranges) if !ranges.is_empty() => {
                     process.space.correct(&ranges, process.slot, 0, &mut self.counters);
                 }
@@ -212,16 +225,27 @@ impl Ledger {
         self.processes.retain(|_, process| process.slot != slot);
     }
 
+    /// A child has its parent's ranges, as from before.
+    fn fork(&mut self, event: &MappingEvent) {
+        let parent = u32::try_from(event.start).ok().and_then(|parent| self.processes.get(&parent));
+        let space = parent.map(|parent| parent.space.inherited()).unwrap_or_default();
+        let child = Process::made(event, space, self.same_ids);
+        self.processes.insert(event.tgid, child);
+    }
+
     fn drain(&mut self) {
         while let Some(event) = self.ring.next().map(|bytes| parse(&bytes)) {
             let Some(event) = event else { continue };
-            if !self.processes.contains_key(&event.tgid) && self.same_ids {
-                // A child: what it has from its parent is from before.
-                if self.begin(event.tgid, event.tgid, Some(event.slot)).is_err() {
-                    continue;
-                }
+            if event.kind == kind::FORK {
+                self.fork(&event);
+                continue;
             }
-            let Some(process) = self.processes.get_mut(&event.tgid) else { continue };
+            // A child that shares its parent's memory until it executes a program.
+            let process = self.processes.entry(event.tgid).or_insert_with(|| {
+                let mut process = Process::made(&event, Space::default(), self.same_ids);
+                process.begin(event.slot);
+                process
+            });
             if event.kind == kind::EXEC {
                 process.begin(event.slot);
             } else if !process.space.apply(&event, &mut self.counters) {

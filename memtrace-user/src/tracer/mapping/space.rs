@@ -123,6 +123,13 @@ impl Space {
         self.heap_end = ranges.iter().find(|range| range.heap).map(|range| range.end);
     }
 
+    /// The ranges of a child that has just got a copy of the memory: for it, they are from before.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        let piece = |(start, piece): (&u64, &Piece)| (*start, Piece { mapping: BEFORE, ..*piece });
+        Self { pieces: self.pieces.iter().map(piece).collect(), heap_end: self.heap_end, ..Self::default() }
+    }
+
     /// What was mapped in a slot counts as from before.
     pub fn forget(&mut self, slot: u32) {
         self.mappings.retain(|_, mapping| mapping.slot != slot);

@@ -1,0 +1,22 @@
+//! `memtrace completions SHELL`: for packages, and for whoever has copied the program alone.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, CompletionsArgs};
+
+/// Prints the script.
+///
+/// # Errors
+/// When standard output cannot be written to.
+pub fn execute(arguments: &CompletionsArgs) -> anyhow::Result<ExitCode> {
+    // Not straight to standard output: the generator would panic where that is closed.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "memtrace", &mut script);
+    io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
