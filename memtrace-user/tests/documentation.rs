@@ -22,7 +22,8 @@ fn files(directory: &Path, extension: &str) -> Vec<PathBuf> {
 fn messages(source: &str) -> impl Iterator<Item = String> + '_ {
     source.split("#[error(").skip(1).filter_map(|rest| {
         let text = rest.trim_start().strip_prefix('"')?;
-        let text = &text[..text.find("\")]").or_else(|| text.find("\","))?];
+        let (end, _) = text.match_indices('"').find(|(at, _)| !text[..*at].ends_with('\\'))?;
+        let text = &text[..end];
         // A backslash at the end of a line joins it with the next.
         let joined: String = text.split("\\\n").map(str::trim_start).collect();
         Some(without_parts(&joined))

@@ -111,7 +111,6 @@ impl Session {
         let mut unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.threads.refresh_names(self.info.pid);
         self.follow_mappings();
-        self.probe_new_allocators();
         let mut stack_ids: Vec<u32> = raw.stacks.iter().map(|stack| stack.id).collect();
         let (totals, fresh) = self.read_members(raw.totals, &mut samples, &mut unfollowed);
         stack_ids.resize(samples.len(), NO_STACK_ID);

@@ -26,6 +26,7 @@ mod mappings;
 mod names_later;
 mod pools;
 mod python;
+mod readme;
 mod servers;
 mod smoke;
 mod stacks;
