@@ -223,11 +223,11 @@ pub struct TracingArgs {
     /// The function that takes it back: `FILE:NAME(ptr=argN)`. May be repeated.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
     pub free: Vec<UserFunction>,
-    /// Also trace the processes that it starts, and what they start. For that, every process of the machine that maps a file
-    /// with a traced allocator pays for a breakpoint at each call.
+    /// Also trace the processes that it starts, and what they start; `run` does so unless told otherwise. For that, every
+    /// process of the machine that maps a file with a traced allocator pays for a breakpoint at each call.
     #[arg(long, overrides_with = "no_follow")]
     pub follow: bool,
-    /// Trace this process alone; no other process gets a breakpoint.
+    /// Trace this process alone, as `attach` does unless told otherwise; no other process gets a breakpoint.
     #[arg(long, overrides_with = "follow")]
     pub no_follow: bool,
     /// What to record: blocks that allocators hand out (malloc), memory that the process maps by itself (mmap), or both,

@@ -93,7 +93,7 @@ impl From<&TracingArgs> for TracerOptions {
             },
             per_thread: arguments.per_thread,
             from_start: false,
-            follow: if arguments.follow && !arguments.no_follow { Follow::Children } else { Follow::Nobody },
+            follow: if arguments.follow { Follow::Children } else { Follow::Nobody },
             recorded: recorded(&arguments.domain),
             without: arguments.without.clone(),
             native_only: arguments.native_only,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io,
+    io::{self, IsTerminal as _},
     process::{ExitCode, ExitStatus},
     sync::Arc,
     time::Duration,
@@ -29,8 +29,10 @@ use crate::{
 
 /// Time between two readings that are not shown.
 const BETWEEN: Duration = Duration::from_secs(1);
-/// The same where processes are followed.
+/// The same of many processes: readings would keep from more urgent things, and files stay open for names in the end.
 const BETWEEN_OF_MANY: Duration = Duration::from_mins(1);
+/// Processes that are no many yet.
+const FEW: usize = 8;
 
 /// Runs the command; its exit status is passed on.
 ///
@@ -43,20 +45,27 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
     let command = CommandSpec { program, arguments: words.collect(), run_as, signals };
     check(&arguments.output)?;
     let mut forwarding = Forwarding::start()?;
-    let options = TracerOptions { keep_pymalloc: arguments.keep_pymalloc, ..TracerOptions::from(&arguments.tracing) };
+    let options = TracerOptions {
+        keep_pymalloc: arguments.keep_pymalloc,
+        follow: if arguments.tracing.no_follow { Follow::Nobody } else { Follow::Children },
+        ..TracerOptions::from(&arguments.tracing)
+    };
     let launched = session::launch(&command, &options)?;
     forwarding.set_target(launched.pid);
     forwarding.set_takes_snapshots(arguments.output.output.is_some());
     let news = forwarding.news();
     let Launched { mut session, pid, status } = launched;
-    // Without --interval only the last report is printed; readings in between keep names up to date. Of many processes
-    // they would keep from more urgent things, and files stay open for names in the end.
-    let between = if options.follow == Follow::Nobody { BETWEEN } else { BETWEEN_OF_MANY };
-    session.set_interval(arguments.interval.unwrap_or(between));
+    if options.follow != Follow::Nobody && io::stderr().is_terminal() {
+        // With what it costs in the report; who waits for it may want to know before.
+        say("what the command starts is traced as well, which slows down other programs, too (--no-follow)");
+    }
+    // Without --interval only the last report is printed; readings in between keep names up to date.
+    session.set_interval(arguments.interval.unwrap_or(BETWEEN));
     let mut tracing = Tracing {
         reporter: Reporter::new(arguments.ranking, Stream::Error),
         steering: Steering::new(pid, &arguments.output),
         periodic: arguments.interval.is_some(),
+        many: false,
         deadline: arguments.duration.map(|duration| tokio::time::Instant::now() + duration),
         last: None,
     };
@@ -101,6 +110,8 @@ struct Tracing {
     steering: Steering,
     /// Reports are printed at each interval.
     periodic: bool,
+    /// There have been more than [`FEW`] processes besides.
+    many: bool,
     deadline: Option<tokio::time::Instant>,
     /// The last profile that was reported.
     last: Option<Arc<Profile>>,
@@ -115,6 +126,13 @@ impl Tracing {
                 update = session.next(&nothing) => match update? {
                     Update::Reading { profile, symbols } if self.periodic || session.has_ended() => {
                         self.report(session, profile, &symbols).await?;
+                        Outcome::Nothing
+                    }
+                    Update::Reading { profile, .. } => {
+                        if !self.periodic && !self.many && profile.others.len() > FEW {
+                            self.many = true;
+                            session.set_interval(BETWEEN_OF_MANY);
+                        }
                         Outcome::Nothing
                     }
                     Update::Ended => return Ok(()),

@@ -19,8 +19,8 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use perf_event::{Builder, Clock, SampleFlag, Sampler, data::Record, events::Software};
 use thiserror::Error;
 
-/// Bytes of each CPU's ring: some 800 mappings.
-const RING_BYTES: usize = 128 << 10;
+/// Bytes of each CPU's ring: some 3,000 mappings, of some 200 processes that begin.
+const RING_BYTES: usize = 512 << 10;
 
 /// `PERF_RECORD_MISC_COMM_EXEC` in `include/uapi/linux/perf_event.h`: the new name comes from an exec.
 const MISC_COMM_EXEC: u16 = 1 << 13;
@@ -151,10 +151,9 @@ impl MappingEvents {
         timed
     }
 
-    /// Events that found no room in a ring, or could not be read, so far.
-    #[must_use]
-    pub const fn lost(&self) -> u64 {
-        self.lost
+    /// Events that found no room in a ring, or could not be read, since the last call.
+    pub const fn take_lost(&mut self) -> u64 {
+        std::mem::replace(&mut self.lost, 0)
     }
 }
 

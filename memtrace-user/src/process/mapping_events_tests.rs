@@ -64,7 +64,7 @@ fn short_command_is_located_after_its_exit() {
     let mut child = prepared.release().unwrap();
     assert!(child.wait().unwrap().success());
     let arrived = events.drain();
-    assert_eq!(events.lost(), 0);
+    assert_eq!(events.take_lost(), 0);
     // The shell's own exec and the program's after it.
     assert_eq!(arrived.iter().filter(|event| **event == MappingEvent::Exec { pid }).count(), 2);
     assert!(arrived.contains(&MappingEvent::Exit { pid, tid: pid }));

@@ -169,7 +169,7 @@ pub struct Profile {
     /// Those of the process that tracing is named by.
     pub own_totals: ProcessTotals,
     /// Processes that are followed besides, in the order in which they appeared: an image that a process has replaced by
-    /// `exec` is one of its own. Samples name them by index, from 1 on.
+    /// `exec` is one of its own. Behind them, those that have ended and are added up. Samples name them by index, from 1 on.
     pub others: Vec<TracedProcess>,
     /// Allocations and frees a second, and their bytes, since the previous reading.
     pub rates: AllocRates,
@@ -224,6 +224,12 @@ impl AllocRates {
 }
 
 impl Profile {
+    /// Processes that are followed besides, those included that are added up.
+    #[must_use]
+    pub fn other_processes(&self) -> u64 {
+        self.others.iter().map(|process| 1 + u64::from(process.further)).sum()
+    }
+
     /// How much of what was allocated has a whole stack.
     #[must_use]
     pub fn coverage(&self) -> Coverage {

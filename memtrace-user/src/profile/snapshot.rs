@@ -77,6 +77,8 @@ pub struct TracedProcess {
     pub started_at: Option<SystemTime>,
     /// Its counters, peak among them; `None` where the file does not tell.
     pub totals: Option<ProcessTotals>,
+    /// How many processes that have ended are added up in this one, beyond the first: see `docs/architecture.md`.
+    pub further: u32,
 }
 
 /// A traced thread.
@@ -150,8 +152,12 @@ impl Snapshot {
             losses: profile.losses.clone(),
             ..about
         };
-        let process =
-            TracedProcess { info: profile.process.clone(), started_at: None, totals: Some(profile.own_totals) };
+        let process = TracedProcess {
+            info: profile.process.clone(),
+            started_at: None,
+            totals: Some(profile.own_totals),
+            further: 0,
+        };
         Self {
             about,
             processes: std::iter::once(process).chain(profile.others.iter().cloned()).collect(),

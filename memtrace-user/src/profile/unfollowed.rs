@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Why a walk ended before the start of the thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unfollowed {
     /// The stack led to an address where nothing is known to be mapped.
     UnknownCode,

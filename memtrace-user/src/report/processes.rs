@@ -6,7 +6,7 @@ use super::{
     table::{Row, Table, fit},
     units,
 };
-use crate::profile::{AllocStats, ProcessInfo, ProcessTotals, Profile, SortBy};
+use crate::profile::{AllocStats, ProcessInfo, ProcessTotals, Profile, SortBy, TracedProcess};
 
 /// Most processes that are listed.
 const MOST: usize = 20;
@@ -16,20 +16,23 @@ pub(super) fn lines(profile: &Profile, sort: SortBy, width: Option<usize>) -> Ve
     if profile.others.is_empty() {
         return Vec::new();
     }
-    let others = profile.others.iter().map(|process| (&process.info, process.totals.unwrap_or_default()));
-    let mut processes: Vec<_> = std::iter::once((&profile.process, profile.own_totals)).chain(others).collect();
+    let others = profile.others.iter().map(Line::of);
+    let own = Line { info: &profile.process, totals: profile.own_totals, further: 0 };
+    let mut processes: Vec<_> = std::iter::once(own).chain(others).collect();
     // Stable: those of one size stay in the order in which they appeared.
-    processes.sort_by_key(|(_, totals)| std::cmp::Reverse((sort.value(&totals.stats), totals.stats.allocated_bytes)));
+    processes
+        .sort_by_key(|line| std::cmp::Reverse((sort.value(&line.totals.stats), line.totals.stats.allocated_bytes)));
     let shown = processes.len().min(MOST);
     let by = sort.label();
+    let (first, rest) = processes.split_at(shown);
     let mut lines =
-        vec![format!("{} of {} by {by}:", units::count(shown as u64), number(processes.len(), "")), String::new()];
+        vec![format!("{} of {} by {by}:", units::count(all(first)), number(all(&processes), "")), String::new()];
     let titles = ["Live", "Blocks", "Peak", "Allocated", "Blocks"].map(str::to_owned).to_vec();
-    let rows = processes[..shown].iter().map(|(info, totals)| row(info, totals)).collect();
+    let rows = first.iter().map(row).collect();
     lines.extend(Table { titles: (titles, "Process".into()), rows }.lines(width));
-    let rest: AllocStats = processes[shown..].iter().map(|(_, totals)| totals.stats).sum();
-    if shown < processes.len() {
-        let left = number(processes.len() - shown, "other ");
+    if !rest.is_empty() {
+        let left = number(all(rest), "other ");
+        let rest: AllocStats = rest.iter().map(|line| line.totals.stats).sum();
         let text = format!(
             "{left}: {} live, {} allocated in {}",
             units::bytes(rest.live_bytes()),
@@ -42,12 +45,30 @@ pub(super) fn lines(profile: &Profile, sort: SortBy, width: Option<usize>) -> Ve
     lines
 }
 
-fn number(count: usize, which: &str) -> String {
-    let plural = if count == 1 { "" } else { "es" };
-    format!("{} {which}process{plural}", units::count(count as u64))
+/// A process, or several that are added up.
+struct Line<'a> {
+    info: &'a ProcessInfo,
+    totals: ProcessTotals,
+    further: u32,
 }
 
-fn row(info: &ProcessInfo, totals: &ProcessTotals) -> Row {
+impl<'a> Line<'a> {
+    fn of(process: &'a TracedProcess) -> Self {
+        Self { info: &process.info, totals: process.totals.unwrap_or_default(), further: process.further }
+    }
+}
+
+/// How many processes some lines stand for.
+fn all(lines: &[Line<'_>]) -> u64 {
+    lines.iter().map(|line| 1 + u64::from(line.further)).sum()
+}
+
+fn number(count: u64, which: &str) -> String {
+    let plural = if count == 1 { "" } else { "es" };
+    format!("{} {which}process{plural}", units::count(count))
+}
+
+fn row(Line { info, totals, .. }: &Line<'_>) -> Row {
     let stats = &totals.stats;
     let numbers = vec![
         units::bytes(stats.live_bytes()),
@@ -63,7 +84,7 @@ fn row(info: &ProcessInfo, totals: &ProcessTotals) -> Row {
 
 /// How many others there are, for the head.
 pub(super) fn others(profile: &Profile) -> Option<String> {
-    let count = profile.others.len() as u64;
+    let count = profile.other_processes();
     let running = profile.others.iter().filter(|process| !process.info.exited).count();
     let runs = match running {
         0 => String::new(),

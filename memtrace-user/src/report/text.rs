@@ -153,7 +153,21 @@ mod tests {
                 },
                 ..ProcessTotals::default()
             }),
+            further: 0,
         }));
+        let sum = AllocStats {
+            allocated_blocks: 300,
+            allocated_bytes: 600,
+            freed_blocks: 300,
+            freed_bytes: 600,
+            ..AllocStats::default()
+        };
+        profile.others.push(TracedProcess {
+            info: ProcessInfo { command: "rm (150 processes)".into(), exited: true, ..ProcessInfo::default() },
+            started_at: None,
+            totals: Some(ProcessTotals { peak_bytes: 8, stats: sum, ..ProcessTotals::default() }),
+            further: 149,
+        });
         assert_snapshot!(report((profile, symbols), RankingOptions { top: Some(1), ..by_live_bytes() }, None));
     }
 

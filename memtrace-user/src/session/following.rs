@@ -51,7 +51,7 @@ impl Session {
         if self.mapping_events.is_none()
             && let Some(family) = &mut self.family
         {
-            for (_, locator) in family.counting() {
+            for locator in family.counting().filter_map(|member| member.locator.as_mut()) {
                 locator.refresh();
             }
         }
@@ -63,6 +63,7 @@ impl Session {
         let Some(store) = self.tracer.unwind_store() else { return false };
         let (mut looked_at, mut changed) = (false, false);
         let members = self.family.iter_mut().flat_map(Family::counting);
+        let members = members.filter_map(|member| Some((member.slot, member.locator.as_mut()?)));
         for (slot, locator) in std::iter::once((self.slot, &mut self.locator)).chain(members) {
             if locator.take_changed() {
                 looked_at = true;
@@ -81,7 +82,7 @@ impl Session {
         }
         self.locator.set_changed();
         if let Some(family) = &mut self.family {
-            for (_, locator) in family.counting() {
+            for locator in family.counting().filter_map(|member| member.locator.as_mut()) {
                 locator.set_changed();
             }
         }

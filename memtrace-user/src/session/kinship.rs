@@ -2,13 +2,12 @@
 
 use super::{
     Session,
-    family::{Family, Member},
+    family::{Done, Family, Member},
     happenings::Happening,
     locate::{Locator, Wanted},
 };
 use crate::{
     process::{MappingEvent, TargetProcess},
-    profile::{ProcessTotals, StackSample, Unfollowed},
     tracer::{EventKind, Follow, TracerEvent},
 };
 
@@ -35,8 +34,27 @@ impl Session {
                 break;
             }
         }
+        self.make_up_for_lost_events();
         self.follow_mappings();
         self.probe_new_allocators();
+    }
+
+    /// The same where there is a family.
+    pub(super) fn take_happenings_of_family(&mut self) {
+        if self.family.is_some() {
+            self.take_happenings();
+        }
+    }
+
+    /// What events of mappings have not told is read.
+    fn make_up_for_lost_events(&mut self) {
+        if self.mapping_events.as_mut().is_some_and(|source| source.events.take_lost() > 0)
+            && let Some(family) = &mut self.family
+        {
+            for locator in family.counting().filter_map(|member| member.locator.as_mut()) {
+                locator.refresh();
+            }
+        }
     }
 
     fn take_mapping(&mut self, event: MappingEvent) {
@@ -100,6 +118,7 @@ impl Session {
         let before = std::mem::replace(&mut self.locator, locator);
         if old != 0 {
             let mut member = Member::running(self.info.pid, self.slot, self.info.command.clone(), before);
+            member.home = old;
             member.started_at = self.target.as_ref().and_then(TargetProcess::started_at);
             member.info.exited = true;
             family.add(member);
@@ -126,6 +145,7 @@ impl Session {
         }
         if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
             member.info.exited = true;
+            self.retiring.add(member.slot);
         }
         self.retiring.add(slot);
     }
@@ -153,22 +173,19 @@ impl Session {
     }
 
     /// What a member has done whose slot still holds it.
-    pub(super) fn read_member(
-        &mut self,
-        slot: u32,
-    ) -> Option<(ProcessTotals, Vec<StackSample>, Vec<Option<Unfollowed>>)> {
+    pub(super) fn read_member(&mut self, slot: u32) -> Option<Done> {
         let (index, member) = self.family.as_mut()?.in_slot(slot)?;
+        let slot = member.slot;
         let locator = member.locator.as_mut()?;
         if locator.take_changed()
             && let Some(store) = self.tracer.unwind_store()
         {
             store.publish(slot, locator.code_mappings());
         }
-        let (pid, exited) = (member.info.pid, member.info.exited);
         let mut raw = self.tracer.read(slot);
         let samples = locator.samples(&raw, index, &mut self.threads);
         self.names.add_jit(&samples, locator);
-        let cpu = self.cpu_of(pid, exited, slot);
+        let cpu = self.cpu_of_member(self.family.as_ref()?.member_in(slot)?);
         raw.totals.cpu_nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
         Some((raw.totals, samples, raw.stacks.iter().map(|stack| stack.unfollowed).collect()))
     }
@@ -176,7 +193,8 @@ impl Session {
     /// Places probes in allocators that a member has mapped and that are not probed yet.
     pub(super) fn probe_allocators_of_members(&mut self) {
         let Some(family) = &mut self.family else { return };
-        let found: Vec<_> = family.counting().flat_map(|(_, locator)| locator.new_allocators()).collect();
+        let locators = family.counting().filter_map(|member| member.locator.as_mut());
+        let found: Vec<_> = locators.flat_map(Locator::new_allocators).collect();
         for file in found {
             self.probe_late(file);
         }

@@ -79,6 +79,11 @@ impl OwnUse {
         }
     }
 
+    /// What a trap costs, once that is known.
+    pub const fn trap_cost(&self) -> Option<TrapCost> {
+        self.trap
+    }
+
     /// Counting begins anew.
     pub fn forget(&mut self) {
         (self.counted, self.spent) = (Hits::default(), Spent::default());

@@ -7,6 +7,7 @@ mod attach;
 mod budget;
 mod budget_words;
 mod complete;
+mod ended;
 mod family;
 mod floor;
 mod following;

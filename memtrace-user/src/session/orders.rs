@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{Session, Unfinished, Update, family::Family};
 use crate::{
+    process::cpu_time,
     profile::{AllocStats, ProcessIndex, RawProfile},
     tracer::{Ticks, TracerError, start_of},
 };
@@ -30,11 +31,6 @@ pub enum OrderError {
     /// Tracing has ended.
     #[error("tracing has ended")]
     Ended,
-    /// There are several processes.
-    #[error(
-        "what several processes have done cannot be forgotten: trace one of them with `attach`, or without --follow"
-    )]
-    Following,
 }
 
 /// A live block.
@@ -170,9 +166,6 @@ impl Session {
         if self.slot == 0 {
             return Err(OrderError::NotBegun);
         }
-        if self.family.is_some() {
-            return Err(OrderError::Following);
-        }
         let slot = match self.orders.spare.take() {
             Some(spare) => spare,
             None => self.tracer.new_slot()?,
@@ -186,6 +179,28 @@ impl Session {
         self.previous = None;
         self.count_anew();
         self.settle(Some((old, self.home)));
+        self.begin_era_of_members()
+    }
+
+    /// Each member that runs counts in another slot from now on, and what the others have done is forgotten.
+    fn begin_era_of_members(&mut self) -> Result<(), OrderError> {
+        // Those that have ended are known by now.
+        self.take_happenings_of_family();
+        let Some(family) = &mut self.family else { return Ok(()) };
+        let running = family.counting().filter(|member| !member.info.exited);
+        for (home, pid) in running.map(|member| (member.home, member.info.pid)).collect::<Vec<_>>() {
+            let slot = self.tracer.new_slot()?;
+            if let Some(store) = self.tracer.unwind_store()
+                && let Some(locator) = family.in_slot(home).and_then(|(_, member)| member.locator.as_ref())
+            {
+                store.publish(slot, locator.code_mappings());
+            }
+            self.tracer.begin_era(home, slot);
+            if let Some(left) = family.move_to(home, slot, cpu_time(pid).unwrap_or_default()) {
+                self.retiring.add(left);
+            }
+        }
+        family.forget();
         Ok(())
     }
 
@@ -194,8 +209,9 @@ impl Session {
             return Err(OrderError::NotBegun);
         }
         self.tracer.begin_peak(self.slot);
-        for member in self.family.iter().flat_map(Family::members).filter(|member| !member.info.exited) {
-            self.tracer.begin_peak(member.slot);
+        let members = self.family.iter_mut().flat_map(Family::counting).filter(|member| !member.info.exited);
+        for slot in members.map(|member| member.slot).collect::<Vec<_>>() {
+            self.tracer.begin_peak(slot);
         }
         self.settle(None);
         Ok(())

@@ -9,7 +9,9 @@ use std::{
 use super::{
     Session, Update,
     complete::{Unfinished, about},
-    family::{Family, Member},
+    ended,
+    family::Family,
+    safety,
     unnamed::{Unnamed, log_stacks},
 };
 use crate::{
@@ -107,6 +109,7 @@ impl Session {
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
         self.info.notes = self.notes.lines(&raw.totals);
+        self.info.notes.extend(self.notes_on_others());
         let mut samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);
         let mut unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.threads.refresh_names(self.info.pid);
@@ -145,6 +148,12 @@ impl Session {
         Unnamed { profile, unfollowed, fresh }
     }
 
+    /// Sentences about the processes that are followed, and about those that pay for it.
+    fn notes_on_others(&self) -> impl Iterator<Item = String> + use<> {
+        let cost = self.family.as_ref().map(|_| safety::cost_of_following(self.meter.trap_cost()));
+        cost.into_iter().chain(self.family.as_ref().and_then(|family| ended::note(family.folded())))
+    }
+
     /// Adds what the members have done. Returns the sum, and how many samples are not of processes that are gone.
     fn read_members(
         &mut self,
@@ -152,9 +161,8 @@ impl Session {
         samples: &mut Vec<StackSample>,
         unfollowed: &mut Vec<Option<Unfollowed>>,
     ) -> (ProcessTotals, usize) {
-        let here = |member: &Member| member.locator.is_some().then_some(member.slot);
-        let slots: Vec<u32> = self.family.iter().flat_map(Family::members).filter_map(here).collect();
-        for slot in slots {
+        let members = self.family.iter_mut().flat_map(Family::counting).filter(|member| !member.is_forgotten);
+        for slot in members.map(|member| member.slot).collect::<Vec<_>>() {
             let Some(done) = self.read_member(slot) else { continue };
             if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
                 member.totals = done.0;
@@ -164,10 +172,12 @@ impl Session {
         }
         let fresh = samples.len();
         let mut totals = own;
-        for member in self.family.iter().flat_map(Family::members) {
-            totals.add(&member.totals);
-            samples.extend_from_slice(&member.samples);
-            unfollowed.extend_from_slice(&member.unfollowed);
+        for process in self.family.iter().flat_map(Family::processes) {
+            totals.add(&process.totals.unwrap_or_default());
+        }
+        for (sample, reason) in self.family.iter().flat_map(Family::kept) {
+            samples.push(sample);
+            unfollowed.push(reason);
         }
         (totals, fresh)
     }

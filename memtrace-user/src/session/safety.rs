@@ -2,7 +2,9 @@
 
 use crate::{
     process::Confinement,
-    tracer::{ProbedFile, Returns, Tracer, return_probes_keep_shadow_stacks, return_probes_may_kill_confined},
+    tracer::{
+        ProbedFile, Returns, Tracer, TrapCost, return_probes_keep_shadow_stacks, return_probes_may_kill_confined,
+    },
 };
 
 /// When a process is looked at.
@@ -46,6 +48,20 @@ pub fn cost_to_others(tracer: &Tracer) -> Option<String> {
          takes a slower path through the kernel (docs/metrics.md)"
             .to_owned()
     })
+}
+
+/// A sentence about what it costs others that the processes which this one starts are traced, too.
+pub fn cost_of_following(trap: Option<TrapCost>) -> String {
+    let nanos = |time: std::time::Duration| time.as_nanos();
+    let measured = trap.map(|trap| {
+        let (allocation, free) = (nanos(trap.entry_and_return), nanos(trap.entry));
+        format!(" (at least {allocation} ns an allocation and {free} ns a free, as measured here)")
+    });
+    format!(
+        "what the process starts is traced as well: until tracing ends, every process on this machine that maps a traced file \
+         pays for a breakpoint at each call{}; --no-follow traces this process alone",
+        measured.unwrap_or_default()
+    )
 }
 
 /// A sentence about the functions of a file that are not probed.

@@ -79,6 +79,12 @@ impl Session {
         running.unwrap_or_else(|| self.tracer.ended_cpu_time(slot))
     }
 
+    /// CPU time of a member, since what was recorded was forgotten if it was.
+    pub(super) fn cpu_of_member(&self, member: &Member) -> Duration {
+        let cpu = self.cpu_of(member.info.pid, member.info.exited, member.home);
+        cpu.saturating_sub(member.earlier)
+    }
+
     /// Adds the process's CPU time since tracing began.
     pub(super) fn add_cpu_time(&self, totals: &mut ProcessTotals) {
         let cpu = self.cpu_of(self.info.pid, self.info.exited, self.home).saturating_sub(self.spending.earlier);
@@ -102,10 +108,11 @@ impl Session {
         for member in self.family.iter().flat_map(Family::members) {
             match member {
                 Member { locator: None, totals, .. } => add(totals.hits(), Duration::from_nanos(totals.cpu_nanos)),
-                Member { info, slot, .. } => {
-                    add(self.tracer.hits(*slot), self.cpu_of(info.pid, info.exited, *slot));
-                }
+                Member { slot, .. } => add(self.tracer.hits(*slot), self.cpu_of_member(member)),
             }
+        }
+        for totals in self.family.iter().flat_map(Family::folded_totals) {
+            add(totals.hits(), Duration::from_nanos(totals.cpu_nanos));
         }
         (totals.hits(), Duration::from_nanos(totals.cpu_nanos))
     }

@@ -91,5 +91,9 @@ fn frames_of(frames: &[(&str, &str, u32)]) -> Arc<[Frame]> {
 
 fn process(pid: u32, command: &str) -> TracedProcess {
     let info = ProcessInfo { pid, command: command.into(), rss_bytes: Some(1 << 20), ..ProcessInfo::default() };
-    TracedProcess { info, started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_999_000)), totals: None }
+    TracedProcess {
+        info,
+        started_at: Some(UNIX_EPOCH + Duration::from_secs(1_789_999_000)),
+        ..TracedProcess::default()
+    }
 }

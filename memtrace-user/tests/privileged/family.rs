@@ -2,10 +2,15 @@
 
 use memtrace::{
     profile::{AllocStats, Profile, TracedProcess},
+    session::{self, Session},
     tracer::{Accelerator, Follow, TracerOptions},
 };
 
-use crate::support::{Outcome, options, program, run_traced};
+use crate::{
+    steering::carried_out,
+    support::{Outcome, options, program, run_traced, runtime},
+    target::Target,
+};
 
 fn following() -> TracerOptions {
     TracerOptions { follow: Follow::Children, ..options() }
@@ -139,13 +144,58 @@ fn an_id_may_be_used_again() {
     assert_eq!(numbers(&outcome), expected(&lines));
 }
 
-/// More processes than there are slots, one after the other, are all accounted for: what the dead have used is given back.
+/// More processes than there are slots, one after the other, are all accounted for: what the dead have used is given back,
+/// and those that are too many to be kept by themselves are added up.
 #[test]
 fn slots_are_used_again() {
-    const PROCESSES: usize = 6000;
+    const PROCESSES: u64 = 6000;
     let outcome = family(&["storms", &PROCESSES.to_string()]);
     assert_sound(&outcome.profile);
+    assert_eq!(outcome.profile.other_processes(), PROCESSES);
+    let (sums, own): (Vec<_>, Vec<_>) = outcome.profile.others.iter().partition(|process| process.further > 0);
+    assert!(sums.len() == 1 && (500..2000).contains(&own.len()), "{} sums, {} others", sums.len(), own.len());
+    assert_eq!(sums[0].info.command, format!("family ({} processes)", sums[0].further + 1));
     let lines = numbers(&outcome);
-    assert_eq!(lines.len(), PROCESSES + 1);
-    assert!(lines[1..].iter().all(|(_, blocks, bytes, freed)| (*blocks, *bytes, *freed) == (1, 12, 0)));
+    assert!(lines[1..=own.len()].iter().all(|(_, blocks, bytes, freed)| (*blocks, *bytes, *freed) == (1, 12, 0)));
+    let blocks: u64 = lines[1..].iter().map(|(_, blocks, ..)| blocks).sum();
+    assert_eq!(blocks, PROCESSES);
+}
+
+/// Children of a process that runs already are followed from then on; what is forgotten is so in all of them, and those that
+/// run count on.
+#[test]
+fn an_attached_process_is_followed() {
+    let mut target = Target::start(program("on_request"));
+    runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &following()).expect("the program is traced");
+        assert_eq!(target.ask("a"), "done");
+        assert_eq!(target.ask("f"), "child");
+        assert_eq!(target.ask("b"), "child done");
+        assert_eq!(blocks(&mut session).await, [(1000, 0), (1000, 1000)]);
+        for round in 0..3 {
+            let answer = session.clear();
+            carried_out(&mut session, answer).await;
+            assert_eq!(blocks(&mut session).await, [(0, 0), (0, 0)], "round {round}");
+            assert_eq!(target.ask("b"), "child done");
+            assert_eq!(blocks(&mut session).await, [(0, 0), (1000, 1000)], "round {round}");
+        }
+        assert_eq!(target.ask("q"), "done");
+        assert_eq!(target.ask("a"), "done");
+        assert_eq!(blocks(&mut session).await, [(1000, 0), (1000, 1000)]);
+        let answer = session.clear();
+        carried_out(&mut session, answer).await;
+        let left: u64 = blocks(&mut session).await.iter().map(|(allocated, _)| allocated).sum();
+        assert_eq!(left, 0);
+    });
+    target.say("q");
+    assert!(target.wait().success());
+}
+
+/// Blocks allocated and freed by each process.
+async fn blocks(session: &mut Session) -> Vec<(u64, u64)> {
+    let (profile, _) = session.read_now().await;
+    assert_eq!(profile.losses.total(), 0, "{:?}", profile.losses);
+    let others = profile.others.iter().map(|process| process.totals.expect("counters").stats);
+    let all = std::iter::once(profile.own_totals.stats).chain(others);
+    all.map(|stats| (stats.allocated_blocks, stats.freed_blocks)).collect()
 }

@@ -10,6 +10,7 @@ mod traces;
 
 mod accounting;
 mod allocators;
+mod builds;
 mod containers;
 mod control;
 mod doctor;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Drives a session until an order is carried out.
-async fn carried_out<T>(session: &mut Session, answer: oneshot::Receiver<Result<T, OrderError>>) -> T {
+pub async fn carried_out<T>(session: &mut Session, answer: oneshot::Receiver<Result<T, OrderError>>) -> T {
     tokio::pin!(answer);
     let nothing = BTreeSet::new();
     loop {

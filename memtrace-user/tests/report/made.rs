@@ -39,7 +39,7 @@ impl Made {
             elapsed: Some(Duration::from_secs(60 + seconds)),
             ..About::default()
         };
-        let process = TracedProcess { info, started_at: None, totals: None };
+        let process = TracedProcess { info, started_at: None, ..TracedProcess::default() };
         let snapshot = Snapshot { about, processes: vec![process], ..Snapshot::default() };
         Self { snapshot, base: 0x1000, ..Self::default() }
     }

@@ -47,6 +47,9 @@ pub fn encode(process: &TracedProcess, put: &mut dyn FnMut(&str, &dyn Display)) 
     for note in &info.notes {
         put("note", note);
     }
+    if process.further > 0 {
+        put("further", &process.further);
+    }
     if let Some(mut totals) = process.totals {
         for (key, counter) in COUNTERS {
             put(key, counter(&mut totals));
@@ -66,6 +69,7 @@ fn try_decode(key: &str, value: &str, process: &mut TracedProcess) -> Option<()>
         "command" => value.clone_into(&mut info.command),
         "started" => process.started_at = Some(time::from_nanos(value.parse().ok()?)),
         "exited" => info.exited = value.parse().ok()?,
+        "further" => process.further = value.parse().ok()?,
         "rss_bytes" => info.rss_bytes = Some(number(value)?),
         "allocator" => info.allocators.push(value.to_owned()),
         "note" => info.notes.push(value.to_owned()),

@@ -84,7 +84,7 @@ impl LabelReader {
         let index = ProcessIndex(u32::try_from(self.processes.len()).unwrap_or(u32::MAX));
         let info = ProcessInfo { pid: labels.pid, command: key.2.to_string(), ..ProcessInfo::default() };
         let started_at = labels.started.map(time::from_nanos);
-        self.processes.push(TracedProcess { info, started_at, totals: None });
+        self.processes.push(TracedProcess { info, started_at, ..TracedProcess::default() });
         self.by_key.insert(key, index);
         index
     }

@@ -206,6 +206,7 @@ fn processes() -> impl Strategy<Value = TracedProcess> {
             info: ProcessInfo { pid, command, exited, rss_bytes, allocators, notes },
             started_at: started.map(|nanos| UNIX_EPOCH + Duration::from_nanos(nanos)),
             totals,
+            further: pid % 3,
         },
     )
 }

@@ -78,9 +78,9 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
     let traced = if age.is_some() { "traced for " } else { "" };
     right.push(Span::raw(format!("{traced}{}", units::duration(profile.elapsed))));
     let taken = right.iter().map(Span::width).sum::<usize>() + 1;
-    let others = match profile.others.len() {
+    let others = match profile.other_processes() {
         0 => String::new(),
-        count => format!(" and {}", units::counted(count as u64, "other")),
+        count => format!(" and {}", units::counted(count, "other")),
     };
     let name = format!("{} {}{others}", profile.process.pid, escape(&profile.process.command));
     let room = width.saturating_sub(taken);
