@@ -99,6 +99,12 @@ impl Era {
         Self((self.0 >> 32).wrapping_add(1) << 32 | slot as u64)
     }
 
+    /// Of a process whose calls are not counted any more.
+    #[must_use]
+    pub const fn closed(self) -> Self {
+        Self(self.0 >> 32 << 32 | NO_SLOT as u64)
+    }
+
     /// Slot whose counters, call stacks and live blocks are meant.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
@@ -158,6 +164,8 @@ mod tests {
         let third = first.next(9).next(7);
         assert_eq!((first.slot(), first.next(9).slot(), third.slot()), (7, 9, 7));
         assert_ne!(first, third);
+        let closed = first.next(9).closed();
+        assert_eq!((closed.slot(), closed.next(7)), (super::NO_SLOT, third));
     }
 
     /// Bytes and the peak's number do not disturb each other, below zero neither.

@@ -88,8 +88,8 @@ pub struct PythonRecord {
     /// Bytes of a code object that are read, a multiple of 8 up to [`CODE_BYTES`]: behind a small one, at the end of the
     /// heap, there may be no memory yet.
     pub code_length: u64,
-    /// Explicit padding.
-    pub reserved: u64,
+    /// Address of a word that is not 0 from when the interpreter takes itself apart; 0 when recording goes on then.
+    pub finalizing: u64,
 }
 
 /// The word of a frame: number of its code object (24 bits; 0 when it is not known), its instruction as an offset (32 bits),

@@ -115,6 +115,13 @@ pub fn release_other(context: ProbeContext) -> u32 {
     0
 }
 
+/// Entry of a function that Python calls as it ends.
+#[uprobe]
+pub fn python_end(_context: ProbeContext) -> u32 {
+    python::end();
+    0
+}
+
 /// Does nothing: what a trap costs by itself.
 #[uprobe]
 pub fn floor_entry(_context: ProbeContext) -> u32 {

@@ -212,6 +212,10 @@ pub struct TracingArgs {
     /// Record native stacks alone, without the frames of Python.
     #[arg(long)]
     pub native_only: bool,
+    /// Go on recording when a Python interpreter takes itself apart at its end. Otherwise what a Python program holds when it
+    /// ends is shown, as tracemalloc would at its last line.
+    #[arg(long)]
+    pub through_exit: bool,
     /// Tell threads apart: a call stack of each thread is counted by itself, under the thread's name.
     #[arg(long)]
     pub per_thread: bool,

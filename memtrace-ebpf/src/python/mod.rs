@@ -3,6 +3,7 @@
 //! A process that runs no Python pays for one word that is looked at. Needs `bpf_loop` (5.17).
 
 mod codes;
+mod end;
 mod frames;
 mod state;
 mod storage;
@@ -11,6 +12,7 @@ use memtrace_common::{process::ProcessRecord, python::PythonRecord};
 
 pub use self::{
     codes::Bucket,
+    end::end,
     storage::{PythonThread, word},
 };
 use crate::{

@@ -97,6 +97,7 @@ impl From<&TracingArgs> for TracerOptions {
             recorded: recorded(&arguments.domain),
             without: arguments.without.clone(),
             native_only: arguments.native_only,
+            through_exit: arguments.through_exit,
             keep_pymalloc: false,
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
         }

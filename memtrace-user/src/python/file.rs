@@ -5,13 +5,15 @@ use std::{fs::File, ops::Range, sync::Arc};
 use thiserror::Error;
 
 use super::layout::{self, Layout, Version};
-use crate::process::elf::{ElfError, ElfFile, Segment};
+use crate::process::elf::{ElfError, ElfFile, Function, Machine, Segment};
 
 /// An interpreter's file. Addresses are those before relocation.
 #[derive(Debug, Clone)]
 pub struct PythonFile {
     /// Its path, for messages.
     pub path: Arc<str>,
+    /// The machine that it is for.
+    pub machine: Machine,
     /// Its version.
     pub version: Version,
     /// Where things are in it.
@@ -24,6 +26,9 @@ pub struct PythonFile {
     pub segments: Vec<Segment>,
     /// The interpreter's loop, as places in the file.
     pub eval: Vec<Range<u64>>,
+    /// Functions that it calls as it ends, when threads and exit handlers are done and nothing is taken apart yet. (Few
+    /// programs call them at other times.)
+    pub ends: Vec<Function>,
 }
 
 /// Why the frames of an interpreter are not seen.
@@ -50,6 +55,8 @@ pub enum PythonError {
 
 /// The interpreter's loop, and the part of it that compilers put apart.
 const EVAL: [&str; 2] = ["_PyEval_EvalFrameDefault", "_PyEval_EvalFrameDefault.cold"];
+/// What `Py_FinalizeEx` calls first once `_PyRuntime` says so: to 3.8 the one, from 3.9 on the other.
+const ENDS: [&str; 2] = ["_PyGC_CollectIfEnabled", "PyGC_Collect"];
 /// Data that an interpreter exports.
 const DATA: [&str; 3] = ["_PyRuntime", "PyCode_Type", "Py_Version"];
 
@@ -72,7 +79,9 @@ impl PythonFile {
         let layout = layout::known(version).or_else(table);
         let layout = layout.ok_or_else(|| PythonError::Unknown { path: Arc::clone(&path), version })?;
         let segments = elf.segments().collect();
-        Ok(Some(Self { path, version, layout, runtime, code_type, segments, eval: eval_loop(&elf) }))
+        let (eval, ends) = (eval_loop(&elf), elf.functions(ENDS)?.found);
+        let machine = elf.machine();
+        Ok(Some(Self { path, machine, version, layout, runtime, code_type, segments, eval, ends }))
     }
 }
 

@@ -40,7 +40,7 @@ impl Interpreter {
     /// The interpreter of a file that is mapped; `None` when the mapping is not one of its segments.
     #[must_use]
     pub fn of(file: &PythonFile, mapped: Mapped) -> Option<Self> {
-        let PythonFile { path, version, layout, runtime, code_type, segments, eval } = file;
+        let PythonFile { path, version, layout, runtime, code_type, segments, eval, .. } = file;
         let holds = |offset: u64, size: u64| {
             // A mapping begins at a page's border, a little before its segment.
             mapped.file_offset + 0xffff >= offset && mapped.file_offset < offset.saturating_add(size)
@@ -60,9 +60,16 @@ impl Interpreter {
     }
 
     /// What the BPF programs need to know. `thread_pointer` is where the kernel's `task_struct` has it;
-    /// `sees_frees` says whether code objects are blocks of their own, whose frees are seen.
+    /// `sees_frees` says whether code objects are blocks of their own, whose frees are seen; `to_its_end`, whether recording
+    /// goes on when the interpreter takes itself apart.
     #[must_use]
-    pub fn record(&self, thread_pointer: u64, values: ThreadValues, sees_frees: bool) -> PythonRecord {
+    pub fn record(
+        &self,
+        thread_pointer: u64,
+        values: ThreadValues,
+        sees_frees: bool,
+        to_its_end: bool,
+    ) -> PythonRecord {
         let layout = &self.layout;
         let frame_length = layout.frame_length();
         PythonRecord {
@@ -78,7 +85,7 @@ impl Interpreter {
             by_address: u64::from(layout.is_stacked()),
             check_innermost: u64::from(!sees_frees),
             code_length: layout.code_length(),
-            reserved: 0,
+            finalizing: if to_its_end { 0 } else { self.runtime + layout.finalizing },
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Layout {
     pub current_state: u64,
     /// In `_PyRuntime`: key of each thread's own state.
     pub key: u64,
+    /// In `_PyRuntime`: not 0 when the interpreter takes itself apart.
+    pub finalizing: u64,
     /// In `_PyRuntime`: first interpreter.
     pub interpreters: u64,
     /// In an interpreter: first thread state.
@@ -37,6 +39,7 @@ pub struct Layout {
 const OBJECTS: Layout = Layout {
     current_state: 568,
     key: 584,
+    finalizing: 16,
     interpreters: 32,
     threads: 8,
     state_interpreter: 16,
@@ -63,6 +66,7 @@ const OBJECTS: Layout = Layout {
 const STACKED: Layout = Layout {
     current_state: 576,
     key: 592,
+    finalizing: 24,
     interpreters: 40,
     threads: 16,
     state_interpreter: 16,
@@ -157,6 +161,7 @@ pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
     let Places { key, state_interpreter, frame, code, text_head } = places;
     let layout = Layout {
         key,
+        finalizing: word(32)?,
         interpreters: word(40)?,
         threads: word(72)?,
         state_interpreter: word(state_interpreter)?,
@@ -185,7 +190,7 @@ impl Layout {
     /// Whether all that BPF reads lies where it can.
     fn is_plausible(&self) -> bool {
         let below = |limit: u64, offsets: &[u64]| offsets.iter().all(|offset| *offset < limit);
-        below(1 << 20, &[self.interpreters, self.threads, self.key])
+        below(1 << 20, &[self.interpreters, self.threads, self.key, self.finalizing])
             && below(176, &[self.state_interpreter, self.offsets.state_frame, self.offsets.state_thread])
             && below(
                 112,
@@ -252,6 +257,7 @@ mod tests {
         table[..8].copy_from_slice(COOKIE);
         let words = [
             (8, 0x030d_00f0),
+            (32, 24),
             (40, 632),
             (72, 7344),
             (176, 16),

@@ -38,7 +38,7 @@ pub(super) enum Found {
 
 impl Python {
     /// Looks at files that have not been looked at.
-    fn look(&mut self, space: &mut AddressSpace, sees_frees: bool) -> Found {
+    fn look(&mut self, space: &mut AddressSpace, sees_frees: bool, to_its_end: bool) -> Found {
         if self.settled {
             return Found::Nothing;
         }
@@ -67,7 +67,7 @@ impl Python {
         };
         log::info!("{path}: CPython {}", version(file));
         self.module = Some(space.add_pseudo_file(PYTHON_MODULE));
-        let record = interpreter.record(pointer, values, sees_frees);
+        let record = interpreter.record(pointer, values, sees_frees, to_its_end);
         self.interpreter = Some(interpreter);
         Found::Interpreter(Box::new(record))
     }
@@ -169,15 +169,26 @@ pub(super) fn remark((name, value): &(&str, &str)) -> String {
     format!("{name}={value} is set for the command, so that each Python object is seen (not with --keep-pymalloc)")
 }
 
+/// What is shown of a program that has ended.
+const ENDED: &str = "shown is what the program held when its last line, its threads and its exit handlers were done: what \
+    Python frees as it takes itself apart is not recorded (with --through-exit it is)";
+
 /// What cannot be seen while the interpreter has its own allocator.
 const POOLED: &str = "Python hands out objects of up to 512 bytes from memory that it maps itself (pymalloc): they are not \
     seen; `memtrace run` sees each object, as does a program that was started with PYTHONMALLOC=malloc";
 
 impl Locator {
     /// Looks for a Python interpreter among files that have not been looked at.
-    pub(super) fn find_python(&mut self, sees_frees: bool) -> Found {
+    pub(super) fn find_python(&mut self, sees_frees: bool, to_its_end: bool) -> Found {
         let (space, python) = self.space_and_python();
-        python.look(space, sees_frees)
+        python.look(space, sees_frees, to_its_end)
+    }
+
+    /// The file of the interpreter, once there is one.
+    fn python_file(&mut self) -> Option<(PythonFile, Arc<File>)> {
+        let (space, python) = self.space_and_python();
+        let (file, module) = python.file.as_ref()?;
+        Some((file.clone(), space.file(*module)?))
     }
 }
 
@@ -188,7 +199,8 @@ impl Session {
             return;
         }
         let sees_frees = || self.target.as_ref().is_some_and(|target| target.has_environment(b"PYTHONMALLOC=malloc"));
-        match self.locator.find_python(sees_frees()) {
+        let to_its_end = self.tracer.options().through_exit;
+        match self.locator.find_python(sees_frees(), to_its_end) {
             Found::Nothing => {}
             Found::Interpreter(record) => {
                 if record.check_innermost != 0 {
@@ -198,8 +210,25 @@ impl Session {
                     log::warn!("Python frames: {error}");
                 }
                 self.tracer.share_python(self.home, self.slot);
+                if !to_its_end {
+                    self.probe_python_end();
+                }
             }
             Found::NotUnderstood(reason) => self.no_python(&reason),
+        }
+    }
+
+    fn probe_python_end(&mut self) {
+        let Some((file, opened)) = self.locator.python_file() else { return };
+        if let Err(error) = self.tracer.probe_python_end(&file, &opened, self.info.pid) {
+            log::warn!("{}: its end is not seen: {error}", file.path);
+        }
+    }
+
+    /// Says so when Python has ended, from when on nothing is recorded.
+    pub(super) fn note_python_end(&mut self) {
+        if self.tracer.has_python_ended(self.home) {
+            self.notes.extend([ENDED.to_owned()]);
         }
     }
 

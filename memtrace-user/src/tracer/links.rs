@@ -23,8 +23,8 @@ use memtrace_common::call::{exit, flag};
 use super::{
     error::TracerError,
     object::{
-        self, BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, FLOOR_SESSION, LEAVE, MultiPrograms, RELEASE,
-        RELEASE_OTHER,
+        self, BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, FLOOR_SESSION, LEAVE, MultiPrograms,
+        PYTHON_END, RELEASE, RELEASE_OTHER,
     },
     probe_point::exits::{Exit, ExitsError},
     syscall::{LinkKind, MultiLink, link_multi},
@@ -224,13 +224,16 @@ pub fn empty(programs: &MultiPrograms, entries_only: bool) -> ProgramNames {
 }
 
 /// The programs that record, without session probes.
-const RECORDING: ProgramNames = ProgramNames {
+pub const RECORDING: ProgramNames = ProgramNames {
     begin: BEGIN,
     call: CallPrograms::Apart { finish: FINISH },
     leave: LEAVE,
     release: RELEASE,
     release_other: RELEASE_OTHER,
 };
+
+/// Where the release of a block is probed, this one hears of a Python interpreter's end.
+pub const ENDING: ProgramNames = ProgramNames { release: PYTHON_END, ..RECORDING };
 
 /// Places the probes of a file with uprobe-multi links, for one process or with pid 0 for all.
 ///
@@ -266,12 +269,18 @@ pub fn attach_multi(
 ///
 /// # Errors
 /// [`TracerError::Attach`], or [`TracerError::ProcessEnded`].
-pub fn attach_perf(ebpf: &mut Ebpf, file: &ProbedFile, pid: u32, returns: Returns) -> Result<ProbeLinks, TracerError> {
+pub fn attach_perf(
+    ebpf: &mut Ebpf,
+    names: ProgramNames,
+    file: &ProbedFile,
+    pid: u32,
+    returns: Returns,
+) -> Result<ProbeLinks, TracerError> {
     let path = file.path();
     let scope = NonZeroU32::new(pid).map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
     let placement = Placement::of(&file.probes, returns);
     let mut links = Vec::new();
-    for (name, points, _) in placement.by_program(&RECORDING) {
+    for (name, points, _) in placement.by_program(&names) {
         let program = object::perf_program(ebpf, name)?;
         for (offset, cookie) in points {
             let location = UProbeAttachLocation::AbsoluteOffset(*offset);

@@ -86,6 +86,7 @@ impl Tracer {
             pieces: Pieces::default(),
             python_codes,
             pythons: 0,
+            python_ends: HashSet::new(),
             options: options.clone(),
             live,
             slots,

@@ -104,6 +104,8 @@ pub struct Tracer {
     python_codes: Option<RingBuf<MapData>>,
     /// Interpreters met so far.
     pythons: u32,
+    /// Device and inode of interpreters whose end is probed.
+    python_ends: HashSet<(u64, u64)>,
     options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     slots: Slots,

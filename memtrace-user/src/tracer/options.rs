@@ -40,6 +40,8 @@ pub struct TracerOptions {
     pub native_only: bool,
     /// A command that is started keeps Python's own allocator, which hides small objects.
     pub keep_pymalloc: bool,
+    /// Recording goes on while a Python interpreter takes itself apart at its end, which gives back all that its program holds.
+    pub through_exit: bool,
 }
 
 /// What happens when the traps alone cost more than tracing may.
@@ -143,6 +145,7 @@ impl Default for TracerOptions {
             functions: Arc::default(),
             native_only: false,
             keep_pymalloc: false,
+            through_exit: false,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Probes: where they are placed, and how the ends of calls are seen.
 
-use super::{Follow, ProbedFile, Returns, Tracer, TracerError, confined, links, object};
+use super::{
+    Follow, ProbedFile, Returns, Tracer, TracerError, confined,
+    links::{self, ProgramNames},
+    object,
+};
 
 /// Links for this process id are for all processes.
 const EVERYONE: u32 = 0;
@@ -16,16 +20,23 @@ impl Tracer {
         if self.probed.contains(&inode) {
             return Ok(false);
         }
-        // Links that filter by process see nothing of its children: who is traced is decided by the programs then.
-        let pid = if self.options.follow == Follow::Nobody { pid } else { EVERYONE };
-        let links = match &self.multi {
-            Some(programs) => links::attach_multi(programs, links::recording(programs), file, pid, self.returns)?,
-            None => links::attach_perf(&mut self.ebpf, file, pid, self.returns)?,
-        };
-        self.links.push(links);
+        let names = self.multi.as_ref().map_or(links::RECORDING, links::recording);
+        self.link(names, file, pid)?;
         self.placed.push(file.clone());
         self.probed.insert(inode);
         Ok(true)
+    }
+
+    /// Places the probes of a file for some programs.
+    pub(super) fn link(&mut self, names: ProgramNames, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
+        // Links that filter by process see nothing of its children: who is traced is decided by the programs then.
+        let pid = if self.options.follow == Follow::Nobody { pid } else { EVERYONE };
+        let links = match &self.multi {
+            Some(programs) => links::attach_multi(programs, names, file, pid, self.returns)?,
+            None => links::attach_perf(&mut self.ebpf, names, file, pid, self.returns)?,
+        };
+        self.links.push(links);
+        Ok(())
     }
 
     /// Decides how the ends of calls are seen in files that are probed from now on.
@@ -66,6 +77,7 @@ impl Tracer {
         // The old links first: they place no breakpoints any more, but their programs would run at the new ones'.
         self.links.clear();
         self.probed.clear();
+        self.python_ends.clear();
         std::mem::take(&mut self.placed).iter().try_for_each(|file| self.place_probes(file, pid).map(drop))
     }
 

@@ -1,15 +1,19 @@
 //! Python interpreters, as the BPF programs know them.
 
-use std::mem::offset_of;
+use std::{fs::File, mem::offset_of, sync::Arc};
 
 use aya::maps::Array;
 use memtrace_common::{
-    process::{ProcessRecord, SLOTS},
+    process::{Era, NO_SLOT, ProcessRecord, SLOTS},
     python::PythonRecord,
 };
 
-use super::{Tracer, TracerError};
-use crate::readable::Readable;
+use super::{
+    Probe, ProbedFile, Tracer, TracerError,
+    links::ENDING,
+    probe_point::{self, Purpose},
+};
+use crate::{allocators::Call, process::elf::Function, python::PythonFile, readable::Readable};
 
 impl Tracer {
     /// Whether Python's frames can be walked: the kernel has `bpf_loop`.
@@ -39,6 +43,40 @@ impl Tracer {
         // When all the rest is there.
         processes.store(slot, place, u64::from(index) + 1);
         Ok(())
+    }
+
+    /// Probes what an interpreter calls as it ends, in one process or, when others are followed, in all. Once for each file.
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`].
+    pub fn probe_python_end(&mut self, file: &PythonFile, opened: &Arc<File>, pid: u32) -> Result<(), TracerError> {
+        // All that matters of the call is that it is made.
+        let purpose = Purpose { arguments: Vec::new(), with_return: false, skip_null: None };
+        let probe = |function: &Function| {
+            let point = probe_point::choose(function.into(), file.machine, &purpose).ok()?;
+            Some(Probe {
+                name: function.names.first()?.clone(),
+                offset: function.offset + point.offset_in_function,
+                call: Call::release(0),
+                exits: Ok(Vec::new()),
+                without_return_probe: true,
+                nests: false,
+            })
+        };
+        let probes = file.ends.iter().filter_map(probe).collect();
+        let file = ProbedFile { name: file.path.to_string(), file: Arc::clone(opened), probes };
+        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+        if self.python_ends.insert(inode) {
+            self.link(ENDING, &file, pid)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the process that has begun in slot `home` is counted no more, as its interpreter has taken itself apart.
+    #[must_use]
+    pub fn has_python_ended(&self, home: u32) -> bool {
+        let processes = &self.reader.maps().processes;
+        home != NO_SLOT && Era(processes.load(home, offset_of!(ProcessRecord, era))).slot() == NO_SLOT
     }
 
     /// Lets what is counted in slot `to` know the interpreter of slot `from`: one process counts in both.

@@ -74,8 +74,15 @@ pub fn unwind_store(ebpf: &Ebpf, keeps_tables: bool) -> Result<UnwindStore, Trac
 }
 
 /// Programs that every uprobe-multi link may need.
-const MULTI_PROGRAMS: [&str; 6] =
-    [object::BEGIN, object::LEAVE, object::RELEASE, object::RELEASE_OTHER, object::FLOOR_ENTRY, object::FLOOR_RETURN];
+const MULTI_PROGRAMS: [&str; 7] = [
+    object::BEGIN,
+    object::LEAVE,
+    object::RELEASE,
+    object::RELEASE_OTHER,
+    object::PYTHON_END,
+    object::FLOOR_ENTRY,
+    object::FLOOR_RETURN,
+];
 
 /// Programs that see calls return: the first with session probes, the second without. One of them is enough, as to verify
 /// it takes time.

@@ -97,6 +97,26 @@ fn lines_hold_what_tracemalloc_says() {
     assert!(outcome.profile.process.notes.iter().any(|note| note.contains("PYTHONMALLOC=malloc")));
 }
 
+/// Current and highest sum of a program with large objects are those of tracemalloc, to a hundredth, without what the
+/// interpreter holds from before tracemalloc begins.
+#[test]
+fn sums_are_those_of_tracemalloc() {
+    let (current, peak) = by_tracemalloc("large_objects.py")[&0];
+    let totals = run("large_objects.py", &options()).profile.totals;
+    assert!(agree(totals.current_bytes, current, 33) && agree(totals.peak_bytes, peak, 33), "{totals:?}");
+    let unseen = totals.current_bytes - current;
+    assert!(agree(totals.peak_bytes - unseen, peak, 100), "{totals:?}, tracemalloc {current}, peak {peak}");
+}
+
+/// When asked, recording goes on to the end: then all that lines of the program have held is given back.
+#[test]
+fn end_of_the_interpreter_can_be_seen() {
+    let outcome = run("objects.py", &TracerOptions { through_exit: true, ..options() });
+    assert!(outcome.profile.totals.current_bytes < 1 << 20, "{:?}", outcome.profile.totals);
+    let notes = &outcome.profile.process.notes;
+    assert!(!notes.iter().any(|note| note.contains("through-exit")), "{notes:?}");
+}
+
 /// With Python's own allocator left alone, small objects are not seen, and that is said.
 #[test]
 fn kept_allocator_is_told() {

@@ -12,6 +12,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use memtrace::tracer::TracerOptions;
+
 use crate::{
     numbers::{Fixed, Use},
     support::options,
@@ -72,7 +74,7 @@ fn measure(words: &[&str], settings: &[(&str, &str)], directory: &Path) -> [Heap
     assert!(status.success(), "{words:?} fails under valgrind");
     let log = fs::read_to_string(directory.join("valgrind.log")).expect("valgrind's log");
     let command = Fixed { words: words.to_vec(), environment: seen, directory, output: Path::new("/dev/null") };
-    let outcome = command.run_traced(&options());
+    let outcome = command.run_traced(&TracerOptions { through_exit: true, ..options() });
     assert!(outcome.status.success(), "{words:?} fails under memtrace");
     outcome.assert_consistent();
     assert_eq!(outcome.losses(), []);

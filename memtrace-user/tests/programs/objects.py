@@ -2,7 +2,6 @@
 
 Says, if it is traced by tracemalloc, what that counts for them, and the current and highest sums.
 """
-import os
 import tracemalloc
 
 
@@ -22,5 +21,3 @@ if tracemalloc.is_tracing():
         if frame.filename == __file__:
             print(frame.lineno, statistic.size, statistic.count)
     print(0, current, peak, flush=True)
-# Without giving anything back.
-os._exit(0)
