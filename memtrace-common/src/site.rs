@@ -19,6 +19,22 @@ pub const NO_SITE: u32 = 0;
 /// First entry for call stacks.
 pub const FIRST_SITE: u32 = crate::process::SLOTS;
 
+/// The last entries are for stacks that found no room whole: their innermost frames alone. A program with many stacks is
+/// still told line by line then, as there are far fewer of these.
+pub const SHORT_SITES: u32 = 1 << 16;
+
+/// First entry for those.
+pub const FIRST_SHORT: u32 = SITES - SHORT_SITES;
+
+/// Frames that such a stack keeps.
+pub const SHORT_FRAMES: u64 = 8;
+
+/// The same of a thread that runs Python, besides one frame of Python's.
+pub const SHORT_BESIDE_PYTHON: u64 = 2;
+
+/// Words of `FRAMES` that whole stacks leave to those, while user space has not read them.
+pub const SHORT_WORDS: u32 = FRAME_WORDS / 8;
+
 /// Hash of an entry whose process is gone: free, but others that were added later may lie behind it. Hashes are odd.
 pub const RELEASED: u64 = 2;
 
@@ -80,6 +96,8 @@ pub mod end {
     pub const UNREADABLE: u64 = 6;
     /// Code of a file without unwind information, where frame pointers are not to be followed.
     pub const NO_TABLE: u64 = 7;
+    /// The whole stack found no room: these are its innermost frames.
+    pub const NO_ROOM: u64 = 8;
 }
 
 /// The word before a stack's frames. Never zero, so that a reader sees where committed stacks end.

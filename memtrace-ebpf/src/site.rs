@@ -4,8 +4,12 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_com
 use memtrace_common::{
     live::LiveEntry,
     loss,
+    python::frame,
     sampling::Weight,
-    site::{FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, RELEASED, SITES as COUNT, THREAD_WORDS, header},
+    site::{
+        FIRST_SHORT, FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, RELEASED, SHORT_BESIDE_PYTHON, SHORT_FRAMES,
+        SHORT_SITES, SHORT_WORDS, SITES as COUNT, THREAD_WORDS, end, header,
+    },
 };
 
 use crate::{
@@ -13,7 +17,7 @@ use crate::{
     loss::count,
     maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
     python, sampling,
-    stack::forget,
+    stack::{finish_hash, forget, mix},
     thread::{self, FRAME_PLACES, Thread},
 };
 
@@ -66,10 +70,46 @@ pub fn count_freed_now(block: &LiveEntry) -> u64 {
 }
 
 /// The index of the site with this hash; a new one gets the thread's frames. The one of the process slot for all that has
-/// no stack, counted as a loss, when there is no room.
+/// no stack when there is no room.
 #[inline(always)]
 pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
-    let mut index = first(hash);
+    find_from(first(hash), hash, slot, end, thread)
+}
+
+/// The same for the innermost frames alone. When there is no room for them either, that is counted as a loss.
+#[inline(never)]
+pub fn find_or_add_short(seed: u64, slot: u32, thread: &mut Thread) -> u32 {
+    let has_python = thread.python_frames != 0;
+    let most = if has_python { SHORT_BESIDE_PYTHON } else { SHORT_FRAMES };
+    if thread.frame_count > most {
+        thread.frame_count = most;
+    }
+    let innermost = if has_python { python::word(0) } else { 0 };
+    // A mark is no frame: the one behind it has the line.
+    let words = if innermost & frame::MARK != 0 { 2 } else { 1 };
+    if thread.python_frames > words {
+        thread.python_frames = words;
+    }
+    let mut hash = seed;
+    for index in 0..SHORT_FRAMES {
+        if index >= thread.frame_count {
+            break;
+        }
+        hash = mix(hash, thread.frames[index as usize]);
+    }
+    if has_python {
+        hash = mix(hash, innermost);
+    }
+    if thread.python_frames > 1 {
+        hash = mix(hash, python::word(1));
+    }
+    let hash = finish_hash(hash);
+    let index = FIRST_SHORT + (((hash >> 32) * u64::from(SHORT_SITES)) >> 32) as u32;
+    find_from(index, hash, slot, end::NO_ROOM, thread)
+}
+
+#[inline(always)]
+fn find_from(mut index: u32, hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     let mut free = NO_SITE;
     for _ in 0..PROBES {
         let Some(record) = SITES.get_ptr_mut(index) else { return slot };
@@ -89,7 +129,9 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
     }
     let free = forget(thread, u64::from(free)) as u32;
     if free == NO_SITE {
-        count(loss::SITES_FULL);
+        if index >= FIRST_SHORT {
+            count(loss::SITES_FULL);
+        }
         return slot;
     }
     add(hash, free, slot, end, thread)
@@ -98,20 +140,28 @@ pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
 /// Spread evenly over all entries but the reserved ones: a stretch that takes twice its share would soon be full.
 #[inline(always)]
 fn first(hash: u64) -> u32 {
-    FIRST_SITE + (((hash >> 32) * u64::from(COUNT - FIRST_SITE)) >> 32) as u32
+    FIRST_SITE + (((hash >> 32) * u64::from(FIRST_SHORT - FIRST_SITE)) >> 32) as u32
 }
 
+/// The next entry of the same part.
 #[inline(always)]
 fn next(index: u32) -> u32 {
-    if index + 1 >= COUNT { FIRST_SITE } else { index + 1 }
+    match index + 1 {
+        FIRST_SHORT => FIRST_SITE,
+        next if next >= COUNT => FIRST_SHORT,
+        next => next,
+    }
 }
 
 /// Stores the frames, then claims an entry at `index` or after it. A stack that another thread adds at the same time
 /// is stored twice and counted once.
 #[inline(never)]
 fn add(hash: u64, start: u32, slot: u32, end: u64, thread: &mut Thread) -> u32 {
-    let Some(word) = store_frames(thread) else {
-        count(loss::FRAMES_FULL);
+    let is_short = start >= FIRST_SHORT;
+    let Some(word) = store_frames(thread, is_short) else {
+        if is_short {
+            count(loss::FRAMES_FULL);
+        }
         return slot;
     };
     let index = claim(hash, start, slot);
@@ -139,7 +189,9 @@ fn claim(hash: u64, start: u32, slot: u32) -> u32 {
         }
         index = next(index);
     }
-    count(loss::SITES_FULL);
+    if start >= FIRST_SHORT {
+        count(loss::SITES_FULL);
+    }
     slot
 }
 
@@ -181,10 +233,10 @@ fn store_python(count: u64, start: u64) -> Option<()> {
 /// Appends the thread's frames, its name where threads are told apart, and its Python frames to `FRAMES`, behind a word left
 /// for the header, whose index is returned.
 #[inline(always)]
-fn store_frames(thread: &mut Thread) -> Option<u32> {
+fn store_frames(thread: &mut Thread, is_short: bool) -> Option<u32> {
     let frames = thread.frame_count;
     let python = thread.python_frames;
-    let start = reserve(frames + thread_words() + python + 1)?;
+    let start = reserve(frames + thread_words() + python + 1, is_short)?;
     for index in 0..FRAME_PLACES as u64 {
         if index >= frames {
             break;
@@ -202,14 +254,15 @@ fn store_frames(thread: &mut Thread) -> Option<u32> {
 
 /// Reserves words that user space has read, or that were never used.
 #[inline(always)]
-fn reserve(words: u64) -> Option<u64> {
+fn reserve(words: u64, is_short: bool) -> Option<u64> {
+    let room = u64::from(if is_short { FRAME_WORDS } else { FRAME_WORDS - SHORT_WORDS });
     let cursor = CURSORS.get_ptr_mut(NEXT_FRAME_WORD)?;
     let read = CURSORS.get_ptr(FRAMES_READ)?;
     // The verifier wants a bound. A try fails only when another CPU has reserved words in between.
     for _ in 0..16 {
         // SAFETY: map values. Volatile, as others write them.
         let (start, read) = unsafe { (core::ptr::read_volatile(cursor), core::ptr::read_volatile(read)) };
-        if start + words - read > u64::from(FRAME_WORDS) {
+        if start + words - read > room {
             return None;
         }
         if atomic::replace_if(cursor, start, start + words) {

@@ -16,12 +16,14 @@ mod window;
 mod x86_64;
 
 use memtrace_common::{
+    loss,
     process::ProcessRecord,
-    site::{domain, end},
+    site::{FIRST_SITE, domain, end},
     unwind::mode,
 };
 
 use crate::{
+    loss::count,
     maps::{PER_THREAD, UNWIND_MODE},
     python,
     registers::Caller,
@@ -63,7 +65,14 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
         walked.hash = mix(walked.hash, thread::number(thread));
     }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
-    let site = forget(thread, u64::from(site)) as u32;
+    let mut site = forget(thread, u64::from(site)) as u32;
+    if site < FIRST_SITE && copied == 0 {
+        let seed = if PER_THREAD.load() == 0 { domain } else { mix(domain, thread::number(thread)) };
+        let short = site::find_or_add_short(mix(seed, u64::from(slot)), slot, thread);
+        site = forget(thread, u64::from(short)) as u32;
+    } else if site < FIRST_SITE {
+        count(loss::SITES_FULL);
+    }
     if copied != 0 {
         copy::send(thread, site, copied);
     }
@@ -97,7 +106,7 @@ pub fn mix(hash: u64, word: u64) -> u64 {
 
 /// Spreads the hash over all bits (the finaliser of `MurmurHash3`). Never 0, which marks a free entry.
 #[inline(always)]
-fn finish_hash(mut hash: u64) -> u64 {
+pub fn finish_hash(mut hash: u64) -> u64 {
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^= hash >> 33;

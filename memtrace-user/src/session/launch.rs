@@ -114,7 +114,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     check_requirements()?;
     let program = command.find().map_err(SpawnError::from)?;
     let paths = list_libraries(&program, command.run_as.as_ref())?;
-    let variables = python::variables_for(&paths, options);
+    let variables = python::variables_for(&program, &paths, options);
     let child = PreparedChild::start_with(command, variables)?;
     let pid = child.pid();
     let program = paths.first().and_then(|path| std::fs::File::open(path).ok());

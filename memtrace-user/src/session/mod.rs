@@ -134,6 +134,8 @@ pub struct Session {
     threads: Threads,
     orders: Orders,
     ticks: Interval,
+    /// When new stacks are taken out of the kernel's store, which would be full in some tenths of a second.
+    stack_ticks: Interval,
     exit: Option<Exit>,
     previous: Option<(Duration, AllocStats)>,
     /// A reading whose names are still looked up.
@@ -165,6 +167,15 @@ struct Beginning {
     slot: u32,
     host_tgid: u32,
     exit: Exit,
+}
+
+/// Time between two looks at how full the store of new stacks is.
+const STACK_PERIOD: Duration = Duration::from_millis(50);
+
+fn stack_ticks() -> Interval {
+    let mut ticks = tokio::time::interval(STACK_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 impl Session {
@@ -201,6 +212,7 @@ impl Session {
             threads: Threads::default(),
             orders: Orders::default(),
             ticks: tokio::time::interval(Duration::from_secs(1)),
+            stack_ticks: stack_ticks(),
             exit: Some(exit),
             previous: None,
             unnamed: None,
@@ -273,6 +285,7 @@ impl Session {
                 event = self.orders.next() => self.take_order_event(event),
                 () = ended(exit) => self.end(),
                 () = self.spending.next() => if let Some(update) = self.look_at_cost() { return Ok(update) },
+                _ = self.stack_ticks.tick() => self.tracer.keep_room_for_stacks(),
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
         }

@@ -1,6 +1,12 @@
 //! The Python interpreter of a process: found among its files, told to the BPF programs, and asked what its frames are.
 
-use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use memtrace_common::python::PythonRecord;
 
@@ -152,7 +158,11 @@ const EACH_OBJECT: &[(&str, &str)] = &[("PYTHONMALLOC", "malloc")];
 
 /// The environment that a command is to get besides memtrace's own: so that each object is seen, if it is Python. What the
 /// user has set stays.
-pub(super) fn variables_for(paths: &[PathBuf], options: &TracerOptions) -> &'static [(&'static str, &'static str)] {
+pub(super) fn variables_for(
+    program: &Path,
+    paths: &[PathBuf],
+    options: &TracerOptions,
+) -> &'static [(&'static str, &'static str)] {
     if options.keep_pymalloc || std::env::var_os("PYTHONMALLOC").is_some() {
         return &[];
     }
@@ -161,7 +171,13 @@ pub(super) fn variables_for(paths: &[PathBuf], options: &TracerOptions) -> &'sta
         let file = || File::open(path).ok();
         may_be_python(&name) && file().is_some_and(|file| matches!(PythonFile::of(&file, &name), Ok(Some(_))))
     };
-    if paths.iter().any(is_python) { EACH_OBJECT } else { &[] }
+    if is_script(program) || paths.iter().any(is_python) { EACH_OBJECT } else { &[] }
+}
+
+/// Whether a program begins as scripts do. What it runs may be Python in the end, as of `#!/usr/bin/env python3`.
+fn is_script(program: &Path) -> bool {
+    let mut beginning = [0; 2];
+    File::open(program).is_ok_and(|file| file.read_exact_at(&mut beginning, 0).is_ok()) && beginning == *b"#!"
 }
 
 /// What is said of a variable that is set.
@@ -242,6 +258,8 @@ impl Session {
             let memory = memory.get_or_insert_with(|| space.memory());
             is_understood &= python.take_code(record, memory.as_ref());
         });
+        // Where much code is new, so are many stacks.
+        self.tracer.keep_room_for_stacks();
         if !is_understood {
             self.no_python("what its frames name is not code");
         }

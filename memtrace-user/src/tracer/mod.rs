@@ -79,6 +79,7 @@ use self::{
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
 const CURSORS: u32 = 6;
 const FRAMES_READ: u32 = 0;
+const NEXT_FRAME_WORD: u32 = 1;
 const NEWEST_SEGMENT: u32 = 2;
 const TABLES_DROPPED: u32 = 4;
 const SAMPLING_STEP: u32 = 5;

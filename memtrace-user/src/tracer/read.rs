@@ -6,12 +6,13 @@ use memtrace_common::{
     loss,
     process::{ProcessRecord, current},
     sampling::BLOCK_BITS,
-    site::{self, FIRST_SITE, RELEASED, SiteRecord, THREAD_WORDS, header},
+    site::{self, FIRST_SITE, FRAME_WORDS, RELEASED, SiteRecord, THREAD_WORDS, header},
     steps,
 };
 
 use super::{
-    FRAMES_READ, SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats,
+    FRAMES_READ, NEXT_FRAME_WORD, SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray,
+    mapping::MappedStats,
 };
 use crate::profile::{
     AllocStats, Domain, Hits, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
@@ -222,6 +223,14 @@ impl Reader {
         })
     }
 
+    /// Learns new stacks before they find no room: when those that nobody has read take an eighth of it.
+    pub fn keep_room(&mut self) {
+        let appended = self.maps.cursors.load(NEXT_FRAME_WORD, 0);
+        if appended.wrapping_sub(self.next_word) > u64::from(FRAME_WORDS / 8) {
+            self.take_new_stacks();
+        }
+    }
+
     /// Learns the stacks that were committed since the last reading, and leaves their words to others.
     pub fn take_new_stacks(&mut self) {
         let start = self.next_word;
@@ -384,6 +393,7 @@ fn stack_end(end: u64) -> (StackEnd, Option<Unfollowed>) {
         site::end::NO_MAPPING => Unfollowed::UnknownCode,
         site::end::NO_RULE => Unfollowed::NoRule,
         site::end::UNSUPPORTED => Unfollowed::Unsupported,
+        site::end::NO_ROOM => Unfollowed::NotKept,
         site::end::NO_TABLE => Unfollowed::NoTable,
         _ => Unfollowed::Unreadable,
     };

@@ -60,6 +60,11 @@ impl Tracer {
         self.reader.maps().cursors.store(SAMPLING_STEP, 0, step);
     }
 
+    /// Takes stacks out of the kernel's store before it is full.
+    pub fn keep_room_for_stacks(&mut self) {
+        self.reader.keep_room();
+    }
+
     /// Time since tracing began, or since it was begun anew.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

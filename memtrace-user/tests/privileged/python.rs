@@ -7,7 +7,7 @@ use std::{
 };
 
 use memtrace::{
-    profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable},
+    profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable, Unfollowed},
     tracer::TracerOptions,
 };
 
@@ -115,6 +115,22 @@ fn end_of_the_interpreter_can_be_seen() {
     assert!(outcome.profile.totals.current_bytes < 1 << 20, "{:?}", outcome.profile.totals);
     let notes = &outcome.profile.process.notes;
     assert!(!notes.iter().any(|note| note.contains("through-exit")), "{notes:?}");
+}
+
+/// With more different call stacks than there is room for, lines still hold what they have allocated, to the byte.
+#[test]
+fn lines_are_exact_when_stacks_find_no_room() {
+    let outcome = run("many_stacks.py", &options());
+    let lines = lines(&outcome);
+    for line in 2..602 {
+        let found = lines[&("<allocating>".to_owned(), line)];
+        // Of each object, its head and end, and a part of the list that keeps them.
+        let objects = 400 * u64::from(33 + line);
+        assert!(found.live_blocks().abs_diff(400) <= 1, "line {line}: {found:?}");
+        assert!(found.live_blocks() == 401 || found.live_bytes() == objects, "line {line}: {found:?}, {objects}");
+    }
+    let cut = outcome.profile.unfollowed.ranked().iter().any(|(reason, _)| *reason == Unfollowed::NotKept);
+    assert!(cut, "{:?}", outcome.profile.unfollowed);
 }
 
 /// With Python's own allocator left alone, small objects are not seen, and that is said.
