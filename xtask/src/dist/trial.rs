@@ -150,7 +150,8 @@ fn install_deb(root: &Root, package: &Path) -> Result<()> {
 
 fn install_rpm(root: &Root, package: &Path) -> Result<()> {
     let mut rpm = as_root("rpm")?;
-    rpm.arg("--root").arg(&root.directory).arg("--install").arg(package);
+    // Debian's rpm asks to be forced.
+    rpm.arg("--force-debian").arg("--root").arg(&root.directory).arg("--install").arg(package);
     read(&mut rpm).map(drop)
 }
 
