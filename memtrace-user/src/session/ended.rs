@@ -12,8 +12,8 @@ use crate::profile::{
 /// Processes that are gone and kept by themselves, at most.
 pub(super) const MOST_OWN: usize = 1000;
 
-/// Call stacks of them together, at most: some 30 MiB.
-const MOST_SAMPLES: usize = 1 << 18;
+/// Call stacks of them together, at most: some 120 MiB. A compiler has five to ten thousand.
+const MOST_SAMPLES: usize = 1 << 20;
 
 /// Names of programs under which others are added up, at most.
 const MOST_NAMES: usize = 256;
@@ -94,11 +94,14 @@ impl Path {
 impl Ended {
     /// Takes over what the process at a place has done.
     pub(super) fn keep(&mut self, place: usize, (totals, samples, unfollowed): Done) -> (ProcessTotals, Kept) {
-        let paths = samples.into_iter().zip(unfollowed).map(|(sample, unfollowed)| {
+        // Stacks that were copied have a site a call.
+        let mut paths: HashMap<Path, AllocStats> = HashMap::new();
+        for (sample, unfollowed) in samples.into_iter().zip(unfollowed) {
             let StackSample { stack, end, domain, thread, stats, .. } = sample;
-            (Path { stack: self.once(stack), end, domain, thread, unfollowed }, stats)
-        });
-        let kept = Kept(paths.collect());
+            let path = Path { stack: self.once(stack), end, domain, thread, unfollowed };
+            *paths.entry(path).or_default() += stats;
+        }
+        let kept = Kept(paths.into_iter().collect());
         self.own.insert((totals.stats.allocated_bytes, place));
         self.samples += kept.0.len();
         (totals, kept)
