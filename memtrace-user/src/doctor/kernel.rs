@@ -12,7 +12,7 @@ use crate::tracer::{
 };
 
 /// One line a check.
-pub const CHECKS: [fn() -> Finding; 14] = [
+pub const CHECKS: [fn() -> Finding; 15] = [
     release,
     page_size,
     type_information,
@@ -27,6 +27,7 @@ pub const CHECKS: [fn() -> Finding; 14] = [
     unprivileged_bpf,
     programs,
     mappings,
+    hits,
 ];
 
 fn release() -> Finding {
@@ -159,6 +160,28 @@ fn unprivileged_bpf() -> Finding {
         Ok(value) => Finding::ok(CHECK, format!("{value} (memtrace needs CAP_BPF whatever it is)")),
         Err(error) => unseen(CHECK, &error),
     }
+}
+
+/// What a hit costs here, and whether sampling spares the traps of returns.
+fn hits() -> Finding {
+    const CHECK: &str = "cost of a probe hit";
+    tried(CHECK, || {
+        let Ok(tracer) = Tracer::load(&TracerOptions::default()) else {
+            return Finding::other(CHECK, Level::Unseen, "not measured", "the programs must be loaded for that");
+        };
+        let Some(cost) = tracer.cost_measurement().and_then(|measurement| measurement.run()) else {
+            let lost =
+                "what tracing costs is not stated, and --max-overhead is refused: it takes uprobe-multi links (6.10)";
+            return Finding::other(CHECK, Level::Degraded, "not measured", lost);
+        };
+        let [entry, both] = [cost.entry, cost.entry_and_return].map(|time| time.as_nanos());
+        let found = format!("{entry} ns at an entry, {both} ns with the return");
+        if tracer.uses_session_probes() {
+            return Finding::ok(CHECK, format!("{found}; session probes (6.13): a sample alone pays for its return"));
+        }
+        let lost = "without session probes (6.13) every return is trapped, so --sample-bytes saves less";
+        Finding::other(CHECK, Level::Degraded, found, lost)
+    })
 }
 
 /// The proof: everything is loaded as for tracing, and nothing is probed.

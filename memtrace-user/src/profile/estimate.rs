@@ -38,6 +38,31 @@ impl AllocStats {
         }
     }
 
+    /// The interval of a change in bytes, from least to most; `None` where it is exact, and for blocks. Both sides count as
+    /// independent of each other: that of two readings of one run is narrower.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate's error needs few digits")]
+    #[expect(clippy::cast_possible_truncation, reason = "far below 2^127")]
+    pub fn change_interval(before: &Self, after: &Self, of: SortBy) -> Option<(i128, i128)> {
+        let variance = before.variance(of)?.saturating_add(after.variance(of)?);
+        if before.allocated_variance == 0 && after.allocated_variance == 0 {
+            return None;
+        }
+        let change = i128::from(of.value(after)) - i128::from(of.value(before));
+        let reach = (DEVIATIONS * (variance as f64).sqrt()).round() as i128;
+        Some((change - reach, change + reach))
+    }
+
+    /// The variance of a number of bytes; `None` for blocks.
+    const fn variance(&self, of: SortBy) -> Option<u128> {
+        match of {
+            SortBy::LiveBytes => Some(self.allocated_variance.saturating_sub(self.freed_variance)),
+            SortBy::AllocatedBytes => Some(self.allocated_variance),
+            SortBy::FreedBytes => Some(self.freed_variance),
+            SortBy::LiveBlocks | SortBy::AllocatedBlocks => None,
+        }
+    }
+
     fn estimated(&self, bytes: u64, variance: u128) -> Option<Interval> {
         (self.allocated_variance > 0).then(|| interval(bytes, variance))
     }
@@ -205,6 +230,17 @@ mod tests {
         println!("allocated {}, live {}, held {share}", allocated / f64::from(cases), live / f64::from(cases));
         assert!((allocated / f64::from(cases) - 1.0).abs() < 5e-3 && (live / f64::from(cases) - 1.0).abs() < 5e-3);
         assert!((0.93..=0.97).contains(&share), "{share} of the intervals hold the truth");
+    }
+
+    /// A change of estimates has an interval around it, as wide as both sides make it; one of exact numbers has none.
+    #[test]
+    fn changes_have_intervals() {
+        let exact = AllocStats { allocated_bytes: 5000, allocated_blocks: 1, ..AllocStats::default() };
+        assert_eq!(AllocStats::change_interval(&exact, &exact, SortBy::LiveBytes), None);
+        let estimate = AllocStats { allocated_bytes: 4000, allocated_variance: 800 * 800, ..exact };
+        let other = AllocStats { allocated_variance: 600 * 600, ..exact };
+        assert_eq!(AllocStats::change_interval(&estimate, &other, SortBy::LiveBytes), Some((-960, 2960)));
+        assert_eq!(AllocStats::change_interval(&estimate, &other, SortBy::LiveBlocks), None);
     }
 
     /// What is exact has no interval, and a site whose blocks are all certain has none to speak of.

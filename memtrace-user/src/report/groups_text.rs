@@ -110,7 +110,9 @@ impl GroupText {
             for (index, group) in diff.groups.iter().enumerate() {
                 let mut numbers = vec![(index + 1).to_string()];
                 numbers.extend(diff_cells(group, sort));
-                table.rows.push(self.row(numbers, &group.name, texts));
+                let mut row = self.row(numbers, &group.name, texts);
+                row.below.splice(0..0, change_interval(group, sort));
+                table.rows.push(row);
             }
             lines.push(String::new());
             lines.extend(table.lines(self.width));
@@ -180,6 +182,14 @@ fn diff_cells(group: &GroupDiff, sort: SortBy) -> [String; 5] {
         signed_count(difference(blocks_before, blocks)),
         units::bytes(average),
     ]
+}
+
+/// Of estimates: between which bytes the change lies in 95 of 100 cases.
+fn change_interval(group: &GroupDiff, sort: SortBy) -> Option<String> {
+    let (low, high) = AllocStats::change_interval(&group.before, &group.after, sort)
+        .or_else(|| AllocStats::change_interval(&group.before, &group.after, SortBy::LiveBytes))?;
+    let [low, high] = [low, high].map(|change| signed(SortBy::LiveBytes, change));
+    Some(format!("change {low} to {high} (95 %)"))
 }
 
 fn bytes_title(sort: SortBy) -> &'static str {

@@ -84,6 +84,12 @@ impl OwnUse {
         self.trap
     }
 
+    /// What is known of it so far.
+    #[must_use]
+    pub const fn spent(&self) -> Spent {
+        self.spent
+    }
+
     /// Counting begins anew.
     pub fn forget(&mut self) {
         (self.counted, self.spent) = (Hits::default(), Spent::default());

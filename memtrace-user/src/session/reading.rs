@@ -87,6 +87,7 @@ impl Session {
         let profile = self.unnamed.take()?.named(&symbols);
         if profile.process.exited {
             log_stacks(&profile, self.tracer.walker_runs());
+            self.log_cost(profile.totals.cpu_nanos);
         }
         Some(Update::Reading { profile: Arc::new(profile), symbols })
     }

@@ -91,6 +91,12 @@ impl Session {
         totals.cpu_nanos = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX);
     }
 
+    /// What `cargo xtask bench stated` reads of a traced command.
+    pub(super) fn log_cost(&self, cpu_nanos: u64) {
+        let cpu = Duration::from_nanos(cpu_nanos).as_secs_f64();
+        log::debug!("probes took {:.4} s of {cpu:.4} s of CPU time", self.meter.spent().seconds());
+    }
+
     /// Hits and CPU time of all processes so far.
     fn use_so_far(&self) -> (Hits, Duration) {
         let mut totals = ProcessTotals::default();

@@ -35,6 +35,8 @@ fn all_is_well_where_tracing_works() {
     assert_eq!(finding(section(&sections, "Kernel"), "memtrace's BPF programs")["level"], "ok");
     let mapped = finding(section(&sections, "Kernel"), "mapped memory (--domain mmap)");
     assert!(mapped["found"].as_str().is_some_and(|found| found.contains("by ")), "{mapped}");
+    let hit = finding(section(&sections, "Kernel"), "cost of a probe hit")["found"].as_str().expect("text");
+    assert!(hit == "not measured" || hit.contains(" ns at an entry, "), "{hit}");
     let process = section(&sections, &format!("Process {}", target.pid()));
     assert!(finding(process, "allocators")["found"].as_str().is_some_and(|found| found.starts_with("glibc (")));
     let points = section(&sections, "Probe points in ");

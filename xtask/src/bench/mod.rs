@@ -3,6 +3,7 @@
 //! A section is a file here and a line in [`Section`]; a tracer that the traced process is measured under is a line in
 //! `contenders`. Everything runs as root; building is done before, as the caller.
 
+mod churn;
 mod contenders;
 mod cpus;
 mod latency;
@@ -11,6 +12,7 @@ mod pairs;
 mod program;
 mod snapshot;
 mod stacks;
+mod stated;
 mod stats;
 mod table;
 mod view;
@@ -38,6 +40,15 @@ pub struct Arguments {
     /// Stack depths at which pairs are measured
     #[arg(long, value_delimiter = ',', default_values_t = [1, 5, 20], value_parser = clap::value_parser!(u32).range(1..))]
     depths: Vec<u32>,
+    /// Numbers of live blocks in the section `blocks`
+    #[arg(long, value_delimiter = ',', default_values_t = [1000, 1_000_000], value_parser = clap::value_parser!(u32).range(1..))]
+    live: Vec<u32>,
+    /// Numbers of threads in the section `threads`
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: Vec<u32>,
+    /// Programs in the section `stated` [default: all that do the same work each time]
+    #[arg(long, value_delimiter = ',')]
+    programs: Vec<String>,
     /// Live blocks in the section `memory`
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
     blocks: u32,
@@ -57,6 +68,12 @@ pub struct Arguments {
 enum Section {
     /// A malloc+free pair: untraced, under empty probes, under memtrace, under other tracers
     Pairs,
+    /// Replacing live blocks at random, by their number
+    Blocks,
+    /// Replacing blocks on several threads at once
+    Threads,
+    /// What memtrace says that it costs, beside what programs lose
+    Stated,
     /// From starting memtrace to its first report, and from Ctrl-C to its end
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
@@ -112,6 +129,9 @@ pub fn bench(arguments: Arguments) -> Result<()> {
         }
         match section {
             Section::Pairs => pairs::run(&bench)?,
+            Section::Blocks => churn::by_blocks(&bench)?,
+            Section::Threads => churn::by_threads(&bench)?,
+            Section::Stated => stated::run(&bench),
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
             Section::View => view::run()?,

@@ -11,12 +11,20 @@ use super::cpus::Cpus;
 use crate::{process, workspace};
 
 /// The programs, one file each.
-const PROGRAMS: [&str; 2] = ["pairs", "live"];
+const PROGRAMS: [&str; 3] = ["pairs", "live", "churn"];
 
 /// With frame pointers, and with every frame of the source on the stack. `-fno-builtin`, or the compiler would leave
 /// out what it sees to be unused.
-const FLAGS: [&str; 7] =
-    ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls", "-fno-builtin", "-Wall", "-Wextra"];
+const FLAGS: [&str; 8] = [
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fno-optimize-sibling-calls",
+    "-fno-builtin",
+    "-pthread",
+    "-Wall",
+    "-Wextra",
+];
 
 /// Builds the programs and copies the C library: a copy of their own keeps the probes of other tracers on this machine
 /// out of the measurement.
@@ -63,9 +71,26 @@ impl Program {
     /// # Errors
     /// When it does not start.
     pub fn start(cpus: &Cpus, name: &str, arguments: &[String]) -> Result<Self> {
+        Self::of(cpus.spawn_target(&mut Self::command(name, arguments))?, name)
+    }
+
+    /// The same on all CPUs, for a program of several threads.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_on_all(name: &str, arguments: &[String]) -> Result<Self> {
+        let mut command = Self::command(name, arguments);
+        Self::of(command.spawn().with_context(|| format!("cannot run {name}"))?, name)
+    }
+
+    fn command(name: &str, arguments: &[String]) -> Command {
         let mut command = Command::new(dir().join(name));
         command.args(arguments).env("LD_LIBRARY_PATH", library_dir());
-        let mut child = cpus.spawn_target(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+    }
+
+    fn of(mut child: Child, name: &str) -> Result<Self> {
         let input = child.stdin.take().context("the program has an input")?;
         let output = BufReader::new(child.stdout.take().context("the program has an output")?);
         let mut program = Self { child, input, output };

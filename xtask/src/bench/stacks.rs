@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -73,7 +73,7 @@ fn row(bench: &Bench, workload: &Workload) -> Result<[String; 4]> {
 
 /// Runs a program under memtrace; returns what memtrace logs in the end.
 fn traced(bench: &Bench, workload: &Workload, arguments: &[&str]) -> Result<Stacks> {
-    let directory = workspace::target_dir().join("bench/workload");
+    let directory = directory();
     let _ = fs::remove_dir_all(&directory);
     fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let port =
@@ -97,11 +97,21 @@ fn traced(bench: &Bench, workload: &Workload, arguments: &[&str]) -> Result<Stac
     parse(line).with_context(|| format!("memtrace logs `{line}`"))
 }
 
-fn quiet(command: &mut Command) -> &mut Command {
+/// What programs may write to.
+pub fn directory() -> PathBuf {
+    workspace::target_dir().join("bench/workload")
+}
+
+/// Neither reads nor says anything.
+pub fn quiet(command: &mut Command) -> &mut Command {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
 }
 
-fn filled(text: &str, directory: &Path, port: u16) -> Result<String> {
+/// A word of a workload with its names filled in.
+///
+/// # Errors
+/// Without a C compiler.
+pub fn filled(text: &str, directory: &Path, port: u16) -> Result<String> {
     let cc1 = process::read(Command::new("gcc").arg("-print-prog-name=cc1"))?;
     let multiarch = process::read(Command::new("gcc").arg("-print-multiarch"))?;
     let source = workspace::root().join("memtrace-user/tests/programs/accounting.c");
