@@ -118,10 +118,10 @@ fn installed(root: &Root) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints, on either stream, in a root with /proc, /sys and /tmp. The mounts go with the namespace.
+/// What a command prints, on either stream, in a root with /dev, /proc, /sys and /tmp. The mounts go with the namespace.
 fn within(root: &Root, program: &Path, arguments: &[&str]) -> Result<String> {
-    let script = r#"for name in proc sys tmp; do mkdir -p "$0/$name"; done
-        if [ "$0" != / ]; then mount --rbind /proc "$0/proc" && mount --rbind /sys "$0/sys" || exit 1; fi
+    let script = r#"for name in dev proc sys tmp; do mkdir -p "$0/$name"; done
+        if [ "$0" != / ]; then for name in dev proc sys; do mount --rbind "/$name" "$0/$name" || exit 1; done; fi
         exec chroot "$0" "$@""#;
     let mut command = as_root("unshare")?;
     command.args(["--mount", "/bin/sh", "-c", script]).arg(&root.directory).arg(program).args(arguments);
