@@ -106,8 +106,11 @@ fn what_was_exact_stays_exact() {
         let freed = outcome(&mut session).await;
         let exact = AllocStats { freed_blocks: 500, freed_bytes: 48_000, ..stats };
         assert_eq!(AllocStats { short_lived_blocks: 0, ..freed.stats_by("keep_new") }, exact);
-        assert_eq!(freed.profile.totals.current_bytes, 0, "all blocks are freed");
-        assert!(freed.profile.samples.iter().all(|sample| sample.stats.live_bytes() == 0));
+        // glibc keeps the stacks of threads that have ended, with a small block for each.
+        let exchanged = freed.usage_below("exchange");
+        assert!(exchanged.allocated.0 > 0, "{exchanged:?}");
+        assert_eq!(exchanged.allocated, exchanged.freed, "all of these are freed, whenever they were chosen");
+        freed.assert_consistent();
         assert_eq!(freed.losses(), []);
     });
 }
