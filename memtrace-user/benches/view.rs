@@ -20,6 +20,10 @@ use ratatui::{Terminal, backend::TestBackend};
 const SITES: usize = 50_000;
 const CHANGING: usize = 5_000;
 
+/// What is aimed at: part of one core at a reading a second, and the time that a key takes.
+const MOST_SHARE: f64 = 0.10;
+const MOST_TIME: Duration = Duration::from_millis(50);
+
 /// Readings of which the mean is taken.
 const READINGS: usize = 20;
 
@@ -38,6 +42,7 @@ fn main() {
     println!("{SITES} call sites, {CHANGING} change from reading to reading; CPU time on a screen of {SIZE:?}\n");
     println!("{:18} {:>14} {:>12} {:>12}  slowest key", "view", "first reading", "a reading", "at 1 Hz");
     let mut slowest = Slowest::default();
+    let mut greatest = 0.0_f64;
     for (name, way) in VIEWS {
         let mut scene = Scene::new();
         let mut screen = Screen::new();
@@ -51,10 +56,15 @@ fn main() {
         let mean = all / u32::try_from(READINGS).expect("few");
         let of_view = keys_of(&mut screen, name);
         let share = mean.as_secs_f64() * 100.0;
+        greatest = greatest.max(mean.as_secs_f64());
         println!("{name:18} {:>11.1} ms {:>9.1} ms {share:>10.1} %  {of_view}", millis(first), millis(mean));
         slowest = slowest.max(of_view);
     }
+    let verdict = |holds: bool| if holds { "holds" } else { "MISSED" };
     println!("\nslowest key of all: {slowest}");
+    println!("a key answers in under {} ms: {}", MOST_TIME.as_millis(), verdict(slowest.time < MOST_TIME));
+    let goal = MOST_SHARE * 100.0;
+    println!("under {goal:.0} % of one core at 1 Hz in every view: {}", verdict(greatest < MOST_SHARE));
 }
 
 /// The time of the slowest key, and which it was.
@@ -87,7 +97,7 @@ fn keys_of(screen: &mut Screen, view: &str) -> Slowest {
     use KeyCode::{BackTab, Char, Down, End, Enter, Home, Left, PageDown, PageUp, Right, Tab, Up};
     let moves = [Down, Up, PageDown, PageUp, End, Home, Right, Left, Enter, Tab, BackTab];
     let orders = "1234567890>r<";
-    let groups = "ggggggg";
+    let groups = "gggggggdt";
     let filter = "/site49";
     let characters = [orders, groups, "vvmm[]{} ", filter].concat();
     let all = moves.into_iter().chain(characters.chars().map(Char)).chain([KeyCode::Backspace, KeyCode::Esc]);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    live,
+    live::{self, Screen},
     logging::Log,
     plain::{Reporter, Stream},
     signals::{Caught, Termination},
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     cli::AttachArgs,
     profile::Profile,
-    session::{self, Session, Update},
+    session::{Attachment, Session, Update},
     tracer::TracerOptions,
 };
 
@@ -35,14 +35,25 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::new()?;
     check(&arguments.output)?;
-    let mut session = session::attach(arguments.pid, &TracerOptions::from(&arguments.tracing))?;
-    let mut steering = Steering::new(arguments.pid, &arguments.output);
+    // What can be known of the process comes before the terminal is taken.
+    let attachment = Attachment::open(arguments.pid, TracerOptions::from(&arguments.tracing))?;
     let is_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
+    let mut screen = if is_terminal { Some(Screen::open(arguments.ranking, log)?) } else { None };
+    let begun = match &mut screen {
+        Some(screen) => screen.attach(attachment, &mut termination).await?,
+        None => Some(attachment.attach(|_| ())?),
+    };
+    // The user has left before anything was recorded.
+    let Some(mut session) = begun else { return Ok(ExitCode::SUCCESS) };
+    let mut steering = Steering::new(arguments.pid, &arguments.output);
     session.set_interval(arguments.interval.unwrap_or(if is_terminal { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
     let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
     let mut last = None;
-    let shown = if is_terminal {
-        live::show(&mut session, &mut steering, arguments.ranking, deadline, &mut termination, log).await
+    let shown = if let Some(mut screen) = screen {
+        let shown = screen.show(&mut session, &mut steering, deadline, &mut termination).await;
+        // The terminal is given back before anything is said on it.
+        drop(screen);
+        shown.map(|left| left.iter().for_each(|message| say(message)))
     } else {
         let printed = print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await;
         finish(printed).map_err(Into::into)

@@ -1,10 +1,10 @@
 //! The loop around the live view: keys, readings, signals, the deadline.
 
-use std::{collections::BTreeSet, future::pending};
+use std::{collections::BTreeSet, future::pending, path::PathBuf};
 
-use crossterm::event::EventStream;
+use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::{
     live_export,
@@ -12,111 +12,189 @@ use super::{
     logging::Log,
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
-    taking::say,
 };
 use crate::{
     cli::RankingArgs,
     profile::{Location, SiteNamer},
     report::source_text,
-    session::{Session, Update},
-    tui::{App, Order, Reading, Request, SourceText, Theme, Wish, keys, terminal, view},
+    session::{AttachStep, Attachment, Session, Update},
+    tui::{
+        App, Order, Reading, Request, SourceText, Theme, Wish, keys,
+        terminal::{self, TerminalGuard},
+        view,
+    },
 };
 
 /// Lines of source that are shown before and after the one that is meant.
 const LINES_BESIDE: u32 = 12;
 
-/// Shows the live view until the user leaves it, a signal ends memtrace, or the deadline comes. When the process ends,
-/// its last state stays on the screen.
-///
-/// # Errors
-/// When the terminal fails.
-pub async fn show(
-    session: &mut Session,
-    steering: &mut Steering,
-    arguments: RankingArgs,
-    deadline: Option<Instant>,
-    termination: &mut Termination,
-    log: &Log,
-) -> anyhow::Result<()> {
-    let log_file = log.to_file()?;
-    let result = run(session, steering, arguments, deadline, termination).await;
-    log.to_standard_error();
-    if let Ok(Some(message)) = &result {
-        say(message);
-    }
-    if let Some(path) = log_file {
-        eprintln!("memtrace: the log is in {}", path.display());
-    }
-    result.map(drop)
+/// The live view on the terminal, until dropped.
+#[derive(Debug)]
+pub struct Screen<'a> {
+    // First of all the terminal is given back.
+    guard: TerminalGuard,
+    app: App,
+    events: EventStream,
+    _log: LogAside<'a>,
 }
 
-/// Returns what is left to say when the view is gone.
-async fn run(
-    session: &mut Session,
-    steering: &mut Steering,
-    arguments: RankingArgs,
-    deadline: Option<Instant>,
-    termination: &mut Termination,
-) -> anyhow::Result<Option<String>> {
-    let mut guard = terminal::enter()?;
-    let sort = Order::from(arguments.sort);
-    let mut app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
-    let mut events = EventStream::new();
-    let mut source = None;
-    let mut look = Look::default();
-    loop {
-        guard.draw(|frame| view::render(frame, &app))?;
-        let wanted = app.wanted_locations();
-        if source.is_none() {
-            source = app.wanted_source().map(read_source);
-        }
-        look.begin(session, &app);
-        let outcome = tokio::select! {
-            biased;
-            event = events.next() => {
-                // The terminal is gone: so is whoever looked at it.
-                let Some(Ok(event)) = event else { return Ok(None) };
-                match keys::action_for_event(&event, app.input()).and_then(|action| app.apply(action)) {
-                    Some(Request::Quit) => return Ok(None),
-                    Some(Request::Suspend) => guard.suspend()?,
-                    Some(Request::Redraw) => guard.clear()?,
-                    Some(Request::Ask(wish)) => fulfil(wish, session, steering, &mut app),
-                    Some(Request::Export) => export(&mut app),
-                    None => {}
-                }
-                Outcome::Nothing
-            }
-            signal = termination.next() => match signal {
-                Caught::End => Outcome::Stop,
-                Caught::Continued => {
-                    guard.resume()?;
-                    Outcome::Nothing
-                }
-                Caught::Snapshot => steering.take(session),
-            },
-            () = reached(deadline) => Outcome::Stop,
-            steer = steering.next() => steering.handle(steer, session),
-            text = finished(source.as_mut()) => {
-                source = None;
-                app.set_source(text);
-                Outcome::Nothing
-            }
-            (asked, blocks) = look.finished() => {
-                app.set_blocks(asked, blocks);
-                Outcome::Nothing
-            }
-            update = session.next(&wanted) => {
-                match update? {
-                    Update::Budget { message, ends: true } => return Ok(Some(message)),
-                    update => take(&mut app, update, wanted),
-                }
-                Outcome::Nothing
-            }
+/// What whoever looks at the screen wants to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pressed {
+    /// To stay.
+    Nothing,
+    /// To leave, or the terminal is gone.
+    Leave,
+    /// Something of the session.
+    Ask(Wish),
+}
+
+impl<'a> Screen<'a> {
+    /// Takes over the terminal. The log goes elsewhere meanwhile.
+    ///
+    /// # Errors
+    /// When the terminal or the log fails.
+    pub fn open(arguments: RankingArgs, log: &'a Log) -> anyhow::Result<Self> {
+        let aside = LogAside::begin(log)?;
+        let guard = terminal::enter()?;
+        let sort = Order::from(arguments.sort);
+        let app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
+        Ok(Self { guard, app, events: EventStream::new(), _log: aside })
+    }
+
+    /// Attaches to a process, and says on the screen what is being done. `None` when the user leaves before it is done.
+    ///
+    /// # Errors
+    /// When the process cannot be traced, or the terminal fails.
+    pub async fn attach(
+        &mut self,
+        attachment: Attachment,
+        termination: &mut Termination,
+    ) -> anyhow::Result<Option<Session>> {
+        self.app.begin(attachment.process());
+        let (tell, mut told) = watch::channel(AttachStep::Searching);
+        let work = move || {
+            attachment.attach(|step| {
+                tell.send_replace(step);
+            })
         };
-        match outcome {
-            Outcome::Nothing => {}
-            Outcome::Say(message) => app.set_message(message),
-            Outcome::Stop => return Ok(None),
+        let mut work = tokio::task::spawn_blocking(work);
+        loop {
+            self.app.set_doing(told.borrow_and_update().meaning());
+            self.draw()?;
+            tokio::select! {
+                biased;
+                event = self.events.next() => match self.press(event)? {
+                    Pressed::Nothing => {}
+                    Pressed::Leave => return Ok(None),
+                    Pressed::Ask(_) => self.app.set_message("nothing is recorded yet"),
+                },
+                signal = termination.next() => match signal {
+                    Caught::End => return Ok(None),
+                    Caught::Continued => self.guard.resume()?,
+                    Caught::Snapshot => self.app.set_message("nothing is recorded yet"),
+                },
+                done = &mut work => {
+                    self.app.set_doing("reading symbols");
+                    return Ok(Some(done??));
+                }
+                Ok(()) = told.changed() => {}
+            }
+        }
+    }
+
+    /// Shows the session until the user leaves it, a signal ends memtrace, or the deadline comes. When the process ends,
+    /// its last state stays on the screen. Returns what is left to say when the view is gone.
+    ///
+    /// # Errors
+    /// When the terminal fails.
+    pub async fn show(
+        &mut self,
+        session: &mut Session,
+        steering: &mut Steering,
+        deadline: Option<Instant>,
+        termination: &mut Termination,
+    ) -> anyhow::Result<Option<String>> {
+        let mut source = None;
+        let mut look = Look::default();
+        loop {
+            self.draw()?;
+            let wanted = self.app.wanted_locations();
+            if source.is_none() {
+                source = self.app.wanted_source().map(read_source);
+            }
+            look.begin(session, &self.app);
+            let mut outcome = Outcome::Nothing;
+            tokio::select! {
+                biased;
+                event = self.events.next() => match self.press(event)? {
+                    Pressed::Nothing => {}
+                    Pressed::Leave => return Ok(None),
+                    Pressed::Ask(wish) => fulfil(wish, session, steering, &mut self.app),
+                },
+                signal = termination.next() => match signal {
+                    Caught::End => return Ok(None),
+                    Caught::Continued => self.guard.resume()?,
+                    Caught::Snapshot => outcome = steering.take(session),
+                },
+                () = reached(deadline) => return Ok(None),
+                steer = steering.next() => outcome = steering.handle(steer, session),
+                text = finished(source.as_mut()) => {
+                    source = None;
+                    self.app.set_source(text);
+                }
+                (asked, blocks) = look.finished() => self.app.set_blocks(asked, blocks),
+                update = session.next(&wanted) => match update? {
+                    Update::Budget { message, ends: true } => return Ok(Some(message)),
+                    update => take(&mut self.app, update, &wanted),
+                },
+            }
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::Say(message) => self.app.set_message(message),
+                Outcome::Stop => return Ok(None),
+            }
+        }
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        let app = &self.app;
+        Ok(self.guard.draw(|frame| view::render(frame, app))?)
+    }
+
+    fn press(&mut self, event: Option<std::io::Result<Event>>) -> anyhow::Result<Pressed> {
+        // Without one the terminal is gone: so is whoever looked at it.
+        let Some(Ok(event)) = event else { return Ok(Pressed::Leave) };
+        match keys::action_for_event(&event, self.app.input()).and_then(|action| self.app.apply(action)) {
+            Some(Request::Quit) => return Ok(Pressed::Leave),
+            Some(Request::Suspend) => self.guard.suspend()?,
+            Some(Request::Redraw) => self.guard.clear()?,
+            Some(Request::Ask(wish)) => return Ok(Pressed::Ask(wish)),
+            Some(Request::Export) => export(&mut self.app),
+            None => {}
+        }
+        Ok(Pressed::Nothing)
+    }
+}
+
+/// The log goes elsewhere, until dropped: the terminal is taken.
+#[derive(Debug)]
+struct LogAside<'a> {
+    log: &'a Log,
+    path: Option<PathBuf>,
+}
+
+impl<'a> LogAside<'a> {
+    fn begin(log: &'a Log) -> std::io::Result<Self> {
+        log.to_file().map(|path| Self { log, path })
+    }
+}
+
+impl Drop for LogAside<'_> {
+    fn drop(&mut self) {
+        self.log.to_standard_error();
+        if let Some(path) = &self.path {
+            eprintln!("memtrace: the log is in {}", path.display());
         }
     }
 }
@@ -133,7 +211,7 @@ fn fulfil(wish: Wish, session: &mut Session, steering: &mut Steering, app: &mut 
     }
 }
 
-fn take(app: &mut App, update: Update, wanted: BTreeSet<Location>) {
+fn take(app: &mut App, update: Update, wanted: &BTreeSet<Location>) {
     match update {
         Update::Reading { profile, symbols } => app.update(Reading { profile, symbols }),
         Update::Symbols(symbols) => app.update_symbols(symbols, wanted),

@@ -47,7 +47,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Attach(arguments) => attach::execute(&arguments, &log).await,
+            Command::Attach(arguments) => Box::pin(attach::execute(&arguments, &log)).await,
             Command::Run(arguments) => Box::pin(run::execute(arguments, signals)).await,
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),

@@ -4,15 +4,24 @@
 //! group had at the last mark, which stacks it is made of) and must not pay for all stacks each time. So groups have
 //! numbers here, a stack is looked at when it is new, and the rest is addition.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+    sync::Arc,
+};
 
 use super::{
-    AllocStats, GroupBy, GroupName, Location, Modules, NumberedStack, PYTHON_MODULE, Place, ProcessIndex, ProcessName,
-    SiteNamer, SymbolTable, ThreadIndex, TracedProcess, TracedThread, number_hash::NumberMap, python::line_key,
+    AllocStats, Domain, GroupBy, GroupName, LiveNames, Location, Names, NumberedStack, ProcessName, ThreadIndex,
+    TracedThread,
+    live_names::{PlaceKey, place},
+    number_hash::NumberMap,
 };
 
 /// A thread's name and id.
 pub type ThreadName = (Arc<str>, u32);
+
+/// The group of stacks that are left out.
+const LEFT_OUT: u32 = u32::MAX;
 
 /// How a group of stacks is called.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,54 +32,37 @@ pub struct LiveGroup {
     pub thread: Option<ThreadName>,
 }
 
-/// What names refer to.
-#[derive(Debug, Clone, Copy)]
-pub struct Names<'a> {
-    /// Names of locations.
-    pub symbols: &'a SymbolTable,
-    /// Files of locations.
-    pub modules: &'a Modules,
-    /// The process that tracing is named by.
-    pub process: &'a ProcessName,
-    /// The others: see [`super::Profile::others`].
-    pub others: &'a [TracedProcess],
-    /// The threads that are told apart.
-    pub threads: &'a [TracedThread],
-    /// Knows which of the functions inlined at a location names it.
-    pub namer: &'a SiteNamer,
+/// What makes a group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Grouping {
+    /// What its stacks have in common.
+    pub by: GroupBy,
+    /// Each thread makes groups of its own.
+    pub split_threads: bool,
+    /// Stacks of other layers of memory are left out; `None` takes all, which are to be told apart then.
+    pub domain: Option<Domain>,
 }
 
-impl Names<'_> {
-    fn process_of(&self, index: ProcessIndex) -> ProcessName {
-        let other = (index.0 as usize).checked_sub(1).and_then(|index| self.others.get(index));
-        other.map_or_else(
-            || self.process.clone(),
-            |process| ProcessName {
-                pid: process.info.pid,
-                command: Arc::from(&*process.info.command),
-                started_at: None,
-            },
-        )
-    }
-}
+/// What groups are compared by: the place, the number of a process, thread or layer, and that of the thread where threads
+/// are split.
+type GroupKey = (PlaceKey, u32, u32);
 
 /// The groups of numbered stacks.
 #[derive(Debug, Default)]
 pub struct LiveGroups {
-    by: GroupBy,
-    split_threads: bool,
+    grouping: Grouping,
     groups: Vec<LiveGroup>,
     of_stacks: Vec<u32>,
-    numbers: HashMap<LiveGroup, u32>,
-    /// Groups of sites that have been met: names are compared once for each.
-    of_sites: NumberMap<(Location, u32), u32>,
+    numbers: NumberMap<GroupKey, u32>,
+    processes: ByIndex<ProcessName>,
+    threads: ByIndex<Option<ThreadName>>,
 }
 
 impl LiveGroups {
     /// No stacks yet.
     #[must_use]
-    pub fn new(by: GroupBy, split_threads: bool) -> Self {
-        Self { by, split_threads, ..Self::default() }
+    pub fn new(grouping: Grouping) -> Self {
+        Self { grouping, ..Self::default() }
     }
 
     /// The groups, by number.
@@ -79,42 +71,76 @@ impl LiveGroups {
         &self.groups
     }
 
-    /// The group of each stack.
+    /// The group of a stack; `None` for one that is left out, or not known.
     #[must_use]
-    pub fn of_stacks(&self) -> &[u32] {
-        &self.of_stacks
+    pub fn of_stack(&self, stack: u32) -> Option<u32> {
+        self.of_stacks.get(stack as usize).copied().filter(|group| *group != LEFT_OUT)
+    }
+
+    /// The stacks that are in a group, with it.
+    pub fn members_of_all(&self) -> impl Iterator<Item = (u32, u32)> {
+        (0..).zip(&self.of_stacks).filter(|(_, group)| **group != LEFT_OUT).map(|(stack, group)| (stack, *group))
     }
 
     /// Takes in the stacks that have been numbered since.
-    pub fn extend(&mut self, stacks: &[NumberedStack], names: &Names<'_>) {
+    pub fn extend(&mut self, stacks: &[NumberedStack], places: &mut LiveNames, names: &Names<'_>) {
         for stack in stacks.iter().skip(self.of_stacks.len()) {
-            let thread = stack.thread.filter(|_| self.split_threads);
-            let key = stack.site.map(|site| (site, thread.map_or(u32::MAX, |thread| thread.0)));
-            let known = key.filter(|_| self.by.is_of_frames()).and_then(|key| self.of_sites.get(&key).copied());
-            let number = known.unwrap_or_else(|| {
-                let thread = thread.and_then(|thread| thread_name(thread, names.threads));
-                let number = self.number(LiveGroup { name: name(self.by, stack, names), thread });
-                if let Some(key) = key {
-                    self.of_sites.insert(key, number);
-                }
-                number
-            });
-            self.of_stacks.push(number);
+            let group = self.number(stack, places, names);
+            self.of_stacks.push(group);
         }
     }
 
-    fn number(&mut self, group: LiveGroup) -> u32 {
-        let key = match self.by {
-            GroupBy::Line => LiveGroup { name: line_key(&group.name), thread: group.thread.clone() },
-            _ => group.clone(),
-        };
-        if let Some(number) = self.numbers.get(&key) {
-            return *number;
+    /// Looks again at some stacks, whose frames have changed.
+    pub fn look_again(&mut self, changed: &[u32], stacks: &[NumberedStack], places: &mut LiveNames, names: &Names<'_>) {
+        for stack in changed {
+            let Some(known) = stacks.get(*stack as usize).filter(|_| (*stack as usize) < self.of_stacks.len()) else {
+                continue;
+            };
+            self.of_stacks[*stack as usize] = self.number(known, places, names);
         }
-        let number = u32::try_from(self.groups.len()).expect("fewer than 2^32 groups");
-        self.groups.push(group);
-        self.numbers.insert(key, number);
+    }
+
+    /// Looks again at the stacks whose sites may be called otherwise. A group that has no stack left stays, empty.
+    pub fn rename(
+        &mut self,
+        sites: &BTreeSet<Location>,
+        stacks: &[NumberedStack],
+        places: &mut LiveNames,
+        names: &Names<'_>,
+    ) {
+        let is_renamed = |stack: &NumberedStack| stack.site.is_some_and(|site| sites.contains(&site));
+        let renamed = (0_u32..).zip(stacks).filter(|(_, stack)| is_renamed(stack)).map(|(number, _)| number);
+        let renamed: Vec<u32> = renamed.collect();
+        self.look_again(&renamed, stacks, places, names);
+    }
+
+    fn number(&mut self, stack: &NumberedStack, places: &mut LiveNames, names: &Names<'_>) -> u32 {
+        let Grouping { by, split_threads, domain } = self.grouping;
+        if domain.is_some_and(|domain| domain != stack.domain) {
+            return LEFT_OUT;
+        }
+        let place = by.is_of_frames().then(|| places.site(stack, names)).flatten();
+        let thread = if split_threads { self.thread(stack, names) } else { 0 };
+        let owner = match by {
+            GroupBy::Process => self.processes.number(stack.process.0, || names.process_of(stack.process)),
+            GroupBy::Thread => self.thread(stack, names),
+            GroupBy::Domain => stack.domain as u32,
+            _ => 0,
+        };
+        let key = (place.map_or(PlaceKey::NOWHERE, |place| place.key(by)), owner, thread);
+        let next = u32::try_from(self.groups.len()).expect("fewer than 2^32 groups");
+        let number = *self.numbers.entry(key).or_insert(next);
+        if number == next {
+            let thread = stack.thread.filter(|_| split_threads);
+            let thread = thread.and_then(|thread| thread_name(thread, names.threads));
+            self.groups.push(LiveGroup { name: name(by, stack, names), thread });
+        }
         number
+    }
+
+    fn thread(&mut self, stack: &NumberedStack, names: &Names<'_>) -> u32 {
+        let index = stack.thread.map_or(u32::MAX, |thread| thread.0);
+        self.threads.number(index, || stack.thread.and_then(|thread| thread_name(thread, names.threads)))
     }
 
     /// Adds up what stacks have, by group.
@@ -122,7 +148,9 @@ impl LiveGroups {
     pub fn sum<T: Copy + Default + std::ops::AddAssign>(&self, of_stacks: &[T]) -> Vec<T> {
         let mut sums = vec![T::default(); self.groups.len()];
         for (group, value) in self.of_stacks.iter().zip(of_stacks) {
-            sums[*group as usize] += *value;
+            if let Some(sum) = sums.get_mut(*group as usize) {
+                *sum += *value;
+            }
         }
         sums
     }
@@ -138,6 +166,28 @@ impl LiveGroups {
     }
 }
 
+/// Numbers for names that are asked for by an index: names are compared once for each.
+#[derive(Debug)]
+struct ByIndex<N> {
+    of_index: NumberMap<u32, u32>,
+    of_name: HashMap<N, u32>,
+}
+
+impl<N> Default for ByIndex<N> {
+    fn default() -> Self {
+        Self { of_index: NumberMap::default(), of_name: HashMap::new() }
+    }
+}
+
+impl<N: Eq + Hash> ByIndex<N> {
+    fn number(&mut self, index: u32, name: impl FnOnce() -> N) -> u32 {
+        *self.of_index.entry(index).or_insert_with(|| {
+            let next = u32::try_from(self.of_name.len()).expect("fewer than 2^32 names");
+            *self.of_name.entry(name()).or_insert(next)
+        })
+    }
+}
+
 fn thread_name(thread: ThreadIndex, threads: &[TracedThread]) -> Option<ThreadName> {
     threads.get(thread.0 as usize).map(|thread| (Arc::clone(&thread.name), thread.tid))
 }
@@ -150,40 +200,17 @@ fn name(by: GroupBy, stack: &NumberedStack, names: &Names<'_>) -> GroupName {
             process: None,
             thread: stack.thread.and_then(|thread| thread_name(thread, names.threads)),
         },
-        _ => stack.site.map_or(GroupName::NoStack, |site| GroupName::Place(Arc::new(place(by, site, names)))),
-    }
-}
-
-/// The part of a site that the grouping looks at: paths are whole, as those of one process are what they are.
-fn place(by: GroupBy, site: Location, names: &Names<'_>) -> Place {
-    let frame = names.namer.frame(site, names.symbols);
-    let module = || Some(Arc::clone(names.modules.path(site.module)));
-    let source = frame.and_then(|frame| frame.source.as_ref());
-    let function = frame.and_then(|frame| frame.function.clone());
-    match (by, source) {
-        (GroupBy::Module, _) | (GroupBy::File, None) => Place { module: module(), ..Place::default() },
-        (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
-        (GroupBy::Function, Some(source)) if **names.modules.path(site.module) == *PYTHON_MODULE => {
-            Place { function, file: Some(Arc::clone(&source.file)), module: module(), ..Place::default() }
-        }
-        (GroupBy::Function, _) => {
-            Place { offset: function.is_none().then_some(site.offset), function, module: module(), ..Place::default() }
-        }
-        // Without a line, places in one function are not known to be one.
-        _ => Place {
-            offset: source.is_none_or(|source| source.line == 0).then_some(site.offset),
-            function,
-            file: source.map(|source| Arc::clone(&source.file)),
-            line: source.map_or(0, |source| source.line),
-            module: module(),
-        },
+        _ => stack.site.map_or(GroupName::NoStack, |site| {
+            let frame = names.namer.frame(site, names.symbols);
+            GroupName::Place(Arc::new(place(by, site, frame, names.modules)))
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Profile, StackNumbers, fixture::Scene},
+        super::{Profile, SiteNamer, StackNumbers, fixture::Scene},
         *,
     };
 
@@ -191,11 +218,10 @@ mod tests {
         let (profile, namer) = (scene.profile(), SiteNamer::default());
         let mut numbers = StackNumbers::default();
         numbers.update(&profile, &scene.symbols, &namer);
-        let process = ProcessName::default();
-        let (symbols, modules) = (&scene.symbols, &profile.modules);
-        let names = Names { symbols, modules, process: &process, others: &[], threads: &[], namer: &namer };
-        let mut groups = LiveGroups::new(by, false);
-        groups.extend(numbers.stacks(), &names);
+        let (symbols, modules, process) = (&scene.symbols, &profile.modules, &profile.process);
+        let names = Names { symbols, modules, process, others: &[], threads: &[], namer: &namer };
+        let mut groups = LiveGroups::new(Grouping { by, ..Grouping::default() });
+        groups.extend(numbers.stacks(), &mut LiveNames::default(), &names);
         (groups, profile)
     }
 
@@ -235,7 +261,56 @@ mod tests {
     fn calls_on_one_line_are_one_group() {
         let (groups, profile) = groups(&scene(), GroupBy::Line);
         let stats: Vec<AllocStats> = profile.samples.iter().map(|sample| sample.stats).collect();
-        assert_eq!(groups.of_stacks()[0], groups.of_stacks()[1]);
-        assert_eq!(groups.members(groups.of_stacks()[0], &stats), [1, 0]);
+        assert_eq!(groups.of_stack(0), groups.of_stack(1));
+        assert_eq!(groups.members(groups.of_stack(0).expect("a group"), &stats), [1, 0]);
+    }
+
+    /// Layers of memory are never in one sum: stacks of other layers have no group, unless layers are what is grouped by.
+    #[test]
+    fn other_domains_are_left_out() {
+        let mut scene = scene();
+        scene.sample(&["f@app@a.c:1", "main@app"], 1, 4096, 0).domain = Domain::Mmap;
+        let (profile, namer) = (scene.profile(), SiteNamer::default());
+        let mut numbers = StackNumbers::default();
+        numbers.update(&profile, &scene.symbols, &namer);
+        let (symbols, modules, process) = (&scene.symbols, &profile.modules, &profile.process);
+        let names = Names { symbols, modules, process, others: &[], threads: &[], namer: &namer };
+        let live: Vec<u64> = profile.samples.iter().map(|sample| sample.stats.live_bytes()).collect();
+        let sums = |by, domain| {
+            let mut groups = LiveGroups::new(Grouping { by, domain, split_threads: false });
+            groups.extend(numbers.stacks(), &mut LiveNames::default(), &names);
+            groups.sum(&live)
+        };
+        assert_eq!(sums(GroupBy::Module, Some(Domain::Mmap)), [4096]);
+        assert_eq!(sums(GroupBy::Module, Some(Domain::Malloc)).iter().sum::<u64>(), 500);
+        assert_eq!(sums(GroupBy::Domain, None), [500, 4096]);
+    }
+
+    /// A line that becomes known moves its stacks, and no others, to the group of the line.
+    #[test]
+    fn lines_that_get_known_join_groups() {
+        let mut scene = Scene::default();
+        let (one, other) = (scene.location("f@app"), scene.location("g@app"));
+        scene.sample(&["f@app"], 1, 8, 0);
+        scene.sample(&["g@app"], 2, 8, 0);
+        scene.sample(&["h@app"], 4, 8, 0);
+        let (profile, namer) = (scene.profile(), SiteNamer::default());
+        let mut numbers = StackNumbers::default();
+        numbers.update(&profile, &scene.symbols, &namer);
+        let mut places = LiveNames::default();
+        let mut groups = LiveGroups::new(Grouping::default());
+        let (process, modules) = (&profile.process, &profile.modules);
+        let names = |symbols| Names { symbols, modules, process, others: &[], threads: &[], namer: &namer };
+        groups.extend(numbers.stacks(), &mut places, &names(&scene.symbols));
+        assert_eq!(groups.groups().len(), 3);
+        let mut symbols = scene.symbols.clone();
+        let source = Some(super::super::SourceLine { file: "a.c".into(), line: 7 });
+        let frame = super::super::Frame { function: Some("inlined".into()), source, inlined: true };
+        symbols.insert(one, [frame.clone()].into());
+        symbols.insert(other, [frame].into());
+        places.forget([&one, &other]);
+        groups.rename(&[one, other].into(), numbers.stacks(), &mut places, &names(&symbols));
+        assert_eq!(groups.of_stack(0), groups.of_stack(1));
+        assert_eq!(groups.sum(&[1_u64, 2, 4]), [0, 0, 4, 3]);
     }
 }

@@ -22,6 +22,8 @@ mod groups;
 #[cfg(test)]
 mod groups_tests;
 mod live_groups;
+mod live_names;
+mod live_tree;
 mod losses;
 mod number_hash;
 mod owners;
@@ -51,7 +53,9 @@ pub use frame::{Frame, Location, Module, ModuleId, Modules, SourceLine, SymbolTa
 pub use group_by::GroupBy;
 pub use group_name::{GroupName, Place, ProcessName};
 pub use groups::{Group, Groups, OtherGroups};
-pub use live_groups::{LiveGroup, LiveGroups, Names, ThreadName};
+pub use live_groups::{Grouping, LiveGroup, LiveGroups, ThreadName};
+pub use live_names::{LiveNames, Names};
+pub use live_tree::LiveTree;
 pub use losses::{LossReason, Losses};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use python::{PYTHON_MODULE, keep_python_frames};

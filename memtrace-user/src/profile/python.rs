@@ -1,8 +1,6 @@
 //! Lines of Python in a profile: their locations are in a module of their own, and numbered as they were met.
 
-use std::sync::Arc;
-
-use super::{GroupName, ModuleId, Modules, Place, Snapshot};
+use super::{ModuleId, Modules, Place, Snapshot};
 
 /// The module of Python's lines.
 pub const PYTHON_MODULE: &str = "[python]";
@@ -30,23 +28,6 @@ impl Place {
     #[must_use]
     pub fn is_python(&self) -> bool {
         self.module.as_deref() == Some(PYTHON_MODULE)
-    }
-
-    /// What a line of Python is recognised by: its file and number, as with tracemalloc. Several functions can be on one
-    /// line, as a comprehension and what it stands in.
-    #[must_use]
-    pub fn without_function(&self) -> Self {
-        Self { function: None, ..self.clone() }
-    }
-}
-
-/// What a group is recognised by, where it is a line of code.
-pub(super) fn line_key(name: &GroupName) -> GroupName {
-    match name {
-        GroupName::Place(place) if place.is_python() && place.line > 0 => {
-            GroupName::Place(Arc::new(place.without_function()))
-        }
-        other => other.clone(),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct StackNumbers {
     /// Numbers of the last reading's samples. Readings list stacks in the order in which they were recorded, so nearly
     /// all samples are found where they were before.
     of_samples: Vec<u32>,
+    /// Stacks that the last reading has other frames of than the one before.
+    changed: Vec<u32>,
 }
 
 impl StackNumbers {
@@ -50,12 +52,19 @@ impl StackNumbers {
         &self.of_samples
     }
 
+    /// Stacks that could be followed further in the last reading than before: they have other frames.
+    #[must_use]
+    pub fn changed(&self) -> &[u32] {
+        &self.changed
+    }
+
     /// Takes a reading in; new stacks get the next numbers.
     ///
     /// # Panics
     /// With more than 2^32 stacks.
     pub fn update(&mut self, profile: &Profile, symbols: &SymbolTable, namer: &SiteNamer) {
         let mut reader = namer.reader(symbols, &profile.modules);
+        self.changed.clear();
         for (index, sample) in profile.samples.iter().enumerate() {
             let before = self.of_samples.get(index).copied();
             if before.is_some_and(|number| self.is(number, sample)) {
@@ -71,6 +80,7 @@ impl StackNumbers {
                     Some(same) => {
                         self.numbers.insert(key(sample), same);
                         self.stacks[same as usize] = stack;
+                        self.changed.push(same);
                         number = same;
                     }
                     None => self.stacks.push(stack),
@@ -144,7 +154,7 @@ mod tests {
         numbers.update(&scene.profile(), &scene.symbols, &namer);
         scene.samples[0].stack = scene.stack(&["xmalloc@app", "load@app"]);
         numbers.update(&scene.profile(), &scene.symbols, &namer);
-        assert_eq!(numbers.of_samples(), [0]);
+        assert_eq!((numbers.of_samples(), numbers.changed()), (&[0][..], &[0][..]));
         assert_eq!(numbers.stacks()[0].site, Some(scene.location("load@app")));
     }
 }

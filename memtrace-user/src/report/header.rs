@@ -75,7 +75,7 @@ fn memory(profile: &Profile) -> [(&'static str, String); 3] {
 }
 
 /// What other layers of memory hold. Never added to the blocks, which lie in it.
-pub(super) fn beside(samples: &[StackSample]) -> Option<(&'static str, String)> {
+pub(crate) fn beside(samples: &[StackSample]) -> Option<(&'static str, String)> {
     let sums = other_domains(samples).into_iter().map(|(domain, stats)| {
         let whose = match domain {
             Domain::Malloc => "in blocks",

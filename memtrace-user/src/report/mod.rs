@@ -11,7 +11,7 @@ pub mod frames;
 pub mod group_label;
 pub mod group_record;
 pub mod groups_text;
-mod header;
+pub(crate) mod header;
 pub mod json;
 mod processes;
 pub mod sites;

@@ -71,67 +71,136 @@ impl AttachError {
     }
 }
 
+/// What is being done until a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttachStep {
+    /// The process's files are searched for allocators.
+    Searching,
+    /// The kernel checks the BPF programs: most of the time.
+    Loading,
+    /// Probes are placed.
+    Placing,
+    /// Unwind tables of the files that the process has mapped are made.
+    Unwinding,
+}
+
+impl AttachStep {
+    /// In a few words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Searching => "looking for allocators",
+            Self::Loading => "loading BPF programs",
+            Self::Placing => "placing probes",
+            Self::Unwinding => "reading unwind tables",
+        }
+    }
+}
+
+/// A process that can be traced, before it is.
+#[derive(Debug)]
+pub struct Attachment {
+    target: TargetProcess,
+    options: TracerOptions,
+}
+
+impl Attachment {
+    /// Looks whether the process is there, and whether kernel and permissions allow it to be traced.
+    ///
+    /// # Errors
+    /// [`AttachError`], each with a hint.
+    pub fn open(pid: u32, options: TracerOptions) -> Result<Self, AttachError> {
+        check_requirements()?;
+        Ok(Self { target: TargetProcess::open(pid)?, options })
+    }
+
+    /// What is known of the process before it is traced.
+    #[must_use]
+    pub fn process(&self) -> ProcessInfo {
+        ProcessInfo {
+            pid: self.target.pid(),
+            command: self.target.command().to_owned(),
+            rss_bytes: self.target.rss_bytes(),
+            ..ProcessInfo::default()
+        }
+    }
+
+    /// Begins to trace it; tells of each step. Takes up to a second. Needs a tokio runtime, and may be called on a thread
+    /// beside it.
+    ///
+    /// # Errors
+    /// [`AttachError`], each with a hint.
+    pub fn attach(self, tell: impl Fn(AttachStep)) -> Result<Session, AttachError> {
+        let Self { target, options } = self;
+        tell(AttachStep::Searching);
+        let pid = target.pid();
+        let (mut locator, allocators) = allocators_of(&target, &options.functions, options.recorded)?;
+        tell(AttachStep::Loading);
+        let mut tracer = Tracer::load(&options)?;
+        let mut notes = Notes::default();
+        notes.see_memory(target.anonymous_bytes());
+        let follows = options.follow != Follow::Nobody;
+        let confinement = if follows { safety::ANYBODY } else { target.confinement()? };
+        notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
+        notes.extend(safety::cost_to_others(&tracer));
+        let events = tracer.take_events()?;
+        // Before the mappings are read for the last time.
+        let mapping_events = if follows { mapping_events_of(None, &options)? } else { None };
+        tell(AttachStep::Placing);
+        for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
+            tracer.place_probes(&allocator.probes, pid)?;
+            notes.extend(allocator.remarks(tracer.returns()));
+        }
+        tell(AttachStep::Unwinding);
+        let host_tgid = target.host_tgid();
+        let slot = tracer.new_slot()?;
+        // Before the first call is recorded, so that its stack is whole.
+        unwinding::prepare(&mut tracer, &mut locator, slot);
+        tracer.trace_process(host_tgid, slot)?;
+        tracer.follow_mappings(host_tgid, pid, Some(slot))?;
+        let exit = exit_of(&target)?;
+        let info = ProcessInfo {
+            pid,
+            command: target.command().to_owned(),
+            exited: false,
+            rss_bytes: target.rss_bytes(),
+            allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
+            notes: Vec::new(),
+        };
+        let names = Names::new()?;
+        let target = Some(target);
+        Ok(Session::begin(Beginning {
+            tracer,
+            events,
+            mapping_events,
+            locator,
+            names,
+            notes,
+            info,
+            target,
+            slot,
+            host_tgid,
+            exit,
+        }))
+    }
+}
+
 /// Begins to trace a process. Needs a tokio runtime.
 ///
 /// # Errors
 /// [`AttachError`], each with a hint.
 pub fn attach(pid: u32, options: &TracerOptions) -> Result<Session, AttachError> {
-    check_requirements()?;
-    let (target, mut locator, allocators) = allocators_of(pid, &options.functions, options.recorded)?;
-    let mut tracer = Tracer::load(options)?;
-    let mut notes = Notes::default();
-    notes.see_memory(target.anonymous_bytes());
-    let follows = options.follow != Follow::Nobody;
-    let confinement = if follows { safety::ANYBODY } else { target.confinement()? };
-    notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
-    notes.extend(safety::cost_to_others(&tracer));
-    let events = tracer.take_events()?;
-    // Before the mappings are read for the last time.
-    let mapping_events = if follows { mapping_events_of(None, options)? } else { None };
-    for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
-        tracer.place_probes(&allocator.probes, pid)?;
-        notes.extend(allocator.remarks(tracer.returns()));
-    }
-    let host_tgid = target.host_tgid();
-    let slot = tracer.new_slot()?;
-    // Before the first call is recorded, so that its stack is whole.
-    unwinding::prepare(&mut tracer, &mut locator, slot);
-    tracer.trace_process(host_tgid, slot)?;
-    tracer.follow_mappings(host_tgid, pid, Some(slot))?;
-    let exit = exit_of(&target)?;
-    let info = ProcessInfo {
-        pid,
-        command: target.command().to_owned(),
-        exited: false,
-        rss_bytes: target.rss_bytes(),
-        allocators: allocators.into_iter().map(|allocator| allocator.name).collect(),
-        notes: Vec::new(),
-    };
-    let names = Names::new()?;
-    let target = Some(target);
-    Ok(Session::begin(Beginning {
-        tracer,
-        events,
-        mapping_events,
-        locator,
-        names,
-        notes,
-        info,
-        target,
-        slot,
-        host_tgid,
-        exit,
-    }))
+    Attachment::open(pid, options.clone())?.attach(|_| ())
 }
 
-/// The process, what it has mapped, and the allocators therein: at least one where blocks are recorded.
+/// What a process has mapped, and the allocators therein: at least one where blocks are recorded.
 pub(super) fn allocators_of(
-    pid: u32,
+    target: &TargetProcess,
     functions: &Arc<UserFunctions>,
     recorded: Recorded,
-) -> Result<(TargetProcess, Locator, Vec<FoundAllocator>), AttachError> {
-    let target = TargetProcess::open(pid)?;
-    let mut space = AddressSpace::new(&target)?;
+) -> Result<(Locator, Vec<FoundAllocator>), AttachError> {
+    let pid = target.pid();
+    let mut space = AddressSpace::new(target)?;
     space.refresh()?;
     let mut locator = Locator::new(space, Wanted::of_pid(Arc::clone(functions), pid));
     let allocators = locator.new_allocators();
@@ -147,7 +216,7 @@ pub(super) fn allocators_of(
             },
         });
     }
-    Ok((target, locator, allocators))
+    Ok((locator, allocators))
 }
 
 /// Resolves when all threads of the process have exited.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{AttachError, attach::allocators_of};
-use crate::tracer::{Recorded, Tracer, TracerOptions, UnwindMode, check_requirements};
+use crate::{
+    process::TargetProcess,
+    tracer::{Recorded, Tracer, TracerOptions, UnwindMode, check_requirements},
+};
 
 /// Probes a process with programs that do nothing, with `entries_only` at entries alone; dropping the tracer removes them.
 ///
@@ -11,7 +14,8 @@ use crate::tracer::{Recorded, Tracer, TracerOptions, UnwindMode, check_requireme
 /// As [`super::attach()`], and where the kernel has no uprobe-multi links.
 pub fn place_floor(pid: u32, entries_only: bool) -> Result<Tracer, AttachError> {
     check_requirements()?;
-    let (_, _, allocators) = allocators_of(pid, &Arc::default(), Recorded::Blocks)?;
+    let target = TargetProcess::open(pid)?;
+    let (_, allocators) = allocators_of(&target, &Arc::default(), Recorded::Blocks)?;
     let mut tracer =
         Tracer::load(&TracerOptions { max_frames: 1, unwind: UnwindMode::FramePointer, ..TracerOptions::default() })?;
     for allocator in &allocators {

@@ -38,7 +38,7 @@ use tokio::{
 };
 
 pub use self::{
-    attach::{AttachError, attach},
+    attach::{AttachError, AttachStep, Attachment, attach},
     complete::{Finder, Progress, Unfinished},
     floor::place_floor,
     launch::{LaunchError, Launched, launch},
@@ -68,7 +68,7 @@ use crate::{
 };
 
 /// The end of the process, as whoever started the session watches it.
-type Exit = Pin<Box<dyn Future<Output = ()>>>;
+type Exit = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What [`Session::next`] brings.
 #[derive(Debug)]

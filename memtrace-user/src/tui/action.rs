@@ -21,6 +21,8 @@ pub enum Action {
     Group(Turn),
     /// Make each thread a row of its own, or one row of all.
     ToggleThreads,
+    /// Show the next layer of memory.
+    NextDomain,
     /// Hold what is shown, or go on with the newest reading. Tracing goes on all the time.
     TogglePause,
     /// Write a snapshot.

@@ -1,36 +1,24 @@
 //! Everything the live view shows, and how it changes. Knows no terminal.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    action::{Action, Request, Turn, Wish},
+    action::{Action, Request, Wish},
     columns::Order,
     detail::Detail,
     flame::{Flame, Measure},
     history::Series,
     keys::Input,
     marks::MOST as MOST_MARKS,
+    reading::Reading,
     table::Table,
     theme::Theme,
     view::layout::Areas,
 };
-use crate::profile::{BlockSummary, GroupBy, Location, Profile, SiteNamer, SymbolTable, TracedThread};
-
-/// One reading of the process with the names known so far.
-#[derive(Debug, Clone)]
-pub struct Reading {
-    /// What was read.
-    pub profile: Arc<Profile>,
-    /// Names of its locations.
-    pub symbols: Arc<SymbolTable>,
-}
-
-impl Reading {
-    /// The threads that are told apart.
-    pub(super) fn threads(&self) -> &[TracedThread] {
-        &self.profile.threads
-    }
-}
+use crate::{
+    profile::{BlockSummary, Coverage, Location, ProcessInfo, SiteNamer, SymbolTable},
+    report,
+};
 
 /// What fills the screen below the header.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,6 +45,12 @@ pub(super) struct Cursor {
 #[derive(Debug)]
 pub struct App {
     pub(super) shown: Option<Reading>,
+    /// The process, and what is being done, until there is a first reading.
+    pub(super) starting: Option<(ProcessInfo, &'static str)>,
+    /// How much of what is shown has whole stacks: all stacks are looked at for it.
+    pub(super) coverage: Coverage,
+    /// What other layers of memory hold.
+    pub(super) beside: Option<String>,
     /// The newest reading while paused.
     held_back: Option<Reading>,
     pub(super) paused: bool,
@@ -108,6 +102,9 @@ impl App {
     pub fn new(sort: Order, namer: SiteNamer, theme: Theme, size: (u16, u16)) -> Self {
         Self {
             shown: None,
+            starting: None,
+            coverage: Coverage::default(),
+            beside: None,
             held_back: None,
             paused: false,
             help: None,
@@ -132,6 +129,18 @@ impl App {
         }
     }
 
+    /// Shows a process that is about to be traced.
+    pub fn begin(&mut self, process: ProcessInfo) {
+        self.starting = Some((process, ""));
+    }
+
+    /// Says what is being done until the first reading.
+    pub const fn set_doing(&mut self, doing: &'static str) {
+        if let Some((_, said)) = &mut self.starting {
+            *said = doing;
+        }
+    }
+
     /// Shows a new reading, or keeps it for later while paused.
     pub fn update(&mut self, reading: Reading) {
         self.history.push(reading.profile.totals.current_bytes);
@@ -143,21 +152,29 @@ impl App {
     }
 
     /// Takes lines and inlined functions that were looked up for locations that [`Self::wanted_locations`] gave.
-    pub fn update_symbols(&mut self, symbols: Arc<SymbolTable>, asked: impl IntoIterator<Item = Location>) {
+    pub fn update_symbols(&mut self, symbols: Arc<SymbolTable>, asked: &BTreeSet<Location>) {
         if let Some(held_back) = &mut self.held_back {
             held_back.symbols = Arc::clone(&symbols);
         }
-        if let Some(shown) = &mut self.shown {
-            shown.symbols = symbols;
-        }
-        self.keeping_selection(|app| app.table.lines_known(asked, app.shown.as_ref()));
+        let Some(shown) = &mut self.shown else { return };
+        shown.symbols = symbols;
+        self.keeping_selection(|app| {
+            if let Some(shown) = &app.shown {
+                app.table.lines_known(asked, shown);
+                app.table.rename_tree(app.flame.tree_mut(), asked, shown);
+            }
+        });
         self.look_closer();
     }
 
     /// What was recorded is gone: it was cleared, or the process runs another program.
     pub fn forget(&mut self) {
         self.held_back = None;
+        // Nothing is left to be held.
+        self.paused = false;
         self.table.forget();
+        self.flame.forget();
+        self.history = Series::default();
         self.version += 1;
         self.look_elsewhere();
         self.detail.begin();
@@ -209,6 +226,7 @@ impl App {
             }),
             Action::Group(turn) => self.group(turn),
             Action::ToggleThreads => self.toggle_threads(),
+            Action::NextDomain => self.show_next_domain(),
             Action::TogglePause => self.toggle_pause(),
             Action::ToggleHelp => self.help = if self.help.is_some() { None } else { Some(0) },
             Action::Select(step) => self.select(step),
@@ -252,22 +270,6 @@ impl App {
         });
     }
 
-    fn group(&mut self, turn: Turn) {
-        self.keeping_selection(|app| app.table.group_by_next(turn.is_forward(), app.shown.as_ref()));
-        if self.table.by() == GroupBy::Thread && !self.table.knows_threads() {
-            self.message = Some("threads are not told apart in this session".into());
-        }
-    }
-
-    fn toggle_threads(&mut self) {
-        if !self.table.knows_threads() {
-            self.message = Some("threads are not told apart in this session".into());
-            return;
-        }
-        let split = !self.table.splits_threads();
-        self.keeping_selection(|app| app.table.set_split_threads(split, app.shown.as_ref()));
-    }
-
     fn toggle_pause(&mut self) {
         self.paused = !self.paused;
         if let Some(reading) = self.held_back.take() {
@@ -281,8 +283,11 @@ impl App {
     }
 
     fn show(&mut self, reading: Reading) {
+        self.coverage = reading.profile.coverage();
+        self.beside = report::header::beside(&reading.profile.samples).map(|(_, text)| text);
         self.keeping_selection(|app| app.table.read(&reading));
         self.shown = Some(reading);
+        self.starting = None;
         self.look_closer();
     }
 
@@ -303,7 +308,7 @@ impl App {
     }
 
     /// Does something that changes the order; the selection stays at its row, or at the first place.
-    fn keeping_selection(&mut self, change: impl FnOnce(&mut Self)) {
+    pub(super) fn keeping_selection(&mut self, change: impl FnOnce(&mut Self)) {
         let stack = self.selected_group().and_then(|group| self.table.any_stack(group));
         change(self);
         self.version += 1;
@@ -344,7 +349,7 @@ impl App {
         let Some(shown) = &self.shown else { return };
         match self.view {
             View::Detail => self.detail.make_tree(&self.table, shown),
-            View::Flame => self.flame.make(&self.table, shown),
+            View::Flame => self.flame.make(&mut self.table, shown),
             View::Generations => self.table.find_growth(),
             View::Table => {}
         }

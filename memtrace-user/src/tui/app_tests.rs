@@ -6,10 +6,11 @@ use proptest::prelude::*;
 
 use super::{
     action::{Action, Move, Request, Turn, Wish},
-    app::{App, Reading, View, visible_from},
+    app::{App, View, visible_from},
     columns::Order,
     detail::Pane,
     keys,
+    reading::Reading,
     theme::Theme,
 };
 use crate::profile::{
@@ -285,8 +286,8 @@ fn wanted_locations_are_bounded() {
         let wanted = app.wanted_locations();
         assert!(wanted.len() <= 300, "{}", wanted.len());
         assert!(wanted.contains(&scene.location("f0@app")) && wanted.contains(&scene.location("main@app")));
-        asked.extend(wanted.iter().copied());
-        app.update_symbols(Arc::new(scene.symbols.clone()), wanted);
+        app.update_symbols(Arc::new(scene.symbols.clone()), &wanted);
+        asked.extend(wanted);
     }
     assert_eq!(asked.len(), 2_001);
 }
@@ -308,7 +309,7 @@ fn clicks_do_what_keys_do() {
     app.apply(Action::Back);
     app.apply(Action::ToggleFlame);
     app.apply(Action::Click { column: 0, line: 6 });
-    assert_eq!(app.flame.selected_way(), [0]);
+    assert!(app.flame.selected().is_some() && app.flame.zoomed().is_none());
     app.apply(Action::Click { column: 0, line: 6 });
     assert!(app.flame.zoomed().is_some());
 }

@@ -5,10 +5,9 @@ use std::{
     hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher},
 };
 
-use super::{app::Reading, table::Table};
+use super::{reading::Reading, table::Table};
 use crate::profile::{
-    AllocStats, Branches, CallTree, Direction, GroupBy, GroupName, GroupOptions, Samples, SortBy, StackSample,
-    TreeLimits,
+    AllocStats, Branches, CallTree, Direction, GroupBy, GroupName, GroupOptions, SortBy, StackSample, TreeLimits,
 };
 
 /// Most stacks that a tree of callers is made of: the heaviest of the group.
@@ -98,7 +97,8 @@ impl Detail {
             sample(known, *stats)
         };
         let samples: Vec<StackSample> = self.members.iter().take(MOST_STACKS).map(sample).collect();
-        let options = GroupOptions { by: GroupBy::Line, namer: table.namer.clone(), ..GroupOptions::default() };
+        let options =
+            GroupOptions { by: GroupBy::Line, namer: table.grouped().namer.clone(), ..GroupOptions::default() };
         let limits = TreeLimits { top: 50, least_share: 0.001, depth: 256 };
         self.tree = CallTree::of(&[reading.samples(&samples)], &options, SortBy::LiveBytes, Direction::Callers, limits);
         if self.tree.branches.nodes.is_empty() {
@@ -183,18 +183,5 @@ fn add(lines: &mut Vec<TreeLine>, branches: &Branches, turned: &HashSet<u64>, de
     }
     if branches.others.groups > 0 {
         lines.push(TreeLine { depth, name: None, stats: branches.others.stats, fold: Fold::Leaf, way });
-    }
-}
-
-impl Reading {
-    /// Samples of this reading's process with its names.
-    pub(super) fn samples<'a>(&'a self, samples: &'a [StackSample]) -> Samples<'a> {
-        Samples {
-            samples,
-            symbols: &self.symbols,
-            modules: &self.profile.modules,
-            processes: &[],
-            threads: self.threads(),
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! The flame view: all stacks at once, outermost caller at the top, each as wide as what was allocated through it.
 
-use super::{app::Reading, detail::sample, table::Table};
-use crate::profile::{AllocStats, CallTree, Direction, GroupBy, GroupName, GroupOptions, Node, SortBy, TreeLimits};
+use super::{reading::Reading, table::Table};
+use crate::profile::{GroupName, LiveTree};
 
-/// Narrower parts than this are left out: a screen has a few hundred columns.
-const LEAST_SHARE: f64 = 0.0005;
+/// Narrower parts than one in so many of the whole are left out: a screen has a few hundred columns.
+const NARROWEST: u64 = 2_000;
 
 /// What widths stand for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,142 +22,153 @@ pub(super) struct Cell {
     pub(super) line: usize,
     pub(super) start: usize,
     pub(super) width: usize,
-    /// Indexes of the branches from the root to here.
-    pub(super) way: Vec<usize>,
+    /// Its function in the tree.
+    pub(super) node: u32,
+    /// Its place among its caller's branches.
+    pub(super) index: usize,
 }
 
 /// The tree, and where in it the view stands.
 #[derive(Debug, Default)]
 pub(super) struct Flame {
-    tree: CallTree,
+    tree: LiveTree,
     pub(super) measure: Measure,
-    /// Names of the branches that are zoomed into, and of the selected one, from the root.
-    zoom: Vec<GroupName>,
-    selected: Vec<GroupName>,
+    /// Places of the branches that are zoomed into, and of the selected one, from the root. Not nodes: these are others
+    /// once functions have got their names.
+    zoom: Vec<u32>,
+    selected: Vec<u32>,
 }
 
 impl Flame {
-    /// Makes the tree of a reading.
-    pub(super) fn make(&mut self, table: &Table, reading: &Reading) {
-        let stacks = 0..table.stack_count();
-        let is_live = self.measure == Measure::Live;
-        let stats = |stack: u32| if is_live { *table.stack(stack).1 } else { table.activity(stack) };
-        let sort = if is_live { SortBy::LiveBytes } else { SortBy::AllocatedBytes };
-        let worth = stacks.map(|stack| (stack, stats(stack))).filter(|(_, stats)| sort.value(stats) > 0);
-        let samples: Vec<_> = worth.map(|(stack, stats)| sample(table.stack(stack).0, stats)).collect();
-        let options = GroupOptions { by: GroupBy::Function, namer: table.namer.clone(), ..GroupOptions::default() };
-        let limits = TreeLimits { top: usize::MAX, least_share: LEAST_SHARE, depth: 256 };
-        self.tree = CallTree::of(&[reading.samples(&samples)], &options, sort, Direction::Callees, limits);
-        let depth = self.resolve(&self.zoom).1.len();
+    /// Brings the tree up to a reading.
+    pub(super) fn make(&mut self, table: &mut Table, reading: &Reading) {
+        table.extend_tree(&mut self.tree, reading);
+        let shown = |stack: u32| table.grouped().is_shown(stack);
+        match self.measure {
+            Measure::Live => {
+                let live = |stack: u32| if shown(stack) { table.stack(stack).1.live_bytes() } else { 0 };
+                self.tree.count((0..table.stack_count()).map(live));
+            }
+            Measure::Rate => {
+                let rate = |stack: u32| if shown(stack) { table.activity(stack).allocated_bytes } else { 0 };
+                self.tree.count((0..table.stack_count()).map(rate));
+            }
+        }
+        let depth = self.resolve(&self.zoom).len();
         self.zoom.truncate(depth);
-        let depth = self.resolve(&self.selected).1.len();
+        let depth = self.resolve(&self.selected).len();
         self.selected.truncate(depth);
     }
 
+    /// What was recorded is gone.
+    pub(super) fn forget(&mut self) {
+        *self = Self { measure: self.measure, ..Self::default() };
+    }
+
+    pub(super) const fn tree_mut(&mut self) -> &mut LiveTree {
+        &mut self.tree
+    }
+
     pub(super) fn total(&self) -> u64 {
-        self.tree.sort.value(&self.tree.total)
+        self.value(self.tree.root())
     }
 
-    pub(super) fn value(&self, stats: &AllocStats) -> u64 {
-        self.tree.sort.value(stats)
+    pub(super) fn value(&self, node: u32) -> u64 {
+        self.tree.value(node)
     }
 
-    /// The last node of a way by names that still is there, and its way by indexes.
-    fn resolve(&self, names: &[GroupName]) -> (Option<&Node>, Vec<usize>) {
-        let (mut branches, mut node, mut way) = (&self.tree.branches, None, Vec::new());
-        for name in names {
-            let Some(index) = branches.nodes.iter().position(|other| other.name == *name) else { break };
-            way.push(index);
-            node = Some(&branches.nodes[index]);
-            branches = &branches.nodes[index].branches;
+    pub(super) fn name(&self, node: u32) -> Option<&GroupName> {
+        self.tree.name(node)
+    }
+
+    /// The nodes of a way, as far as it is worth something.
+    fn resolve(&self, places: &[u32]) -> Vec<u32> {
+        let mut nodes = Vec::new();
+        let mut node = self.tree.root();
+        for place in places {
+            match self.tree.branch(node, *place) {
+                Some(branch) if self.value(branch) > 0 => node = branch,
+                _ => break,
+            }
+            nodes.push(node);
         }
-        (node, way)
+        nodes
     }
 
-    /// The node of a way by indexes.
-    pub(super) fn node(&self, way: &[usize]) -> Option<&Node> {
-        let mut node = self.tree.branches.nodes.get(*way.first()?)?;
-        for index in &way[1..] {
-            node = node.branches.nodes.get(*index)?;
-        }
-        Some(node)
+    pub(super) fn zoomed(&self) -> Option<u32> {
+        self.resolve(&self.zoom).last().copied()
     }
 
-    fn names(&self, way: &[usize]) -> Vec<GroupName> {
-        (1..=way.len()).filter_map(|length| self.node(&way[..length])).map(|node| node.name.clone()).collect()
+    pub(super) fn selected(&self) -> Option<u32> {
+        self.resolve(&self.selected).last().copied()
     }
 
-    pub(super) fn zoomed(&self) -> Option<&Node> {
-        self.resolve(&self.zoom).0
-    }
-
-    pub(super) fn selected_way(&self) -> Vec<usize> {
-        self.resolve(&self.selected).1
+    /// The branches of a node that can be seen.
+    fn branches(&self, node: u32) -> Vec<u32> {
+        self.tree.branches(node, self.total() / NARROWEST)
     }
 
     /// The parts of the picture for so many columns and lines. The zoomed part has the first line with its callers above.
     pub(super) fn cells(&self, columns: usize, lines: usize) -> Vec<Cell> {
         let mut cells = Vec::new();
-        let (zoomed, way) = self.resolve(&self.zoom);
+        let way = self.resolve(&self.zoom);
         // Of the callers, those nearest by are seen, and half of the screen is left.
         let above = way.len().min(lines / 2);
-        for line in 0..above {
-            let length = way.len() - above + line + 1;
-            cells.push(Cell { line, start: 0, width: columns, way: way[..length].to_vec() });
+        for (line, node) in way[way.len() - above..].iter().enumerate() {
+            cells.push(Cell { line, start: 0, width: columns, node: *node, index: 0 });
         }
-        let total = zoomed.map_or_else(|| self.total(), |node| self.value(&node.stats));
-        let branches = zoomed.map_or(&self.tree.branches, |node| &node.branches);
-        self.lay_out(&mut cells, branches, &way, (above, lines), (0, columns), total);
+        let top = way.last().copied().unwrap_or_else(|| self.tree.root());
+        self.lay_out(&mut cells, top, (above, lines), (0, columns));
         cells
     }
 
-    fn lay_out(
-        &self,
-        cells: &mut Vec<Cell>,
-        branches: &crate::profile::Branches,
-        way: &[usize],
-        (line, lines): (usize, usize),
-        (start, width): (usize, usize),
-        total: u64,
-    ) {
+    fn lay_out(&self, cells: &mut Vec<Cell>, node: u32, (line, lines): (usize, usize), (start, width): (usize, usize)) {
+        let total = self.value(node);
         if line >= lines || total == 0 {
             return;
         }
         // Edges are rounded, not widths, so that rounding does not add up.
         let edge = |sum: u64| start + usize::try_from(u128::from(sum) * width as u128 / u128::from(total)).unwrap_or(0);
         let mut sum = 0;
-        for (index, node) in branches.nodes.iter().enumerate() {
-            let value = self.value(&node.stats);
-            let (left, right) = (edge(sum), edge(sum + value));
-            sum += value;
+        for (index, node) in self.branches(node).into_iter().enumerate() {
+            let (left, right) = (edge(sum), edge(sum + self.value(node)));
+            sum += self.value(node);
             if right > left {
-                let way: Vec<usize> = way.iter().copied().chain([index]).collect();
-                self.lay_out(cells, &node.branches, &way, (line + 1, lines), (left, right - left), value);
-                cells.push(Cell { line, start: left, width: right - left, way });
+                self.lay_out(cells, node, (line + 1, lines), (left, right - left));
+                cells.push(Cell { line, start: left, width: right - left, node, index });
             }
         }
     }
 
-    pub(super) fn select(&mut self, way: &[usize]) {
-        self.selected = self.names(way);
+    /// Selects a part that lies in the picture.
+    pub(super) fn select(&mut self, node: u32) {
+        let mut places = Vec::new();
+        let mut at = Some(node);
+        while let Some(node) = at {
+            places.extend(self.tree.place(node));
+            at = self.tree.parent(node);
+        }
+        places.reverse();
+        self.selected = places;
     }
 
     /// Goes to the part beside, above or below.
     pub(super) fn step(&mut self, step: Step) {
-        let mut way = self.selected_way();
-        let lowest = self.resolve(&self.zoom).1.len();
-        match step {
-            Step::Out if way.len() > lowest.max(1) => drop(way.pop()),
-            Step::In => way.push(0),
+        let way = self.resolve(&self.selected);
+        let lowest = self.resolve(&self.zoom).len();
+        let root = self.tree.root();
+        let to = match step {
+            Step::Out if way.len() > lowest.max(1) => way.get(way.len() - 2).copied(),
+            Step::In => self.branches(way.last().copied().unwrap_or(root)).first().copied(),
             Step::Left | Step::Right if way.len() > lowest => {
-                if let Some(last) = way.last_mut() {
-                    *last = if step == Step::Left { last.saturating_sub(1) } else { *last + 1 };
-                }
+                let siblings = self.branches(way.iter().rev().nth(1).copied().unwrap_or(root));
+                let at = siblings.iter().position(|node| Some(node) == way.last());
+                at.and_then(|at| siblings.get(if step == Step::Left { at.saturating_sub(1) } else { at + 1 })).copied()
             }
-            Step::Out | Step::Left | Step::Right => {}
-        }
-        if self.node(&way).is_some() {
-            self.select(&way);
+            Step::Out | Step::Left | Step::Right => None,
+        };
+        if let Some(node) = to {
+            self.select(node);
         }
     }
 
@@ -207,7 +218,7 @@ mod tests {
         let mut table = Table::new(super::super::columns::Order::Column(0), SiteNamer::default());
         table.read(&reading);
         let mut flame = Flame::default();
-        flame.make(&table, &reading);
+        flame.make(&mut table, &reading);
         flame
     }
 
@@ -226,7 +237,7 @@ mod tests {
         flame.step(Step::Right);
         flame.zoom_in();
         assert_eq!(widths(&flame), [(0, 0, 100), (1, 0, 100)]);
-        assert_eq!(flame.zoomed().map(|node| node.stats.live_bytes()), Some(30));
+        assert_eq!(flame.zoomed().map(|node| flame.value(node)), Some(30));
         assert!(flame.zoom_out() && flame.zoom_out() && !flame.zoom_out());
     }
 
@@ -238,13 +249,16 @@ mod tests {
             let stacks: Vec<([&str; 3], u64)> =
                 blocks.iter().map(|(a, b, count)| ([NAMES[*a], NAMES[*b], "main@app"], *count)).collect();
             let stacks: Vec<(&[&str], u64)> = stacks.iter().map(|(frames, count)| (&frames[..], *count)).collect();
-            let mut cells = flame(&stacks).cells(columns, 10);
+            let flame = flame(&stacks);
+            let mut cells = flame.cells(columns, 10);
             cells.sort_by_key(|cell| (cell.line, cell.start));
             for pair in cells.windows(2) {
                 prop_assert!(pair[0].line != pair[1].line || pair[0].start + pair[0].width <= pair[1].start);
             }
             for cell in cells.iter().filter(|cell| cell.line > 0) {
-                let above = cells.iter().find(|other| other.way[..] == cell.way[..cell.way.len() - 1]).expect("a caller");
+                let caller = flame.tree.parent(cell.node);
+                let above = cells.iter().find(|other| Some(other.node) == caller).expect("a caller");
+                prop_assert!(above.line + 1 == cell.line);
                 prop_assert!(above.start <= cell.start && cell.start + cell.width <= above.start + above.width);
             }
         }

@@ -77,6 +77,7 @@ pub const BINDINGS: &[Binding] = &[
     hinted(bind(&[char_key('g')], "g", Action::Group(Turn::Forward), "group by line, function, file, module, thread, …"), "group"),
     bind(&[ctrl('g')], "Ctrl-G", Action::Group(Turn::Backward), "the grouping before"),
     bind(&[char_key('t')], "t", Action::ToggleThreads, "split threads, or merge them"),
+    bind(&[char_key('d')], "d", Action::NextDomain, "the next layer of memory: blocks, mappings, …"),
     hinted(bind(&[char_key('/')], "/", Action::Filter, "filter by a part of the name; Esc drops it"), "filter"),
     hinted(bind(&[char_key(' ')], "Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
     hinted(bind(&[char_key('s')], "s", Action::Snapshot, "write a snapshot"), "snapshot"),

@@ -174,10 +174,11 @@ impl Marks {
         all
     }
 
-    /// Growth of everything from each point to the next: one line a generation.
-    pub(super) fn generations(&self, now: &[Amount]) -> Vec<Growth> {
+    /// Growth of all stacks that count from each point to the next: one line a generation.
+    pub(super) fn generations(&self, now: &[Amount], counts: impl Fn(u32) -> bool) -> Vec<Growth> {
         let sum = |amounts: &[Amount]| {
-            amounts.iter().fold(Amount::default(), |mut sum, amount| {
+            let counting = (0..).zip(amounts).filter(|(stack, _)| counts(*stack)).map(|(_, amount)| amount);
+            counting.fold(Amount::default(), |mut sum, amount| {
                 sum += *amount;
                 sum
             })
@@ -211,7 +212,7 @@ mod tests {
         assert_eq!(marks.all().len(), MOST);
         assert_eq!((marks.all()[0].number, marks.all()[MOST - 1].number), (9, 20));
         let now = [Amount { bytes: 5_000, blocks: 500 }];
-        let sum: i64 = marks.generations(&now).iter().map(|growth| growth.bytes).sum();
+        let sum: i64 = marks.generations(&now, |_| true).iter().map(|growth| growth.bytes).sum();
         assert_eq!(sum, 5_000);
     }
 

@@ -106,11 +106,11 @@ impl App {
             Some(Hit::TreeLine(line)) => self.detail.at = line,
             Some(Hit::Growth(row)) if row == self.growth_cursor.at => self.open_grown(),
             Some(Hit::Growth(row)) => self.growth_cursor.at = row,
-            Some(Hit::Flame(way)) => {
-                if way == self.flame.selected_way() {
+            Some(Hit::Flame(node)) => {
+                if Some(node) == self.flame.selected() {
                     self.flame.zoom_in();
                 }
-                self.flame.select(&way);
+                self.flame.select(node);
             }
             None => {}
         }

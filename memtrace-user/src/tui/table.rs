@@ -2,43 +2,22 @@
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
 };
 
 use super::{
-    app::Reading,
     columns::{Order, RowNumbers, descending},
+    grouped::Grouped,
     history::StackHistory,
     marks::{Amount, GroupGrowth, Growth, Marks},
+    reading::Reading,
 };
-use crate::profile::{
-    AllocRates, AllocStats, GroupBy, LiveGroup, LiveGroups, Location, Names, NumberedStack, ProcessName, SiteNamer,
-    StackNumbers,
-};
-
-/// Locations whose lines are asked for at once, besides those on the screen: a bundle is looked up before the next
-/// reading is taken.
-const LINES_AT_ONCE: usize = 256;
-
-/// Groupings of the live view, as they are stepped through.
-const GROUPINGS: [GroupBy; 7] = [
-    GroupBy::Line,
-    GroupBy::Function,
-    GroupBy::File,
-    GroupBy::Module,
-    GroupBy::Thread,
-    GroupBy::Process,
-    GroupBy::Domain,
-];
+use crate::profile::{AllocRates, AllocStats, GroupBy, LiveGroup, LiveTree, Location, NumberedStack, SiteNamer};
 
 /// The rows, and what they are made from.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    pub(super) namer: SiteNamer,
-    stacks: StackNumbers,
-    groups: LiveGroups,
-    by: GroupBy,
-    split_threads: bool,
+    grouped: Grouped,
     /// Counters of each stack in the reading that is shown, and in the one before.
     stats: Vec<AllocStats>,
     before: Vec<AllocStats>,
@@ -60,141 +39,95 @@ pub(super) struct Table {
     filter: String,
     /// What has grown between the compared marks; made when it is looked at.
     pub(super) growth: Vec<GroupGrowth>,
-    /// Locations whose lines have been looked up, those being so, and the stacks whose sites have been asked for.
-    with_lines: HashSet<Location>,
-    lines_of: usize,
 }
 
 impl Table {
     pub(super) fn new(sort: Order, namer: SiteNamer) -> Self {
-        Self { namer, sort, ..Self::default() }
+        Self { grouped: Grouped::new(namer), sort, ..Self::default() }
     }
 
     /// Takes a reading in.
     pub(super) fn read(&mut self, reading: &Reading) {
         let profile = &reading.profile;
-        self.stacks.update(profile, &reading.symbols, &self.namer);
+        self.grouped.read(reading);
         self.before = std::mem::take(&mut self.stats);
         let passed = self.elapsed.map_or(0.0, |before| profile.elapsed.saturating_sub(before).as_secs_f64());
         self.seconds = passed;
         self.elapsed = Some(profile.elapsed);
-        self.stats = vec![AllocStats::default(); self.stacks.stacks().len()];
+        self.stats = vec![AllocStats::default(); self.grouped.stacks().len()];
         self.ids.resize(self.stats.len(), u32::MAX);
-        for ((sample, id), number) in profile.samples.iter().zip(&profile.stack_ids).zip(self.stacks.of_samples()) {
+        for ((sample, id), number) in profile.samples.iter().zip(&profile.stack_ids).zip(self.grouped.of_samples()) {
             self.stats[*number as usize] += sample.stats;
             self.ids[*number as usize] = *id;
         }
         self.history.push(self.stats.iter().map(AllocStats::live_bytes));
-        self.regroup_new(reading);
         self.count();
         self.rank();
     }
 
-    /// Begins anew after an exec: what was recorded is gone.
+    /// Begins anew after an exec or a clear: what was recorded is gone.
     pub(super) fn forget(&mut self) {
-        let namer = self.namer.clone();
+        let mut grouped = std::mem::take(&mut self.grouped);
+        grouped.forget();
         let mut marks = std::mem::take(&mut self.marks);
         marks.forget();
-        let (by, split_threads, reversed) = (self.by, self.split_threads, self.reversed);
         let filter = std::mem::take(&mut self.filter);
-        *self = Self {
-            marks,
-            by,
-            split_threads,
-            reversed,
-            filter,
-            groups: LiveGroups::new(by, split_threads),
-            ..Self::new(self.sort, namer)
-        };
+        *self = Self { grouped, marks, sort: self.sort, reversed: self.reversed, filter, ..Self::default() };
+    }
+
+    pub(super) const fn grouped(&self) -> &Grouped {
+        &self.grouped
     }
 
     pub(super) const fn by(&self) -> GroupBy {
-        self.by
+        self.grouped.by()
     }
 
-    pub(super) const fn splits_threads(&self) -> bool {
-        self.split_threads
-    }
-
-    /// Whether any stack tells its thread.
-    pub(super) fn knows_threads(&self) -> bool {
-        self.stacks.stacks().iter().any(|stack| stack.thread.is_some())
-    }
-
-    /// Groups by the next or previous property.
-    pub(super) fn group_by_next(&mut self, forward: bool, reading: Option<&Reading>) {
-        let at = GROUPINGS.iter().position(|by| *by == self.by).unwrap_or(0);
-        let next = if forward { at + 1 } else { at + GROUPINGS.len() - 1 };
-        self.by = GROUPINGS[next % GROUPINGS.len()];
-        self.regroup(reading);
-    }
-
-    pub(super) fn set_split_threads(&mut self, split: bool, reading: Option<&Reading>) {
-        self.split_threads = split;
-        self.regroup(reading);
-    }
-
-    /// Makes all groups anew, as their names or the grouping have changed.
-    pub(super) fn regroup(&mut self, reading: Option<&Reading>) {
-        self.groups = LiveGroups::new(self.by, self.split_threads);
-        if let Some(reading) = reading {
-            self.regroup_new(reading);
-        }
+    /// Groups in another way.
+    pub(super) fn regroup(&mut self, change: impl FnOnce(&mut Grouped)) {
+        change(&mut self.grouped);
         self.count();
         self.rank();
     }
 
-    fn regroup_new(&mut self, reading: &Reading) {
-        let profile = &reading.profile;
-        let info = &profile.process;
-        let process = ProcessName { command: info.command.as_str().into(), pid: info.pid, started_at: None };
-        let names = Names {
-            symbols: &reading.symbols,
-            modules: &profile.modules,
-            process: &process,
-            others: &profile.others,
-            threads: reading.threads(),
-            namer: &self.namer,
-        };
-        self.groups.extend(self.stacks.stacks(), &names);
-    }
-
-    /// Lines have been looked up: places in one line are one row from now on.
-    pub(super) fn lines_known(&mut self, asked: impl IntoIterator<Item = Location>, reading: Option<&Reading>) {
-        self.with_lines.extend(asked);
-        if matches!(self.by, GroupBy::Line | GroupBy::Function | GroupBy::File) {
-            self.regroup(reading);
+    /// Lines have been looked up.
+    pub(super) fn lines_known(&mut self, asked: &BTreeSet<Location>, reading: &Reading) {
+        if self.grouped.lines_known(asked, reading) {
+            self.count();
+            self.rank();
         }
     }
 
-    /// The next sites whose lines are not known, in the order in which they were met; none where lines do not matter.
+    /// The next sites whose lines are not known.
     pub(super) fn without_lines(&mut self) -> Vec<Location> {
-        if !matches!(self.by, GroupBy::Line | GroupBy::Function | GroupBy::File) {
-            return Vec::new();
-        }
-        let stacks = self.stacks.stacks();
-        let is_known = |stack: &NumberedStack| stack.site.is_none_or(|site| self.with_lines.contains(&site));
-        while stacks.get(self.lines_of).is_some_and(is_known) {
-            self.lines_of += 1;
-        }
-        let unknown = stacks[self.lines_of..].iter().filter(|stack| !is_known(stack));
-        unknown.filter_map(|stack| stack.site).take(LINES_AT_ONCE).collect()
+        self.grouped.without_lines()
+    }
+
+    /// Brings the tree of all stacks up to a reading.
+    pub(super) fn extend_tree(&mut self, tree: &mut LiveTree, reading: &Reading) {
+        self.grouped.extend_tree(tree, reading);
+    }
+
+    /// Tells the tree of all stacks of names that may have changed.
+    pub(super) fn rename_tree(&mut self, tree: &mut LiveTree, asked: &BTreeSet<Location>, reading: &Reading) {
+        self.grouped.rename_tree(tree, asked, reading);
     }
 
     /// Adds the stacks up.
     pub(super) fn count(&mut self) {
-        let now = self.groups.sum(&self.stats);
-        let before = self.groups.sum(&self.before);
-        let marked = self.groups.sum(self.marks.last());
+        let groups = self.grouped.groups();
+        let now = groups.sum(&self.stats);
+        let before = groups.sum(&self.before);
+        let marked = groups.sum(self.marks.last());
         let seconds = std::time::Duration::from_secs_f64(self.seconds);
         let row = |((stats, before), marked): ((&AllocStats, &AllocStats), &Amount)| RowNumbers {
             stats: *stats,
             change: Growth::between(*marked, Amount::from(stats)),
             rates: AllocRates::between(before, stats, seconds),
         };
-        self.first_of = vec![u32::MAX; self.groups.groups().len()];
-        for (stack, group) in (0_u32..).zip(self.groups.of_stacks()) {
-            let first = &mut self.first_of[*group as usize];
+        self.first_of = vec![u32::MAX; groups.groups().len()];
+        for (stack, group) in groups.members_of_all() {
+            let first = &mut self.first_of[group as usize];
             *first = (*first).min(stack);
         }
         self.rows = now.iter().zip(&before).zip(&marked).map(row).collect();
@@ -204,8 +137,8 @@ impl Table {
     /// so that two readings of one state show one order.
     pub(super) fn rank(&mut self) {
         let shown: Vec<u32> = (0_u32..)
-            .zip(self.groups.groups())
-            .filter(|(group, name)| self.has_something(*group) && matches(name, self.by, &self.filter))
+            .zip(self.grouped.groups().groups())
+            .filter(|(group, name)| self.has_something(*group) && matches(name, self.by(), &self.filter))
             .map(|(group, _)| group)
             .collect();
         self.order = if let Some(column) = self.sort.column() {
@@ -217,7 +150,7 @@ impl Table {
             keyed.sort_unstable();
             keyed.into_iter().map(|(_, _, group)| group).collect()
         } else {
-            let groups = self.groups.groups();
+            let groups = self.grouped.groups().groups();
             let mut shown = shown;
             shown.sort_by(|a, b| groups[*a as usize].cmp(&groups[*b as usize]));
             shown
@@ -263,8 +196,9 @@ impl Table {
         (0..).take(self.rows.len()).filter(|group| self.has_something(*group)).count()
     }
 
-    pub(super) fn running(&self, place: usize) -> f64 {
-        self.running.get(place).copied().unwrap_or(0.0)
+    /// Part of the total down to a row; none where rows are layers of memory, which have no sum.
+    pub(super) fn running(&self, place: usize) -> Option<f64> {
+        self.running.get(place).copied().filter(|_| self.by() != GroupBy::Domain)
     }
 
     pub(super) fn row(&self, group: u32) -> &RowNumbers {
@@ -272,16 +206,16 @@ impl Table {
     }
 
     pub(super) fn group(&self, group: u32) -> &LiveGroup {
-        &self.groups.groups()[group as usize]
+        &self.grouped.groups().groups()[group as usize]
     }
 
     pub(super) fn group_of(&self, stack: u32) -> Option<u32> {
-        self.groups.of_stacks().get(stack as usize).copied()
+        self.grouped.groups().of_stack(stack)
     }
 
     /// The stacks of a group, those with most live bytes first.
     pub(super) fn members(&self, group: u32) -> Vec<u32> {
-        self.groups.members(group, &self.stats)
+        self.grouped.groups().members(group, &self.stats)
     }
 
     /// What the session calls stacks.
@@ -298,7 +232,7 @@ impl Table {
             since(from).saturating_sub(since(to))
         };
         let of_stack = |id: &u32| survivors.get(id).map_or(0, between);
-        self.groups.sum(&self.ids.iter().map(of_stack).collect::<Vec<u64>>())
+        self.grouped.groups().sum(&self.ids.iter().map(of_stack).collect::<Vec<u64>>())
     }
 
     /// A stack of a group: the first that was met.
@@ -307,7 +241,7 @@ impl Table {
     }
 
     pub(super) fn stack(&self, stack: u32) -> (&NumberedStack, &AllocStats) {
-        (&self.stacks.stacks()[stack as usize], &self.stats[stack as usize])
+        (&self.grouped.stacks()[stack as usize], &self.stats[stack as usize])
     }
 
     pub(super) fn stack_count(&self) -> u32 {
@@ -342,10 +276,15 @@ impl Table {
         self.stats.iter().map(Amount::from).collect()
     }
 
+    /// Growth of all that is of the shown layer of memory from each mark to the next.
+    pub(super) fn generations(&self) -> Vec<Growth> {
+        self.marks.generations(&self.amounts(), |stack| self.grouped.is_shown(stack))
+    }
+
     /// Compares the chosen marks.
     pub(super) fn find_growth(&mut self) {
-        let rows = self.marks.growth(&self.groups, &self.amounts());
-        let is_shown = |row: &GroupGrowth| matches(self.group(row.group), self.by, &self.filter);
+        let rows = self.marks.growth(self.grouped.groups(), &self.amounts());
+        let is_shown = |row: &GroupGrowth| matches(self.group(row.group), self.by(), &self.filter);
         self.growth = rows.into_iter().filter(is_shown).collect();
     }
 }

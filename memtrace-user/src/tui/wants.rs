@@ -70,7 +70,7 @@ impl App {
     pub(super) fn source_line(&self) -> Option<(String, u32)> {
         let shown = self.shown.as_ref()?;
         let stack = self.table.stack(*self.detail.members.first()?).0;
-        let source = self.table.namer.frame(stack.site?, &shown.symbols)?.source.as_ref()?;
+        let source = self.table.grouped().namer.frame(stack.site?, &shown.symbols)?.source.as_ref()?;
         (source.line > 0).then(|| (source.file.to_string(), source.line))
     }
 

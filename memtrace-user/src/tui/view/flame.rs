@@ -7,9 +7,10 @@ use super::super::{
     flame::{Cell, Measure},
 };
 use crate::{
-    profile::{GroupBy, Node},
+    profile::GroupBy,
     report::{
         elide,
+        frames::SiteName,
         group_label::{Paths, label},
         units,
     },
@@ -30,14 +31,12 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
         );
         return;
     }
-    let selected = app.flame.selected_way();
+    let selected = app.flame.selected();
     for cell in app.flame.cells(usize::from(picture.width), usize::from(picture.height)) {
-        if let Some(node) = app.flame.node(&cell.way) {
-            draw(frame, picture, app, &cell, node, cell.way == selected);
-        }
+        draw(frame, picture, app, &cell, Some(cell.node) == selected);
     }
     if let Some(row) = area.rows().next_back().filter(|_| area.height > 2) {
-        let text = app.flame.node(&selected).map_or_else(|| HINT.to_owned(), |node| said(app, node));
+        let text = selected.map_or_else(|| HINT.to_owned(), |node| said(app, node));
         frame.render_widget(Line::raw(elide::end(&text, width)), row);
     }
 }
@@ -51,23 +50,27 @@ fn picture(area: Rect) -> Rect {
     Rect { y: area.y + lines.min(1), height: area.height - lines, ..area }
 }
 
-/// The way to the part at a column and line of the screen.
-pub(super) fn at(app: &App, area: Rect, column: u16, line: u16) -> Option<Vec<usize>> {
+/// The part at a column and line of the screen.
+pub(super) fn at(app: &App, area: Rect, column: u16, line: u16) -> Option<u32> {
     let picture = picture(area);
     let line = usize::from(line.checked_sub(picture.y)?);
     let column = usize::from(column.checked_sub(picture.x)?);
     let cells = app.flame.cells(usize::from(picture.width), usize::from(picture.height));
     let holds = |cell: &Cell| cell.line == line && (cell.start..cell.start + cell.width).contains(&column);
-    cells.into_iter().find(holds).map(|cell| cell.way)
+    cells.into_iter().find(holds).map(|cell| cell.node)
 }
 
 fn heading(app: &App) -> String {
     let zoomed = app.flame.zoomed();
-    let part = zoomed
-        .map(|node| format!(", zoomed into {}", label(&node.name, GroupBy::Function, Paths::Short).function))
-        .unwrap_or_default();
+    let part = zoomed.map(|node| format!(", zoomed into {}", function(app, node).function)).unwrap_or_default();
+    let domain = app.table.grouped().domain_among_others().map(|domain| format!(" in {}", domain.name()));
     let paused = if app.paused { ", paused" } else { "" };
-    format!("Flame: {}{part}{paused}", amount(app, app.flame.total()))
+    let domain = domain.unwrap_or_default();
+    format!("Flame: {}{domain}{part}{paused}", amount(app, app.flame.total()))
+}
+
+fn function(app: &App, node: u32) -> SiteName {
+    app.flame.name(node).map(|name| label(name, GroupBy::Function, Paths::Short)).unwrap_or_default()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with three digits")]
@@ -84,23 +87,22 @@ fn amount(app: &App, value: u64) -> String {
 
 /// All that a part says, on one line.
 #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
-fn said(app: &App, node: &Node) -> String {
-    let value = app.flame.value(&node.stats);
+fn said(app: &App, node: u32) -> String {
+    let value = app.flame.value(node);
     let share = value as f64 / app.flame.total().max(1) as f64;
-    let name = label(&node.name, GroupBy::Function, Paths::Short).fit(usize::MAX);
+    let name = function(app, node).fit(usize::MAX);
     format!("> {} {}  {name}", amount(app, value), units::percent(share))
 }
 
 /// A part begins with a bar, so that neighbours are told apart without colours as well.
-fn draw(frame: &mut Frame, picture: Rect, app: &App, cell: &Cell, node: &Node, selected: bool) {
+fn draw(frame: &mut Frame, picture: Rect, app: &App, cell: &Cell, selected: bool) {
     let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
     let area =
         Rect { x: picture.x + small(cell.start), y: picture.y + small(cell.line), width: small(cell.width), height: 1 };
     let mark = if selected { "▶" } else { "▏" };
-    let name = label(&node.name, GroupBy::Function, Paths::Short).function;
+    let name = function(app, cell.node).function;
     let text = format!("{mark}{}", elide::end(&name, cell.width.saturating_sub(1)));
-    let style =
-        if selected { app.theme.selected } else { app.theme.flame[(cell.line + cell.way.last().unwrap_or(&0)) % 2] };
+    let style = if selected { app.theme.selected } else { app.theme.flame[(cell.line + cell.index) % 2] };
     frame.render_widget(Line::raw(text), area);
     frame.buffer_mut().set_style(area, style);
 }

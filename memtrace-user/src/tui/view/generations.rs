@@ -59,13 +59,14 @@ fn head_lines<'a>(app: &App, height: usize, width: usize) -> Vec<Line<'a>> {
     let marks = &app.table.marks;
     let (from, to) = marks.compared();
     let to = if to == 0 { marks.now() } else { to };
-    let compared = format!("Growth from {} to {}", point(app, from), point(app, to));
+    let domain = app.table.grouped().domain_among_others().map(|domain| format!(" in {}", domain.name()));
+    let compared = format!("Growth{} from {} to {}", domain.unwrap_or_default(), point(app, from), point(app, to));
     let keys = "  m marks, [ ] and { } choose";
     let mut lines = vec![Line::from(vec![
         Span::styled(elide::end(&compared, width), app.theme.title),
         Span::styled(if elide::width(&compared) + keys.len() <= width { keys } else { "" }, app.theme.dim),
     ])];
-    let all = marks.generations(&app.table.amounts());
+    let all = app.table.generations();
     let skipped = all.len().saturating_sub(height.saturating_sub(1));
     for (index, growth) in all.iter().enumerate().skip(skipped) {
         let inside = if (from..to).contains(&index) { "│" } else { " " };

@@ -31,10 +31,11 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
 
 fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     let width = usize::from(screen.width);
-    let Some(shown) = &app.shown else { return vec![Line::raw("memtrace: waiting for the first reading")] };
+    let Some(shown) = &app.shown else { return starting(app, width) };
     let (profile, theme) = (&*shown.profile, &app.theme);
     let mut lines = vec![process(profile, app, width)];
     lines.push(items_line(&memory(profile), width, theme));
+    lines.extend(app.beside.clone().map(|text| items_line(&[("Mapped", text)], width, theme)));
     let has_losses = profile.losses.total() > 0;
     if screen.height < LOWEST_WITH_ALL {
         lines.extend(has_losses.then(|| losses(profile, width, theme)));
@@ -42,13 +43,27 @@ fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     }
     lines.push(items_line(&flow(profile), width, theme));
     lines.push(session(app, width));
-    lines.push(items_line(&trust(profile), width, theme));
+    lines.push(items_line(&trust(app, profile), width, theme));
     lines.extend(has_losses.then(|| losses(profile, width, theme)));
     // A third of the screen at most: the table is what one came for.
     let room = usize::from(screen.height / 3).saturating_sub(lines.len());
     let notes = profile.process.notes.iter().flat_map(|note| elide::wrap(&escape(note), width));
     lines.extend(notes.take(room).map(|text| Line::styled(text, theme.alarm)));
     lines
+}
+
+/// Before the first reading: what is known of the process, and what is being done.
+fn starting<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
+    let Some((process, doing)) = &app.starting else {
+        return vec![Line::raw("memtrace: waiting for the first reading")];
+    };
+    let name = format!("{} {}", process.pid, escape(&process.command));
+    let rss = process.rss_bytes.map(|rss| ("RSS", units::bytes(rss)));
+    vec![
+        Line::styled(elide::middle(&name, width), app.theme.title),
+        items_line(&rss.into_iter().collect::<Vec<_>>(), width, &app.theme),
+        Line::styled(elide::end(&format!("Attaching: {doing}"), width), app.theme.state),
+    ]
 }
 
 /// Live bytes from the beginning of the session to now.
@@ -133,8 +148,8 @@ fn flow(profile: &Profile) -> Vec<Item> {
     items
 }
 
-fn trust(profile: &Profile) -> Vec<Item> {
-    let (coverage, overhead) = (profile.coverage(), &profile.overhead);
+fn trust(app: &App, profile: &Profile) -> Vec<Item> {
+    let (coverage, overhead) = (&app.coverage, &profile.overhead);
     let mut items = Vec::new();
     items.extend(profile.sample_bytes.map(|mean| ("ESTIMATES", format!("1 byte in {}", units::bytes(mean)))));
     if profile.totals.stats.allocated_blocks > 0 {

@@ -23,7 +23,7 @@ pub(in crate::tui) enum Hit {
     /// A row of the generations.
     Growth(usize),
     /// A part of the flame view.
-    Flame(Vec<usize>),
+    Flame(u32),
 }
 
 /// What lies at a column and line of a screen of this size.

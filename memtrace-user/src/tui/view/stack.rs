@@ -68,7 +68,7 @@ pub(super) fn stack_lines(app: &App) -> Vec<StackLine> {
     let (Some(shown), Some(stack)) = (&app.shown, app.detail.members.first()) else { return Vec::new() };
     let (known, stats) = app.table.stack(*stack);
     let stack = SiteStack { stack: known.stack.clone(), end: known.end, stats: *stats };
-    stack::lines(&stack, known.site, &app.table.namer, &shown.symbols, &shown.profile.modules)
+    stack::lines(&stack, known.site, &app.table.grouped().namer, &shown.symbols, &shown.profile.modules)
 }
 
 pub(super) fn stack_line<'a>(line: &StackLine, app: &App, width: usize) -> Line<'a> {

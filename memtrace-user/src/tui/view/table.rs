@@ -118,6 +118,8 @@ fn titles<'a>(columns: &Columns, app: &App) -> Line<'a> {
     let by_name = app.table.sort == Order::Name;
     let title = format!(" {}{}", if by_name { mark } else { "" }, app.table.by().title());
     spans.push(Span::styled(title, if by_name { app.theme.sorted } else { app.theme.title }));
+    let domain = app.table.grouped().domain_among_others().filter(|_| app.table.by() != GroupBy::Domain);
+    spans.extend(domain.map(|domain| Span::styled(format!(" in {} (d)", domain.name()), app.theme.state)));
     if !app.table.filter().is_empty() {
         let (found, all) = (app.table.order().len() as u64, app.table.count_all() as u64);
         let text = format!(" /{} ({} of {})", escape(app.table.filter()), units::count(found), units::count(all));
@@ -133,7 +135,7 @@ fn line<'a>(group: u32, place: usize, columns: &Columns, app: &App, width: usize
     let mark = if place == app.cursor.at { ">" } else { " " };
     let mut numbers = format!("{mark}{}", columns.shown.iter().map(cell).collect::<String>());
     if columns.sum {
-        let _ = write!(numbers, "{:>SUM$} ", units::percent(app.table.running(place)));
+        let _ = write!(numbers, "{:>SUM$} ", app.table.running(place).map(units::percent).unwrap_or_default());
     }
     numbers.push(' ');
     let room = width.saturating_sub(elide::width(&numbers));
