@@ -14,6 +14,7 @@ pub mod commands;
 pub mod control;
 pub mod doctor;
 pub mod export;
+pub mod file_owner;
 pub mod process;
 pub mod profile;
 pub mod python;

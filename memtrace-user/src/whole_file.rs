@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::file_owner::give_to_invoker;
+
 /// Bytes that are written at once.
 const BUFFER: usize = 256 << 10;
 
@@ -29,7 +31,7 @@ pub enum WholeFileError<E> {
 
 /// Writes a file under a temporary name in the same directory, and renames it when all of it is on disk. A symbolic
 /// link stays one: what it leads to is replaced. A pipe or a device is written to as it is. `mode` is that of a new
-/// file, less the process's umask.
+/// file, less the process's umask; whose it is, [`crate::file_owner`] says.
 ///
 /// # Errors
 /// When the file cannot be written, or `content` fails; the temporary file is gone then.
@@ -62,6 +64,7 @@ fn to_new_file<E>(
         _ => WholeFileError::Write(error),
     })?;
     fill(file.as_file_mut(), content)?;
+    give_to_invoker(file.as_file(), &directory);
     file.as_file().sync_all().map_err(WholeFileError::Write)?;
     file.persist(path).map_err(|error| WholeFileError::Write(error.error))?;
     // The name is on disk once the directory is; some file systems have nothing to do here and refuse.

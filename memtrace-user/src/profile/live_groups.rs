@@ -4,17 +4,11 @@
 //! group had at the last mark, which stacks it is made of) and must not pay for all stacks each time. So groups have
 //! numbers here, a stack is looked at when it is new, and the rest is addition.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    hash::Hash,
-    sync::Arc,
-};
+use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use super::{
-    AllocStats, Domain, GroupBy, GroupName, LiveNames, Location, Names, NumberedStack, ProcessName, ThreadIndex,
-    TracedThread,
-    live_names::{PlaceKey, place},
-    number_hash::NumberMap,
+    AllocStats, Domain, GroupBy, GroupName, LiveNames, Names, NumberedStack, ProcessName, ThreadIndex, TracedThread,
+    live_names::PlaceKey, number_hash::NumberMap,
 };
 
 /// A thread's name and id.
@@ -84,42 +78,28 @@ impl LiveGroups {
 
     /// Takes in the stacks that have been numbered since.
     pub fn extend(&mut self, stacks: &[NumberedStack], places: &mut LiveNames, names: &Names<'_>) {
-        for stack in stacks.iter().skip(self.of_stacks.len()) {
-            let group = self.number(stack, places, names);
+        for (number, stack) in (0..).zip(stacks).skip(self.of_stacks.len()) {
+            let group = self.number(number, stack, places, names);
             self.of_stacks.push(group);
         }
     }
 
-    /// Looks again at some stacks, whose frames have changed.
+    /// Looks again at some stacks, whose frames or names have changed. A group that has no stack left stays, empty.
     pub fn look_again(&mut self, changed: &[u32], stacks: &[NumberedStack], places: &mut LiveNames, names: &Names<'_>) {
         for stack in changed {
             let Some(known) = stacks.get(*stack as usize).filter(|_| (*stack as usize) < self.of_stacks.len()) else {
                 continue;
             };
-            self.of_stacks[*stack as usize] = self.number(known, places, names);
+            self.of_stacks[*stack as usize] = self.number(*stack, known, places, names);
         }
     }
 
-    /// Looks again at the stacks whose sites may be called otherwise. A group that has no stack left stays, empty.
-    pub fn rename(
-        &mut self,
-        sites: &BTreeSet<Location>,
-        stacks: &[NumberedStack],
-        places: &mut LiveNames,
-        names: &Names<'_>,
-    ) {
-        let is_renamed = |stack: &NumberedStack| stack.site.is_some_and(|site| sites.contains(&site));
-        let renamed = (0_u32..).zip(stacks).filter(|(_, stack)| is_renamed(stack)).map(|(number, _)| number);
-        let renamed: Vec<u32> = renamed.collect();
-        self.look_again(&renamed, stacks, places, names);
-    }
-
-    fn number(&mut self, stack: &NumberedStack, places: &mut LiveNames, names: &Names<'_>) -> u32 {
+    fn number(&mut self, index: u32, stack: &NumberedStack, places: &mut LiveNames, names: &Names<'_>) -> u32 {
         let Grouping { by, split_threads, domain } = self.grouping;
         if domain.is_some_and(|domain| domain != stack.domain) {
             return LEFT_OUT;
         }
-        let place = by.is_of_frames().then(|| places.site(stack, names)).flatten();
+        let place = by.is_of_frames().then(|| places.site(index, stack, names)).flatten();
         let thread = if split_threads { self.thread(stack, names) } else { 0 };
         let owner = match by {
             GroupBy::Process => self.processes.number(stack.process.0, || names.process_of(stack.process)),
@@ -133,7 +113,11 @@ impl LiveGroups {
         if number == next {
             let thread = stack.thread.filter(|_| split_threads);
             let thread = thread.and_then(|thread| thread_name(thread, names.threads));
-            self.groups.push(LiveGroup { name: name(by, stack, names), thread });
+            let name = match place {
+                Some(place) => GroupName::Place(Arc::new(places.place(by, place))),
+                None => name(by, stack, names),
+            };
+            self.groups.push(LiveGroup { name, thread });
         }
         number
     }
@@ -200,10 +184,7 @@ fn name(by: GroupBy, stack: &NumberedStack, names: &Names<'_>) -> GroupName {
             process: None,
             thread: stack.thread.and_then(|thread| thread_name(thread, names.threads)),
         },
-        _ => stack.site.map_or(GroupName::NoStack, |site| {
-            let frame = names.namer.frame(site, names.symbols);
-            GroupName::Place(Arc::new(place(by, site, frame, names.modules)))
-        }),
+        _ => GroupName::NoStack,
     }
 }
 
@@ -308,8 +289,8 @@ mod tests {
         let frame = super::super::Frame { function: Some("inlined".into()), source, inlined: true };
         symbols.insert(one, [frame.clone()].into());
         symbols.insert(other, [frame].into());
-        places.forget([&one, &other]);
-        groups.rename(&[one, other].into(), numbers.stacks(), &mut places, &names(&symbols));
+        places.forget(&[0, 1]);
+        groups.look_again(&[0, 1], numbers.stacks(), &mut places, &names(&symbols));
         assert_eq!(groups.of_stack(0), groups.of_stack(1));
         assert_eq!(groups.sum(&[1_u64, 2, 4]), [0, 0, 4, 3]);
     }

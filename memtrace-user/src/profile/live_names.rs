@@ -64,7 +64,7 @@ impl PlaceKey {
 }
 
 impl FrameNumbers {
-    /// What [`place`] of the same frame is recognised by.
+    /// What [`LiveNames::place`] of the same frame is recognised by.
     pub(super) fn key(self, by: GroupBy) -> PlaceKey {
         let Self { function, file, line, module, offset, is_python } = self;
         match by {
@@ -94,48 +94,28 @@ impl FrameNumbers {
     }
 }
 
-/// The part of a frame that the grouping looks at: paths are whole, as those of one process are what they are.
-pub(super) fn place(by: GroupBy, at: Location, frame: Option<&Frame>, modules: &Modules) -> Place {
-    let module = || Some(Arc::clone(modules.path(at.module)));
-    let source = frame.and_then(|frame| frame.source.as_ref());
-    let function = frame.and_then(|frame| frame.function.clone());
-    match (by, source) {
-        (GroupBy::Module, _) | (GroupBy::File, None) => Place { module: module(), ..Place::default() },
-        (GroupBy::File, Some(source)) => Place { file: Some(Arc::clone(&source.file)), ..Place::default() },
-        (GroupBy::Function, Some(source)) if **modules.path(at.module) == *PYTHON_MODULE => {
-            Place { function, file: Some(Arc::clone(&source.file)), module: module(), ..Place::default() }
-        }
-        (GroupBy::Function, _) => {
-            Place { offset: function.is_none().then_some(at.offset), function, module: module(), ..Place::default() }
-        }
-        // Without a line, places in one function are not known to be one.
-        _ => Place {
-            offset: source.is_none_or(|source| source.line == 0).then_some(at.offset),
-            function,
-            file: source.map(|source| Arc::clone(&source.file)),
-            line: source.map_or(0, |source| source.line),
-            module: module(),
-        },
-    }
-}
-
 /// The names met so far.
 #[derive(Debug, Default)]
 pub struct LiveNames {
-    texts: NumberMap<Arc<str>, u32>,
+    numbers: NumberMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
     modules: NumberMap<ModuleId, (u32, bool)>,
-    sites: NumberMap<Location, FrameNumbers>,
+    /// The frame that names each stack, by the stack's number: in one row, as all of them are asked for at once.
+    sites: Vec<Option<FrameNumbers>>,
 }
 
 impl LiveNames {
-    /// The frame that names a stack; `None` without frames.
-    pub(super) fn site(&mut self, stack: &NumberedStack, names: &Names<'_>) -> Option<FrameNumbers> {
-        let site = stack.site?;
-        if let Some(known) = self.sites.get(&site) {
+    /// The frame that names the stack of a number; `None` without frames.
+    pub(super) fn site(&mut self, number: u32, stack: &NumberedStack, names: &Names<'_>) -> Option<FrameNumbers> {
+        if let Some(Some(known)) = self.sites.get(number as usize) {
             return Some(*known);
         }
+        let site = stack.site?;
         let numbers = self.frame(site, names.namer.frame(site, names.symbols), names.modules);
-        self.sites.insert(site, numbers);
+        if self.sites.len() <= number as usize {
+            self.sites.resize(number as usize + 1, None);
+        }
+        self.sites[number as usize] = Some(numbers);
         Some(numbers)
     }
 
@@ -144,14 +124,14 @@ impl LiveNames {
         let known = self.modules.get(&at.module).copied();
         let (module, is_python) = known.unwrap_or_else(|| {
             let path = modules.path(at.module);
-            let known = (self.text(path), **path == *PYTHON_MODULE);
+            let known = (self.number(path), **path == *PYTHON_MODULE);
             self.modules.insert(at.module, known);
             known
         });
         let source = frame.and_then(|frame| frame.source.as_ref());
         FrameNumbers {
-            function: frame.and_then(|frame| frame.function.as_ref()).map_or(NONE, |name| self.text(name)),
-            file: source.map_or(NONE, |source| self.text(&source.file)),
+            function: frame.and_then(|frame| frame.function.as_ref()).map_or(NONE, |name| self.number(name)),
+            file: source.map_or(NONE, |source| self.number(&source.file)),
             line: source.map_or(0, |source| source.line),
             module,
             offset: at.offset,
@@ -159,19 +139,47 @@ impl LiveNames {
         }
     }
 
-    /// These locations may be called otherwise from here on.
-    pub fn forget<'a>(&mut self, locations: impl IntoIterator<Item = &'a Location>) {
-        for location in locations {
-            self.sites.remove(location);
+    /// The part of a frame that the grouping looks at: paths are whole, as those of one process are what they are.
+    pub(super) fn place(&self, by: GroupBy, frame: FrameNumbers) -> Place {
+        let text = |number: u32| self.texts.get(number as usize).cloned();
+        let FrameNumbers { function, file, line, module, offset, is_python } = frame;
+        match by {
+            GroupBy::File if file != NONE => Place { file: text(file), ..Place::default() },
+            GroupBy::Module | GroupBy::File => Place { module: text(module), ..Place::default() },
+            GroupBy::Function => Place {
+                function: text(function),
+                file: text(file).filter(|_| is_python),
+                offset: (function == NONE).then_some(offset),
+                module: text(module),
+                line: 0,
+            },
+            // Without a line, places in one function are not known to be one.
+            _ => Place {
+                function: text(function),
+                file: text(file),
+                line,
+                offset: (line == 0).then_some(offset),
+                module: text(module),
+            },
         }
     }
 
-    fn text(&mut self, text: &Arc<str>) -> u32 {
-        if let Some(number) = self.texts.get(text) {
+    /// These stacks may be called otherwise from here on.
+    pub fn forget(&mut self, stacks: &[u32]) {
+        for stack in stacks {
+            if let Some(site) = self.sites.get_mut(*stack as usize) {
+                *site = None;
+            }
+        }
+    }
+
+    fn number(&mut self, text: &Arc<str>) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
             return *number;
         }
         let number = u32::try_from(self.texts.len()).expect("fewer than 2^32 names");
-        self.texts.insert(Arc::clone(text), number);
+        self.numbers.insert(Arc::clone(text), number);
+        self.texts.push(Arc::clone(text));
         number
     }
 }

@@ -6,9 +6,7 @@
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
 use super::{
-    GroupBy, GroupName, LiveNames, Location, Names, NumberedStack,
-    live_names::{PlaceKey, place},
-    number_hash::NumberMap,
+    GroupBy, GroupName, LiveNames, Location, Names, NumberedStack, live_names::PlaceKey, number_hash::NumberMap,
 };
 
 /// Stands for no node.
@@ -211,9 +209,9 @@ impl LiveTree {
         let start = place_count(&self.places);
         let frames = names.symbols.frames(location);
         for frame in frames.iter().map(Some).chain(frames.is_empty().then_some(None)) {
-            let key = places.frame(location, frame, names.modules).function();
-            let number = self.number(key, || {
-                let place = place(GroupBy::Function, location, frame, names.modules);
+            let frame = places.frame(location, frame, names.modules);
+            let number = self.number(frame.function(), || {
+                let place = places.place(GroupBy::Function, frame);
                 GroupName::Place(Arc::new(super::Place { offset: None, ..place }))
             });
             self.places.push(number);

@@ -16,7 +16,10 @@ use super::{
     view::layout::Areas,
 };
 use crate::{
-    profile::{BlockSummary, Coverage, Location, ProcessInfo, SiteNamer, SymbolTable},
+    profile::{
+        AllocStats, BlockSummary, Coverage, Domain, Location, ProcessInfo, Profile, SiteNamer, SymbolTable,
+        main_domain, sum_of_domain,
+    },
     report,
 };
 
@@ -51,6 +54,8 @@ pub struct App {
     pub(super) coverage: Coverage,
     /// What other layers of memory hold.
     pub(super) beside: Option<String>,
+    /// What the program has mapped, where mappings alone are recorded.
+    pub(super) mapped: Option<AllocStats>,
     /// The newest reading while paused.
     held_back: Option<Reading>,
     pub(super) paused: bool,
@@ -105,6 +110,7 @@ impl App {
             starting: None,
             coverage: Coverage::default(),
             beside: None,
+            mapped: None,
             held_back: None,
             paused: false,
             help: None,
@@ -143,7 +149,9 @@ impl App {
 
     /// Shows a new reading, or keeps it for later while paused.
     pub fn update(&mut self, reading: Reading) {
-        self.history.push(reading.profile.totals.current_bytes);
+        let live =
+            mapped_alone(&reading.profile).map_or(reading.profile.totals.current_bytes, |mapped| mapped.live_bytes());
+        self.history.push(live);
         if self.paused {
             self.held_back = Some(reading);
         } else {
@@ -284,6 +292,7 @@ impl App {
 
     fn show(&mut self, reading: Reading) {
         self.coverage = reading.profile.coverage();
+        self.mapped = mapped_alone(&reading.profile);
         self.beside = report::header::beside(&reading.profile.samples).map(|(_, text)| text);
         self.keeping_selection(|app| app.table.read(&reading));
         self.shown = Some(reading);
@@ -366,4 +375,10 @@ pub(super) fn visible_from(offset: usize, selected: usize, count: usize, rows: u
     let lowest = (selected + 1).saturating_sub(rows.max(1));
     let highest = selected.min(count.saturating_sub(rows)).max(lowest);
     offset.clamp(lowest, highest)
+}
+
+/// What the program has mapped, where there is no block beside it: a process's totals are of blocks.
+fn mapped_alone(profile: &Profile) -> Option<AllocStats> {
+    let samples = &profile.samples;
+    (main_domain(samples) == Domain::Mmap).then(|| sum_of_domain(samples, Domain::Mmap))
 }

@@ -36,14 +36,16 @@ impl App {
     /// None that memory does not give: names are UTF-8.
     pub fn to_csv(&self) -> csv::Result<Vec<u8>> {
         let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(CELLS.iter().map(|(title, _)| *title).chain(["name", "thread"]))?;
+        csv.write_record(CELLS.iter().map(|(title, _)| *title).chain(["name", "thread", "domain"]))?;
         for group in self.table.order() {
             let row = self.table.row(*group);
             let named = self.table.group(*group);
             let name = group_label::full(&named.name, self.table.by());
             let name = if name.is_empty() { NO_STACK.to_owned() } else { name };
             let thread = named.thread.as_ref().map(|(name, tid)| format!("{name} ({tid})")).unwrap_or_default();
-            csv.write_record(CELLS.iter().map(|(_, cell)| cell(row)).chain([name, thread]))?;
+            let domain = self.table.any_stack(*group).map(|stack| self.table.stack(stack).0.domain.name());
+            let domain = domain.unwrap_or_default().to_owned();
+            csv.write_record(CELLS.iter().map(|(_, cell)| cell(row)).chain([name, thread, domain]))?;
         }
         csv.into_inner().map_err(|error| csv::Error::from(std::io::Error::other(error.to_string())))
     }

@@ -57,9 +57,11 @@ impl Grouped {
         self.stacks.update(&reading.profile, &reading.symbols, &self.namer);
         self.domains.extend(self.stacks.stacks()[known..].iter().map(|stack| stack.domain));
         if self.domain() != before || known == 0 {
+            self.names.forget(self.stacks.changed());
             self.regroup(reading);
             return;
         }
+        self.names.forget(self.stacks.changed());
         let names = reading.names(&self.namer);
         self.groups.look_again(self.stacks.changed(), self.stacks.stacks(), &mut self.names, &names);
         self.groups.extend(self.stacks.stacks(), &mut self.names, &names);
@@ -137,11 +139,14 @@ impl Grouped {
     /// Lines have been looked up: places in one line are one row from now on. Returns whether groups may have changed.
     pub(super) fn lines_known(&mut self, asked: &BTreeSet<Location>, reading: &Reading) -> bool {
         self.with_lines.extend(asked);
-        self.names.forget(asked);
+        let is_renamed = |stack: &NumberedStack| stack.site.is_some_and(|site| asked.contains(&site));
+        let renamed = (0_u32..).zip(self.stacks.stacks()).filter(|(_, stack)| is_renamed(stack));
+        let renamed: Vec<u32> = renamed.map(|(number, _)| number).collect();
+        self.names.forget(&renamed);
         let is_affected = matches!(self.by, GroupBy::Line | GroupBy::Function | GroupBy::File);
         if is_affected {
             let names = reading.names(&self.namer);
-            self.groups.rename(asked, self.stacks.stacks(), &mut self.names, &names);
+            self.groups.look_again(&renamed, self.stacks.stacks(), &mut self.names, &names);
         }
         is_affected
     }

@@ -34,7 +34,7 @@ fn run(words: &[&str]) -> Command {
     command
 }
 
-fn without_libc(output: &str, flags: &[&str]) -> PathBuf {
+pub fn without_libc(output: &str, flags: &[&str]) -> PathBuf {
     let flags = [&["-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-no-pie", "-fno-stack-protector"], flags];
     program_with("no_libc", output, &flags.concat())
 }

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{binary::eventually, support::program, target::Target};
+use crate::{binary::eventually, errors::without_libc, support::program, target::Target};
 
 /// A tmux server of its own with a shell in it, ended with the test.
 struct Screen(String);
@@ -210,4 +210,24 @@ fn no_color_leaves_the_selection_visible() {
     assert_eq!(codes.filter(|code| is_colour(code)).count(), 0, "{styled:?}");
     screen.press(&["q"]);
     screen.wait_until("the shell", |text| text.trim_end().ends_with("prompt>"));
+}
+
+/// The screen can be left before tracing has begun, and what cannot be traced is said on a terminal given back: nothing is
+/// left behind but the shell's own mode.
+#[test]
+fn the_start_can_be_left_and_fail() {
+    let mut target = Target::start(program("on_request"));
+    let screen = Screen::start();
+    let attach = |pid: u32| format!("'{}' attach --pid {pid}; echo status $?", env!("CARGO_BIN_EXE_memtrace"));
+    // The key is there before the screen is.
+    screen.press(&[&attach(target.pid()), "Enter", "q"]);
+    screen.wait_for("status 0");
+    assert_eq!(target.ask("a"), "done");
+    screen.press(&["clear", "Enter"]);
+    let idle = Target::start(without_libc("no_libc", &[]));
+    screen.press(&[&attach(idle.pid()), "Enter"]);
+    screen.wait_for("error: no known allocator");
+    screen.wait_for("status 1");
+    screen.press(&["clear; stty -a", "Enter"]);
+    screen.wait_until("a sane terminal", |text| text.contains(" icanon") && text.contains(" echo "));
 }

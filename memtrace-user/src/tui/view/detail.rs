@@ -14,7 +14,7 @@ use super::{
     table::name,
 };
 use crate::{
-    profile::{BlockSummary, GroupBy, SortBy},
+    profile::{BlockSummary, Domain, GroupBy, SortBy},
     report::{
         elide,
         escape::escape,
@@ -111,6 +111,9 @@ fn head_lines<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
 }
 
 fn ages(app: &App) -> Vec<(&'static str, String)> {
+    if let Some(layer) = layer_without_blocks(app) {
+        return vec![("Ages", format!("not known of {layer}"))];
+    }
     let Some(blocks) = &app.blocks else { return vec![("Ages", "of the live blocks: being looked at".into())] };
     let (Some(oldest), Some(median)) = (blocks.oldest, blocks.median) else {
         return vec![("Ages", "no live block".into())];
@@ -125,6 +128,13 @@ fn ages(app: &App) -> Vec<(&'static str, String)> {
         items.push(("allocated since the mark", units::count(since)));
     }
     items
+}
+
+/// The layer of memory that the selected row is of, where it is not made of blocks: only these are looked through.
+fn layer_without_blocks(app: &App) -> Option<&'static str> {
+    let stack = app.detail.members.first()?;
+    let domain = app.table.stack(*stack).0.domain;
+    (domain != Domain::Malloc).then(|| domain.name())
 }
 
 /// The pane that is shown is in brackets, not told by its style alone.
@@ -184,6 +194,9 @@ fn tree_line(line: &TreeLine, selected: bool, sort: SortBy, total: u64, width: u
     reason = "bars of some columns"
 )]
 fn sizes<'a>(app: &App, width: usize) -> Vec<Line<'a>> {
+    if let Some(layer) = layer_without_blocks(app) {
+        return vec![Line::styled(format!("sizes are not known of {layer}"), app.theme.dim)];
+    }
     let Some(blocks) = &app.blocks else {
         return vec![Line::styled("the live blocks are being looked at", app.theme.dim)];
     };

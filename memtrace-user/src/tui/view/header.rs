@@ -34,14 +34,18 @@ fn lines<'a>(screen: Rect, app: &App) -> Vec<Line<'a>> {
     let Some(shown) = &app.shown else { return starting(app, width) };
     let (profile, theme) = (&*shown.profile, &app.theme);
     let mut lines = vec![process(profile, app, width)];
-    lines.push(items_line(&memory(profile), width, theme));
-    lines.extend(app.beside.clone().map(|text| items_line(&[("Mapped", text)], width, theme)));
+    lines.push(items_line(&memory(app, profile), width, theme));
+    lines.extend(
+        app.beside
+            .clone()
+            .map(|text| items_line(&[(if app.mapped.is_some() { "Besides" } else { "Mapped" }, text)], width, theme)),
+    );
     let has_losses = profile.losses.total() > 0;
     if screen.height < LOWEST_WITH_ALL {
         lines.extend(has_losses.then(|| losses(profile, width, theme)));
         return lines;
     }
-    lines.push(items_line(&flow(profile), width, theme));
+    lines.extend(app.mapped.is_none().then(|| items_line(&flow(profile), width, theme)));
     lines.push(session(app, width));
     lines.push(items_line(&trust(app, profile), width, theme));
     lines.extend(has_losses.then(|| losses(profile, width, theme)));
@@ -108,7 +112,12 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
 /// A name and a number.
 type Item = (&'static str, String);
 
-fn memory(profile: &Profile) -> Vec<Item> {
+fn memory(app: &App, profile: &Profile) -> Vec<Item> {
+    if let Some(mapped) = &app.mapped {
+        let rss = profile.process.rss_bytes.map(|rss| ("RSS", units::bytes(rss)));
+        let calls = ("in", units::counted(mapped.live_blocks(), "mapping"));
+        return [("Mapped by the program", units::bytes(mapped.live_bytes())), calls].into_iter().chain(rss).collect();
+    }
     let totals = &profile.totals;
     let mut items = vec![
         ("Live", live(profile)),

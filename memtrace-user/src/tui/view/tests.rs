@@ -59,6 +59,60 @@ fn waiting() {
     assert_snapshot!(screen(&app, (60, 8)).backend());
 }
 
+/// While the process is attached to, what is known of it is there already, and keys lead nowhere they should not.
+#[test]
+fn starting() {
+    let size = (80, 24);
+    let mut app = App::new(SortBy::LiveBytes.into(), SiteNamer::default(), Theme::colour(), size);
+    let (profile, _) = fixture::typical();
+    app.begin(profile.process);
+    app.set_doing("loading BPF programs");
+    assert_snapshot!(screen(&app, size).backend());
+    assert_snapshot!(screen(&app, (40, 10)).backend());
+    for binding in keys::BINDINGS {
+        app.apply(binding.action);
+        screen(&app, size);
+    }
+}
+
+/// Layers of memory are shown one at a time, side by side only as rows without a sum.
+#[test]
+fn layers_of_memory() {
+    let group = Action::Group(Turn::Backward);
+    for (index, actions) in
+        [vec![], vec![Action::NextDomain], vec![group], vec![Action::NextDomain, Action::ToggleFlame]]
+            .into_iter()
+            .enumerate()
+    {
+        let screen = draw(fixture::with_mappings(), (80, 24), &actions);
+        assert_snapshot!(format!("layers-{index}"), screen.backend());
+    }
+    assert_snapshot!(draw(fixture::with_mappings(), (40, 10), &[Action::NextDomain]).backend());
+}
+
+/// Where mappings alone are recorded, the head is of these.
+#[test]
+fn mappings_alone() {
+    let (mut profile, symbols) = fixture::with_mappings();
+    profile.samples.retain(|sample| sample.domain != crate::profile::Domain::Malloc);
+    profile.stack_ids.truncate(profile.samples.len());
+    profile.totals = crate::profile::ProcessTotals::default();
+    assert_snapshot!(draw((profile, symbols), (80, 24), &[]).backend());
+}
+
+/// In every view it is said that the process has ended, and what was lost, on a small screen too.
+#[test]
+fn ends_and_losses_in_every_view() {
+    let views = [("detail", Action::Open), ("flame", Action::ToggleFlame), ("generations", Action::ToggleGenerations)];
+    for (name, view) in views {
+        assert_snapshot!(format!("exited-{name}"), draw(fixture::exited(), (80, 24), &[view]).backend());
+        assert_snapshot!(format!("losses-{name}"), draw(fixture::with_losses(), (40, 10), &[view]).backend());
+        assert_snapshot!(format!("empty-{name}"), draw(fixture::empty(), (60, 16), &[view]).backend());
+    }
+    let none = [typed("no such thing"), vec![Action::EndFilter, Action::ToggleGenerations]].concat();
+    assert_snapshot!("filtered-generations", draw(fixture::typical(), (60, 16), &none).backend());
+}
+
 /// A process that has allocated nothing yet.
 #[test]
 fn empty() {
