@@ -9,7 +9,7 @@ use ratatui::{
 use super::{layout::Areas, table::name};
 use crate::{
     profile::SortBy,
-    report::{elide, groups_text::signed, units},
+    report::{elide, escape::escape, groups_text::signed, units},
     tui::{
         App,
         app::visible_from,
@@ -51,7 +51,11 @@ pub(super) fn render(frame: &mut Frame, areas: &Areas, app: &App) {
     }
     if all.is_empty() && areas.list.height > 1 {
         let row = Rect { y: areas.list.y + 1, height: 1, ..areas.list };
-        frame.render_widget(Line::styled("  nothing has changed", app.theme.dim), row);
+        let text = match app.table.filter() {
+            "" => "  nothing has changed".to_owned(),
+            filter => format!("  nothing with `{}` in its name has changed", escape(filter)),
+        };
+        frame.render_widget(Line::styled(elide::end(&text, usize::from(row.width)), app.theme.dim), row);
     }
 }
 
