@@ -14,6 +14,8 @@ pub mod mapping;
 pub mod process;
 pub mod python;
 pub mod sampling;
+pub mod selection;
+pub mod share;
 pub mod site;
 pub mod steps;
 pub mod unwind;

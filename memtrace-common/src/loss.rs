@@ -29,6 +29,10 @@ pub const NO_SLOT: u32 = 11;
 pub const MAPPING_DROPPED: u32 = 12;
 /// A Python code object for which the ring buffer had no room: its frames have no name.
 pub const PYTHON_CODE: u32 = 13;
+/// A block of a process that had its share of the table of live blocks: it is not recorded. See [`crate::share`].
+pub const SHARE_OF_BLOCKS: u32 = 14;
+/// A call stack of a process that had its share of the table of call stacks: bytes and blocks are counted, under no stack.
+pub const SHARE_OF_SITES: u32 = 15;
 
 /// Number of reasons.
-pub const COUNT: u32 = 14;
+pub const COUNT: u32 = 16;

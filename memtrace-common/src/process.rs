@@ -43,7 +43,8 @@ pub struct ProcessRecord {
     pub generation: u32,
     /// Where its mappings are: see [`crate::unwind::mapping_list`]; 0 while there are none.
     pub mapping_list: u64,
-    /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`].
+    /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`]. 0 when it is no longer traced:
+    /// it keeps the slot to its end, as its threads know it.
     pub era: u64,
     /// Processes that count here: more than one while a child shares its parent's memory (vfork, `posix_spawn`). The
     /// counters are final when it comes to 0.
@@ -77,7 +78,7 @@ pub mod follow {
     pub const NONE: u32 = 0;
     /// What they start, and what that starts.
     pub const CHILDREN: u32 = 1;
-    /// Besides, every process that executes a program.
+    /// Besides, every process that executes a program and is selected: see [`crate::selection`].
     pub const EVERYONE: u32 = 2;
 }
 

@@ -21,7 +21,7 @@ use crate::{
     },
     process::{self, current_tgid},
     registers::user_stack_pointer,
-    thread,
+    selection, thread,
 };
 
 /// `CLONE_VM` of include/uapi/linux/sched.h: parent and child share their memory.
@@ -63,15 +63,18 @@ fn leave(slot: u32) -> bool {
 #[inline(always)]
 pub fn exec(caller: u32) {
     let tgid = current_tgid();
+    let everyone = FOLLOW.load() == follow::EVERYONE;
+    let is_wanted = !everyone || tgid != OWN_TGID.load() && selection::is_wanted();
     let old = match TARGETS.get_ptr(tgid) {
         // SAFETY: a map value; the fields are read once.
         Some(target) => unsafe { (*target).slot },
-        None if FOLLOW.load() == follow::EVERYONE && tgid != OWN_TGID.load() => NO_SLOT,
+        None if everyone && is_wanted => NO_SLOT,
         None => return,
     };
     // Without a slot the new image is not recorded.
-    let slot = begin(tgid);
-    if TARGETS.insert(tgid, Target { slot, from_exec: 0 }, 0).is_err() {
+    let slot = if is_wanted { begin(tgid) } else { NO_SLOT };
+    let told = if is_wanted { TARGETS.insert(tgid, Target { slot, from_exec: 0 }, 0) } else { TARGETS.remove(tgid) };
+    if told.is_err() {
         count(loss::NO_SLOT);
     }
     if let Some(thread) = thread::existing() {
@@ -136,6 +139,9 @@ pub fn new_task(task: u64, clone_flags: u64) {
 /// A child with a copy of its parent's memory, before it runs: it has no blocks of its own yet, and the same mappings.
 #[inline(always)]
 fn fork(child: u32, parent: u32) {
+    if !process::record(parent).is_some_and(process::is_open) {
+        return;
+    }
     let slot = begin(child);
     if slot == NO_SLOT {
         return;

@@ -10,7 +10,7 @@ use crate::{
     atomic,
     loss::count,
     maps::{CURSORS, GROWTH, LIVE, LIVE_SEGMENTS, NEWEST_SEGMENT},
-    process, sampling, site,
+    process, sampling, share, site,
 };
 
 /// Fibonacci hashing: 2^64 over the golden ratio.
@@ -72,6 +72,7 @@ pub fn insert(block: &LiveEntry) -> bool {
             break;
         }
         if insert_into(newest - age, block.key, block.size, block.site, block.ticks) != 0 {
+            share::block_entered(block.key);
             return true;
         }
     }
@@ -115,6 +116,7 @@ fn replace(bucket: *mut Bucket, entry: usize, key: u64, size: u64, site: u32, ti
     let weight = sampling::weight(old.size);
     site::count_freed(old.site, weight);
     sampling::unnote(key);
+    share::block_left(key);
     if let Some(process) = process::record((key >> ADDRESS_BITS) as u32) {
         process::shrink(process, weight.bytes);
     }
@@ -154,6 +156,7 @@ pub fn remove(key: u64, taken: &mut LiveEntry) -> bool {
             break;
         }
         if remove_from(newest - age, key, taken) != 0 {
+            share::block_left(key);
             sampling::unnote(key);
             return true;
         }

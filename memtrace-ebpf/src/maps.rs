@@ -17,6 +17,8 @@ use memtrace_common::{
     process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
     python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
     sampling::SAMPLED_PLACES,
+    selection::{MOST_GROUPS, MOST_VALUES, NAME_BYTES},
+    share::ShareRecord,
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
     unwind::{
         FILES as FILE_COUNT, FileKey, FileRecord, MAPPINGS as MAPPING_COUNT, MappingRecord, RULE_CACHE_BITS,
@@ -110,6 +112,14 @@ pub static SUPER_DEVICE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub static PAGE_BITS: Global<u32> = Global::new(0);
 
+/// Most live blocks that are recorded of one process; 0: no limit, and none are counted.
+#[unsafe(no_mangle)]
+pub static MOST_BLOCKS: Global<u64> = Global::new(0);
+
+/// Most call stacks that are kept of one process; 0: no limit, and none are counted.
+#[unsafe(no_mangle)]
+pub static MOST_SITES: Global<u64> = Global::new(0);
+
 /// Size of `STACK_COPIES` in bytes.
 #[unsafe(no_mangle)]
 pub static COPY_RING_BYTES: Global<u32> = Global::new(copy::RING_BYTES);
@@ -130,6 +140,26 @@ pub static FREE_SLOTS: Queue<u32> = Queue::with_max_entries(SLOTS, 0);
 /// Command lines by process slot.
 #[map]
 pub static COMMANDS: Array<CommandRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
+
+/// What processes have taken of the shared tables, by process slot; one entry where there is no limit.
+#[map]
+pub static SHARES: Array<ShareRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
+
+/// By what processes are selected: bits of `memtrace_common::selection::by`.
+#[map]
+pub static SELECTION: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Names that are selected.
+#[map]
+pub static SELECTED_NAMES: HashMap<[u8; NAME_BYTES], u32> = HashMap::with_max_entries(MOST_VALUES, 0);
+
+/// Users that are selected.
+#[map]
+pub static SELECTED_USERS: HashMap<u32, u32> = HashMap::with_max_entries(MOST_VALUES, 0);
+
+/// What is known of control groups: constants of `memtrace_common::selection::verdict` by the group's id.
+#[map]
+pub static GROUP_VERDICTS: HashMap<u64, u32> = HashMap::with_max_entries(MOST_GROUPS, 0);
 
 /// Counters by process slot.
 #[map]

@@ -47,6 +47,13 @@ pub fn era(thread: &Thread) -> Option<Era> {
     (era.slot() != NO_SLOT).then_some(era)
 }
 
+/// Whether calls are counted of a process that has this record: user space may have closed it.
+#[inline(always)]
+pub fn is_open(record: &mut ProcessRecord) -> bool {
+    // SAFETY: a map value; volatile, as user space writes it.
+    Era(unsafe { core::ptr::read_volatile(&raw const record.era) }).slot() != NO_SLOT
+}
+
 /// The counters of a slot.
 #[inline(always)]
 pub fn record(slot: u32) -> Option<&'static mut ProcessRecord> {

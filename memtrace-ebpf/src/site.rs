@@ -16,7 +16,7 @@ use crate::{
     atomic, live,
     loss::count,
     maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
-    python, sampling,
+    python, sampling, share,
     stack::{finish_hash, forget, mix},
     thread::{self, FRAME_PLACES, Thread},
 };
@@ -132,6 +132,9 @@ fn find_from(mut index: u32, hash: u64, slot: u32, end: u64, thread: &mut Thread
         if index >= FIRST_SHORT {
             count(loss::SITES_FULL);
         }
+        return slot;
+    }
+    if !share::takes_site(slot, index >= FIRST_SHORT) {
         return slot;
     }
     add(hash, free, slot, end, thread)

@@ -5,6 +5,7 @@ mod export;
 mod report;
 mod symbolize;
 mod taking;
+mod top;
 mod words;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use self::export::ExportArgs;
 pub use self::report::{DiffArgs, FilterArg, FormatArg, GroupArgs, ReportArgs, SiteArg, TreeArg};
 pub use self::symbolize::SymbolizeArgs;
 pub use self::taking::{CtlArgs, CtlCommand, OutputArgs, SnapshotArgs, WhereArgs};
+pub use self::top::{TopArgs, TopFormat};
 use self::words::word_parser;
 use memtrace_common::sampling::{GREATEST_MEAN, LEAST_MEAN};
 
@@ -50,6 +52,12 @@ pub enum Command {
     /// The command keeps the terminal, its exit status is passed on, and the report is printed to standard error when
     /// it has ended. Under sudo it runs as the user who called sudo.
     Run(RunArgs),
+    /// Trace every process of the machine, or those that are selected.
+    ///
+    /// On a terminal, shows a live table of processes; otherwise prints a report every --interval. Processes that begin
+    /// later are picked up at once. Every process that maps a traced allocator pays for a breakpoint at each call: what
+    /// that comes to on this machine is said at the start. Blocks are sampled unless --exact is given.
+    Top(TopArgs),
     /// Rank what is in snapshot files.
     ///
     /// Reads memtrace's snapshots and heap profiles of other programs in pprof's format, adds them up, and lists what

@@ -32,6 +32,7 @@ fn help_is_as_committed() {
     assert_snapshot!("help_attach", help(&["attach", "--help"]));
     assert_snapshot!("help_export", help(&["export", "--help"]));
     assert_snapshot!("help_run", help(&["run", "--help"]));
+    assert_snapshot!("help_top", help(&["top", "--help"]));
     assert_snapshot!("help_snapshot", help(&["snapshot", "--help"]));
     assert_snapshot!("help_ctl", help(&["ctl", "--help"]));
     assert_snapshot!("help_where", help(&["where", "--help"]));

@@ -16,7 +16,7 @@ use crate::{
     maps::MIN_SIZE,
     process,
     registers::{Caller, RETURN_POPS, Registers},
-    sampling, site, stack,
+    sampling, share, site, stack,
     thread::{self, Pending, Thread},
 };
 
@@ -184,6 +184,9 @@ fn remember(address: u64, slot: u32, size: u64, site: u32) -> bool {
         count(loss::ADDRESS_RANGE);
         return false;
     };
+    if !share::has_room_for_block(slot) {
+        return false;
+    }
     let remembered = live::insert(&LiveEntry { key, size, site, ticks: live::now() });
     if !remembered {
         count(loss::LIVE_FULL);

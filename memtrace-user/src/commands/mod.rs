@@ -23,6 +23,7 @@ mod snapshot;
 mod steering;
 mod symbolize;
 mod taking;
+mod top;
 mod where_block;
 
 use std::{process::ExitCode, sync::Arc};
@@ -32,7 +33,7 @@ use crate::{
     allocators::UserFunctions,
     cli::{Cli, Command, OverBudgetArg, RecordedArg, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Follow, OverBudget, Recorded, TracerOptions, UnwindMode},
+    tracer::{Follow, OverBudget, Recorded, Shares, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -49,6 +50,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Attach(arguments) => Box::pin(attach::execute(&arguments, &log)).await,
             Command::Run(arguments) => Box::pin(run::execute(arguments, signals)).await,
+            Command::Top(arguments) => Box::pin(top::execute(&arguments, &log)).await,
             Command::Report(arguments) => report::execute(&arguments),
             Command::Diff(arguments) => diff::execute(&arguments),
             Command::Export(arguments) => export::execute(&arguments),
@@ -86,11 +88,7 @@ impl From<&TracingArgs> for TracerOptions {
                 OverBudgetArg::Stop => OverBudget::Stop,
                 OverBudgetArg::Warn => OverBudget::Warn,
             },
-            unwind: match arguments.unwind {
-                UnwindArg::Auto => UnwindMode::Auto,
-                UnwindArg::Fp => UnwindMode::FramePointer,
-                UnwindArg::Dwarf => UnwindMode::Tables,
-            },
+            unwind: arguments.unwind.into(),
             per_thread: arguments.per_thread,
             from_start: false,
             follow: if arguments.follow { Follow::Children } else { Follow::Nobody },
@@ -99,7 +97,18 @@ impl From<&TracingArgs> for TracerOptions {
             native_only: arguments.native_only,
             through_exit: arguments.through_exit,
             keep_pymalloc: false,
+            shares: Shares::default(),
             functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
+        }
+    }
+}
+
+impl From<UnwindArg> for UnwindMode {
+    fn from(how: UnwindArg) -> Self {
+        match how {
+            UnwindArg::Auto => Self::Auto,
+            UnwindArg::Fp => Self::FramePointer,
+            UnwindArg::Dwarf => Self::Tables,
         }
     }
 }

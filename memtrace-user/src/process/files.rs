@@ -33,6 +33,12 @@ struct List {
 }
 
 impl MappedFiles {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list().files.len()
+    }
+
     /// Names of all files met so far.
     #[must_use]
     pub fn modules(&self) -> Modules {

@@ -31,6 +31,10 @@ pub enum LossReason {
     MappingDropped,
     /// A copy of a Python code object found no room.
     PythonCode,
+    /// A process had its share of the table of live blocks.
+    ShareOfBlocks,
+    /// A process had its share of the table of call stacks.
+    ShareOfSites,
 }
 
 /// One line a reason: its name in files, a few words for a header, and what it does to the numbers.
@@ -83,6 +87,18 @@ const REASONS: &[(LossReason, &str, &str, &str)] = &[
         "python-code",
         "Python code",
         "frames without a name: memtrace was too slow to take in their code",
+    ),
+    (
+        LossReason::ShareOfBlocks,
+        "share-of-blocks",
+        "share of blocks",
+        "blocks not recorded: their process had its share of the table, which is for all processes",
+    ),
+    (
+        LossReason::ShareOfSites,
+        "share-of-stacks",
+        "share of stacks",
+        "allocations counted, but under no call stack: their process had its share of the table",
     ),
 ];
 

@@ -25,6 +25,9 @@ mod live_groups;
 mod live_names;
 mod live_tree;
 mod losses;
+mod machine;
+#[cfg(test)]
+pub(crate) mod machine_fixture;
 mod number_hash;
 mod owners;
 mod path_key;
@@ -57,6 +60,7 @@ pub use live_groups::{Grouping, LiveGroup, LiveGroups, ThreadName};
 pub use live_names::{LiveNames, Names};
 pub use live_tree::LiveTree;
 pub use losses::{LossReason, Losses};
+pub use machine::{CostToAll, EndedProcesses, Machine, MachineProcess, ProcessKey, ProcessOrder};
 pub use profile_diff::{GroupDiff, OtherDiffs, ProfileDiff, difference};
 pub use python::{PYTHON_MODULE, keep_python_frames};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};

@@ -244,7 +244,11 @@ fn file<'a>(path: &'a str, snapshot: &'a Snapshot) -> File<'a> {
 
 /// Names are exact; characters that could drive a terminal are written as `\u….`, which means the same.
 fn text(document: &impl Serialize) -> String {
-    let plain = serde_json::to_string_pretty(document).unwrap_or_default();
+    escaped(&serde_json::to_string_pretty(document).unwrap_or_default())
+}
+
+/// A document without characters that could drive a terminal, and with a line's end.
+pub(super) fn escaped(plain: &str) -> String {
     let mut out = String::with_capacity(plain.len() + 1);
     for character in plain.chars() {
         if character != '\n' && is_unsafe(character) {

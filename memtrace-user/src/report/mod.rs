@@ -13,6 +13,7 @@ pub mod group_record;
 pub mod groups_text;
 pub(crate) mod header;
 pub mod json;
+pub mod machine;
 mod processes;
 pub mod sites;
 pub mod snapshot_header;

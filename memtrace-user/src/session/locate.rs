@@ -270,13 +270,17 @@ impl Locator {
     /// Files whose code is mapped and whose unwind tables are not known.
     #[must_use]
     pub fn unknown_code(&self, is_known: impl Fn(FileId) -> bool) -> Vec<WantedTable> {
-        let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
-        let files = mapped.into_iter().filter_map(|module| self.space.file_list().get(module));
-        let wanted = files.filter_map(|mapped| {
+        let wanted = self.mapped_files().filter_map(|mapped| {
             let id = mapped.id.filter(|id| !is_known(*id))?;
             Some(WantedTable { file: mapped.file?, id, path: mapped.path.to_string() })
         });
         wanted.collect()
+    }
+
+    /// Files whose code is mapped.
+    pub fn mapped_files(&self) -> impl Iterator<Item = MappedFile> {
+        let mapped: HashSet<ModuleId> = self.space.present_regions().map(|region| region.module).collect();
+        mapped.into_iter().filter_map(|module| self.space.file_list().get(module))
     }
 
     /// Names of the mapped files.

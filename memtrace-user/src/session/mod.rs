@@ -8,6 +8,7 @@ mod budget;
 mod budget_words;
 mod complete;
 mod ended;
+mod everyone;
 mod family;
 mod floor;
 mod following;
@@ -40,6 +41,7 @@ use tokio::{
 pub use self::{
     attach::{AttachError, AttachStep, Attachment, attach},
     complete::{Finder, Progress, Unfinished},
+    everyone::{Everyone, MachineUpdate, trace_everyone},
     floor::place_floor,
     launch::{LaunchError, Launched, launch},
     orders::{FoundBlock, OrderError},

@@ -31,6 +31,8 @@ pub struct LiveTable {
     newest_word: u32,
     /// Shared, so that who looks through all blocks does not keep the table from growing.
     segments: Vec<Arc<Segment>>,
+    /// Most segments.
+    most: usize,
 }
 
 /// A part of the table.
@@ -53,7 +55,7 @@ impl LiveTable {
         cursors: MappedArray<u64>,
         newest_word: u32,
     ) -> io::Result<Self> {
-        let mut table = Self { outer, records, cursors, newest_word, segments: Vec::new() };
+        let mut table = Self { outer, records, cursors, newest_word, segments: Vec::new(), most: SEGMENTS as usize };
         table.add_segment()?;
         Ok(table)
     }
@@ -82,12 +84,17 @@ impl LiveTable {
         self.segments.iter().map(|segment| used(&segment.buckets)).sum()
     }
 
+    /// From now on it grows to no more than so many segments.
+    pub fn limit(&mut self, segments: u32) {
+        self.most = self.most.min(segments as usize);
+    }
+
     /// Adds a segment, larger than the newest, when the table is too full, or puts off the next warning when it is not. Takes some 10 ms when it adds.
     ///
     /// # Errors
     /// What the kernel says when it cannot make a segment; the table goes on with what it has.
     pub fn make_room(&mut self) -> io::Result<()> {
-        if self.used() * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < SEGMENTS as usize {
+        if self.used() * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < self.most {
             return self.add_segment();
         }
         // A warning without need: blocks that come and go meet full buckets now and then. Warn again later.

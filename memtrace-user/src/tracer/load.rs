@@ -18,6 +18,7 @@ use memtrace_common::{
 use super::bpf_log;
 use super::{
     Accelerator, CURSORS, Choice, Follow, Returns, Tracer, TracerError, TracerOptions, check_requirements,
+    everyone::EveryoneMaps,
     mapping::MappingDomain,
     object,
     read::{Maps, Reader},
@@ -44,7 +45,10 @@ impl Tracer {
             frames: mapped(&ebpf, "FRAMES", FRAME_WORDS)?,
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
         };
-        let live = live_table(&ebpf)?;
+        let mut live = live_table(&ebpf)?;
+        if options.follow == Follow::Everyone {
+            live.limit(options.shares.segments);
+        }
         let keeps_tables = options.follow != Follow::Nobody;
         let unwind = if unwind_mode == mode::FRAME_POINTER { None } else { Some(unwind_store(&ebpf, keeps_tables)?) };
         object::attach_tracepoints(&mut ebpf)?;
@@ -54,6 +58,8 @@ impl Tracer {
             return Err(TracerError::NoBudget);
         }
         let slots = Slots::new(&mut ebpf)?;
+        let is_for_all = options.follow == Follow::Everyone;
+        let everyone = is_for_all.then(|| EveryoneMaps::new(&mut ebpf)).transpose()?;
         // Before they are taken out of the object.
         let ring_bytes = ["STACK_COPIES", "GROWTH", "MAPPING_EVENTS", "PYTHON_CODE_RING"]
             .iter()
@@ -90,6 +96,7 @@ impl Tracer {
             options: options.clone(),
             live,
             slots,
+            everyone,
             ebpf,
             ring_bytes,
             started: Instant::now(),

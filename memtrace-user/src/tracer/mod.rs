@@ -9,6 +9,7 @@ mod cost;
 mod eras;
 mod error;
 mod events;
+mod everyone;
 mod features;
 mod free_ranges;
 mod kernel_functions;
@@ -58,6 +59,7 @@ pub use self::{
     cost::{CostMeasurement, ProgramRuns, RunStatistics, Runs, TrapCost},
     error::TracerError,
     events::{EventKind, Events, TracerEvent},
+    everyone::{ExecRules, Share, Shares},
     features::{
         BPF, Capability, MultiLinks, PERFMON, SYS_ADMIN, check_requirements, effective_capabilities, has_bpf_loop,
         has_cookies, has_task_storage, kernel_release, multi_links, return_probes_keep_shadow_stacks,
@@ -72,8 +74,8 @@ pub use self::{
     unwind_store::{CodeMapping, FileId, FileTable, UnwindStore},
 };
 use self::{
-    links::ProbeLinks, live_table::LiveTable, mapping::MappingDomain, object::MultiPrograms, read::Reader,
-    slots::Slots, stack_copy::Pieces, watcher::Watcher,
+    everyone::EveryoneMaps, links::ProbeLinks, live_table::LiveTable, mapping::MappingDomain, object::MultiPrograms,
+    read::Reader, slots::Slots, stack_copy::Pieces, watcher::Watcher,
 };
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
@@ -110,6 +112,8 @@ pub struct Tracer {
     options: TracerOptions,
     live: Arc<Mutex<LiveTable>>,
     slots: Slots,
+    /// With all processes of the machine.
+    everyone: Option<EveryoneMaps>,
     ebpf: Ebpf,
     /// Kernel memory of the event ring, which has been handed out.
     ring_bytes: u64,

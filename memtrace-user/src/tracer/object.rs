@@ -23,7 +23,7 @@ use nix::time::{ClockId, clock_getres};
 use crate::process::page_size;
 
 use super::{
-    TracerOptions,
+    Follow, TracerOptions,
     choice::Choice,
     error::TracerError,
     features, kernel_functions,
@@ -88,6 +88,15 @@ pub fn load(options: &TracerOptions, unwind_mode: u32, kernel: Option<&Btf>) -> 
     loader.override_global("FOLLOW", &follow, true);
     let own = std::process::id();
     loader.override_global("OWN_TGID", &own, true);
+    let (blocks, sites) = match options.follow {
+        Follow::Everyone => (options.shares.blocks, options.shares.sites),
+        Follow::Nobody | Follow::Children => (0, 0),
+    };
+    loader.override_global("MOST_BLOCKS", &blocks, true);
+    loader.override_global("MOST_SITES", &sites, true);
+    if options.follow != Follow::Everyone {
+        loader.map_max_entries("SHARES", 1);
+    }
     let fields = KernelFields::of_kernel().map_err(|error| TracerError::setup("kernel types")(Box::new(error)))?;
     loader.override_global("TASK_TGID", &fields.task_tgid, true);
     loader.override_global("TASK_SIGNAL", &fields.task_signal, true);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use memtrace_common::{process::follow, site::MAX_FRAMES, unwind::mode};
 
-use super::features;
+use super::{everyone::Shares, features};
 use crate::allocators::UserFunctions;
 
 /// How to trace.
@@ -42,6 +42,8 @@ pub struct TracerOptions {
     pub keep_pymalloc: bool,
     /// Recording goes on while a Python interpreter takes itself apart at its end, which gives back all that its program holds.
     pub through_exit: bool,
+    /// What each process may take of the tables, where all are traced.
+    pub shares: Shares,
 }
 
 /// What happens when the traps alone cost more than tracing may.
@@ -61,6 +63,8 @@ pub enum Follow {
     Nobody,
     /// What the named ones start, and what that starts. All processes that map a probed file get its breakpoints.
     Children,
+    /// Every process of the machine that is selected, those that begin later as well.
+    Everyone,
 }
 
 impl Follow {
@@ -69,6 +73,7 @@ impl Follow {
         match self {
             Self::Nobody => follow::NONE,
             Self::Children => follow::CHILDREN,
+            Self::Everyone => follow::EVERYONE,
         }
     }
 }
@@ -146,6 +151,7 @@ impl Default for TracerOptions {
             native_only: false,
             keep_pymalloc: false,
             through_exit: false,
+            shares: Shares::default(),
         }
     }
 }

@@ -34,6 +34,8 @@ const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
     (loss::NO_SLOT, LossReason::NoSlot),
     (loss::MAPPING_DROPPED, LossReason::MappingDropped),
     (loss::PYTHON_CODE, LossReason::PythonCode),
+    (loss::SHARE_OF_BLOCKS, LossReason::ShareOfBlocks),
+    (loss::SHARE_OF_SITES, LossReason::ShareOfSites),
 ];
 
 /// Above all numbers of sites.
@@ -155,6 +157,15 @@ impl Reader {
         self.take_new_stacks();
         let sum: AllocStats = self.stacks.get(&slot).into_iter().flatten().map(|stack| self.stats(stack.site)).sum();
         sum.allocated_bytes as f64 / sum.allocated_blocks.max(1) as f64
+    }
+
+    /// The counters of a process slot without its call stacks.
+    #[must_use]
+    pub fn sums(&mut self, slot: u32) -> ProcessTotals {
+        self.take_new_stacks();
+        let sites = self.stacks.get(&slot).into_iter().flatten().map(|stack| stack.site).chain([slot]);
+        let stats = sites.map(|site| self.stats(site)).sum();
+        ProcessTotals { stats, ..self.totals(slot) }
     }
 
     /// Adds what the process has mapped by itself. The process's totals are of blocks alone.
@@ -350,7 +361,9 @@ impl Reader {
         }
     }
 
-    fn losses(&self) -> Losses {
+    /// What could not be recorded, of all processes.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
         let mut losses = Losses::default();
         for (reason, count) in self.all_losses().iter() {
             losses.add(reason, count.saturating_sub(self.forgotten.count(reason)));

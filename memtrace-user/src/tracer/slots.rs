@@ -5,11 +5,11 @@ use std::mem::offset_of;
 
 use aya::{
     Ebpf,
-    maps::{HashMap, MapData, Queue},
+    maps::{HashMap, MapData, MapError, Queue},
 };
 use memtrace_common::process::{CommandRecord, Era, ProcessRecord, SLOTS, Target};
 
-use super::{Tracer, TracerError, eras::PROCESS_COUNTERS, mapped::MappedArray, setup::mapped};
+use super::{Tracer, TracerError, eras::PROCESS_COUNTERS, everyone::EveryoneMaps, mapped::MappedArray, setup::mapped};
 use crate::profile::LossReason;
 
 /// The maps that tell which process counts where.
@@ -43,6 +43,24 @@ impl Slots {
     /// What the kernel says.
     pub fn set_target(&mut self, tgid: u32, target: Target) -> Result<(), TracerError> {
         self.targets.insert(tgid, target, 0).map_err(|error| TracerError::setup("target")(Box::new(error)))
+    }
+
+    /// Says where a process counts that nobody has said it of; `false` when somebody has.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn add_target(&mut self, tgid: u32, slot: u32) -> Result<bool, TracerError> {
+        const ONLY_NEW: u64 = 1;
+        match self.targets.insert(tgid, Target { slot, from_exec: 0 }, ONLY_NEW) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error)) if error.io_error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            Err(error) => Err(TracerError::setup("target")(Box::new(error))),
+        }
+    }
+
+    /// Forgets a process; `false` when it is forgotten already.
+    pub fn remove_target(&mut self, tgid: u32) -> bool {
+        self.targets.remove(&tgid).is_ok()
     }
 
     /// Bytes of maps that this process sees as memory.
@@ -94,9 +112,16 @@ impl Tracer {
     /// removes their live blocks.
     pub fn retire_work(&self, slots: Vec<u32>) -> impl FnOnce() -> std::io::Result<()> + Send + use<> {
         let blocks = self.live_blocks();
+        // Where blocks are counted by process, those that have left none need not be searched for.
+        let counts = self.everyone.as_ref().map(EveryoneMaps::block_counts);
         move || {
             let blocks = blocks?;
             blocks.await_programs()?;
+            let has_blocks = |slot: &u32| counts.as_ref().is_none_or(|counts| counts.has_blocks(*slot));
+            let slots: Vec<u32> = slots.into_iter().filter(has_blocks).collect();
+            if slots.is_empty() {
+                return Ok(());
+            }
             let cleared = blocks.clear_slots(&slots);
             log::debug!("{cleared} live blocks of {} slots forgotten", slots.len());
             Ok(())
@@ -113,6 +138,9 @@ impl Tracer {
             }
             if let Some(store) = &mut self.unwind {
                 store.remove(*slot);
+            }
+            if let Some(everyone) = &self.everyone {
+                everyone.empty(*slot);
             }
             let processes = &self.reader.maps().processes;
             for offset in PROCESS_COUNTERS.into_iter().chain([offset_of!(ProcessRecord, era)]) {

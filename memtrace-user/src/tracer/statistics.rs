@@ -2,7 +2,9 @@
 
 use std::{os::fd::AsFd as _, sync::PoisonError, time::Duration};
 
-use super::{CostMeasurement, ProgramRuns, RunStatistics, Runs, Tracer, UnwindStore, object, syscall};
+use super::{
+    CostMeasurement, ProgramRuns, RunStatistics, Runs, Tracer, UnwindStore, everyone::EveryoneMaps, object, syscall,
+};
 
 impl Tracer {
     /// What measures the cost of a trap; `None` where uprobe-multi links are not to be had.
@@ -48,7 +50,8 @@ impl Tracer {
     pub fn mapped_bytes(&self) -> u64 {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).mapped_bytes();
         let unwind = self.unwind.as_ref().map_or(0, UnwindStore::mapped_bytes);
-        live + unwind + self.reader.mapped_bytes() + self.slots.mapped_bytes()
+        let everyone = self.everyone.as_ref().map_or(0, EveryoneMaps::mapped_bytes);
+        live + unwind + self.reader.mapped_bytes() + self.slots.mapped_bytes() + everyone
     }
 }
 

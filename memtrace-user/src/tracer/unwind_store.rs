@@ -177,6 +177,16 @@ impl UnwindStore {
         rule_at(word, record.chunks, record.rules, address.wrapping_sub(record.base))
     }
 
+    /// Drops all tables of files that nobody maps: their files may be closed then.
+    pub fn drop_kept(&mut self) {
+        let keeps = std::mem::replace(&mut self.keeps, false);
+        for stored in self.files.values_mut() {
+            stored.published = true;
+        }
+        self.drop_unmapped();
+        self.keeps = keeps;
+    }
+
     fn drop_unmapped(&mut self) {
         let Self { memory, known, files, mapped, .. } = self;
         if self.keeps && memory.bytes() < KEPT_BYTES {

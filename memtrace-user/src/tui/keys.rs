@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A key with the modifiers that matter.
-type Key = (KeyCode, KeyModifiers);
+pub(super) type Key = (KeyCode, KeyModifiers);
 
 /// One action: the keys for it, how they are written, what they do.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +25,22 @@ pub struct Binding {
     pub hint: Option<&'static str>,
 }
 
+impl Binding {
+    /// The keys.
+    #[cfg(test)]
+    pub(super) const fn keys(&self) -> &'static [Key] {
+        self.keys
+    }
+}
+
+/// The keys of a view.
+pub(super) struct Keys {
+    /// Keys that are bound.
+    pub(super) bindings: &'static [Binding],
+    /// The column that a digit sorts by.
+    pub(super) column_of: fn(char) -> Option<Order>,
+}
+
 /// Whether keys are commands or text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Input {
@@ -34,23 +50,23 @@ pub enum Input {
     Text,
 }
 
-const fn key(code: KeyCode) -> Key {
+pub(super) const fn key(code: KeyCode) -> Key {
     (code, KeyModifiers::NONE)
 }
 
-const fn char_key(character: char) -> Key {
+pub(super) const fn char_key(character: char) -> Key {
     key(KeyCode::Char(character))
 }
 
-const fn ctrl(character: char) -> Key {
+pub(super) const fn ctrl(character: char) -> Key {
     (KeyCode::Char(character), KeyModifiers::CONTROL)
 }
 
-const fn bind(keys: &'static [Key], shown: &'static str, action: Action, help: &'static str) -> Binding {
+pub(super) const fn bind(keys: &'static [Key], shown: &'static str, action: Action, help: &'static str) -> Binding {
     Binding { keys, shown, action, help, hint: None }
 }
 
-const fn hinted(binding: Binding, hint: &'static str) -> Binding {
+pub(super) const fn hinted(binding: Binding, hint: &'static str) -> Binding {
     Binding { hint: Some(hint), ..binding }
 }
 
@@ -109,9 +125,13 @@ const TYPING: &[(Key, Action)] = &[
     (key(KeyCode::Down), Action::Select(Move::Down)),
 ];
 
-/// What a key does, if anything.
+/// What a key does in the view of call sites, if anything.
 #[must_use]
 pub fn action_for(event: KeyEvent, input: Input) -> Option<Action> {
+    KEYS.action_for(event, input)
+}
+
+fn action_of(keys: &Keys, event: KeyEvent, input: Input) -> Option<Action> {
     if event.kind == KeyEventKind::Release {
         return None;
     }
@@ -121,22 +141,41 @@ pub fn action_for(event: KeyEvent, input: Input) -> Option<Action> {
         (Input::Text, (KeyCode::Char(character), KeyModifiers::NONE)) => Some(Action::Type(character)),
         (Input::Text, pressed) => TYPING.iter().find(|(key, _)| *key == pressed).map(|(_, action)| *action),
         (Input::Commands, (KeyCode::Char(digit), KeyModifiers::NONE)) if digit.is_ascii_digit() => {
-            COLUMNS.iter().position(|column| column.key == digit).map(|index| Action::Sort(Order::Column(index)))
+            (keys.column_of)(digit).map(Action::Sort)
         }
         (Input::Commands, pressed) => {
-            BINDINGS.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+            keys.bindings.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
         }
     }
 }
 
+fn column_of(digit: char) -> Option<Order> {
+    COLUMNS.iter().position(|column| column.key == digit).map(Order::Column)
+}
+
+/// The keys of the view of call sites.
+const KEYS: Keys = Keys { bindings: BINDINGS, column_of };
+
 /// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
 #[must_use]
 pub fn action_for_event(event: &Event, input: Input) -> Option<Action> {
-    match event {
-        Event::Key(key) => action_for(*key, input),
-        Event::Mouse(mouse) => action_for_mouse(*mouse),
-        Event::Resize(width, height) => Some(Action::Resize { width: *width, height: *height }),
-        _ => None,
+    KEYS.action_for_event(event, input)
+}
+
+impl Keys {
+    /// What a key does, if anything.
+    pub(super) fn action_for(&self, event: KeyEvent, input: Input) -> Option<Action> {
+        action_of(self, event, input)
+    }
+
+    /// What an event of the terminal does, if anything.
+    pub(super) fn action_for_event(&self, event: &Event, input: Input) -> Option<Action> {
+        match event {
+            Event::Key(key) => self.action_for(*key, input),
+            Event::Mouse(mouse) => action_for_mouse(*mouse),
+            Event::Resize(width, height) => Some(Action::Resize { width: *width, height: *height }),
+            _ => None,
+        }
     }
 }
 

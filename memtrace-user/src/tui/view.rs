@@ -2,9 +2,9 @@
 
 pub(super) mod detail;
 mod flame;
-mod footer;
+pub(super) mod footer;
 mod generations;
-mod header;
+pub(super) mod header;
 pub(super) mod help;
 pub(super) mod hit;
 pub(super) mod layout;

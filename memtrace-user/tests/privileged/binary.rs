@@ -35,7 +35,7 @@ pub fn memtrace(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_memtrace"));
     let (first, rest) = arguments.split_at(arguments.len().min(1));
     command.args(first);
-    if matches!(first, ["attach" | "run"]) {
+    if matches!(first, ["attach" | "run" | "top"]) {
         command.args(without().into_iter().flat_map(|feature| ["--without", feature.name]));
     }
     command.args(rest);
@@ -98,16 +98,23 @@ impl Attached {
 
     /// Starts to attach and waits for nothing.
     pub fn begin(pid: u32, arguments: &[&str]) -> Self {
+        Self::start(memtrace(&["attach", "--pid", &pid.to_string(), "--interval", "50ms"]).args(arguments))
+    }
+
+    /// Traces all processes that are selected, reports in JSON, and waits for the first report.
+    pub fn to_all(arguments: &[&str]) -> Self {
+        let mut tracing = Self::start(memtrace(&["top", "--format", "json", "--interval", "50ms"]).args(arguments));
+        eventually("memtrace reports", || tracing.has_reported() || tracing.has_ended());
+        assert!(!tracing.has_ended(), "memtrace has ended: {:#?}", tracing.end());
+        tracing
+    }
+
+    fn start(command: &mut Command) -> Self {
         let file = || tempfile::tempfile().expect("a temporary file");
         let (output, errors) = (file(), file());
         let to = |file: &std::fs::File| Stdio::from(file.try_clone().expect("a descriptor"));
-        let child = memtrace(&["attach", "--pid", &pid.to_string(), "--interval", "50ms"])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(to(&output))
-            .stderr(to(&errors))
-            .spawn()
-            .expect("memtrace starts");
+        let child =
+            command.stdin(Stdio::null()).stdout(to(&output)).stderr(to(&errors)).spawn().expect("memtrace starts");
         Self { child: Running(child), output, errors }
     }
 
@@ -131,12 +138,16 @@ impl Attached {
     /// Waits until a report has something allocated.
     pub fn wait_for_allocations(&mut self) {
         eventually("allocations", || {
-            let size = self.output.metadata().expect("a file has a size").len();
-            let mut bytes = vec![0; usize::try_from(size).expect("reports fit in memory")];
-            self.output.read_exact_at(&mut bytes, 0).expect("the reports are readable");
-            let text = String::from_utf8_lossy(&bytes);
-            text.lines().any(|line| line.starts_with("Allocated ") && !line.contains(" in 0 blocks"))
+            self.output().lines().any(|line| line.starts_with("Allocated ") && !line.contains(" in 0 blocks"))
         });
+    }
+
+    /// What it has written so far.
+    pub fn output(&self) -> String {
+        let size = self.output.metadata().expect("a file has a size").len();
+        let mut bytes = vec![0; usize::try_from(size).expect("reports fit in memory")];
+        self.output.read_exact_at(&mut bytes, 0).expect("the reports are readable");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Sends a signal.

@@ -35,6 +35,7 @@ mod steering;
 mod taking;
 mod targets;
 mod threads;
+mod top;
 mod transparency;
 mod unwinding;
 mod valgrind;

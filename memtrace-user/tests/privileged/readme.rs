@@ -60,7 +60,7 @@ fn commands_of_the_readme_work() {
     let path = path.expect("a PATH");
     for command in commands {
         let line = filled_in(&command, pid);
-        let goes_on = line.contains(" attach ") && !line.contains("--duration");
+        let goes_on = (line.contains(" attach ") || line.ends_with(" top")) && !line.contains("--duration");
         let line = if goes_on { line.replacen("memtrace", "timeout -s INT 2 memtrace", 1) } else { line };
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &line]).env("PATH", &path).current_dir(directory.path());

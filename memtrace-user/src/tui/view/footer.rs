@@ -6,7 +6,10 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::super::{App, keys::BINDINGS};
+use super::super::{
+    App, Theme,
+    keys::{BINDINGS, Binding},
+};
 use crate::report::{elide, escape::escape, units};
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
@@ -15,38 +18,46 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
 
 fn line<'a>(app: &App, width: usize) -> Line<'a> {
     if app.typing {
-        return filter(app, width);
+        let counts = (app.table.order().len(), app.table.count_all());
+        return filter(app.table.filter(), counts, width, &app.theme);
     }
     if let Some(message) = &app.message {
-        return Line::raw(elide::end(&escape(message), width));
+        return self::message(message, width);
     }
     let ended = app.shown.as_ref().is_some_and(|shown| shown.profile.process.exited);
-    let mut line = Line::default();
-    for binding in BINDINGS {
-        let Some(hint) = binding.hint else { continue };
-        let key = binding.shown.split(' ').next().unwrap_or_default();
-        let spans = [Span::styled(key, app.theme.title), Span::raw(format!(" {hint}  "))];
-        if line.width() + spans.iter().map(Span::width).sum::<usize>() > width + 2 {
-            break;
-        }
-        line.spans.extend(spans);
-    }
+    let mut line = keys(BINDINGS, width, &app.theme);
     if ended && line.width() + 24 <= width {
         line.spans.push(Span::styled("this is its last state", app.theme.dim));
     }
     line
 }
 
-/// The end of the filter is seen, as that is where it is typed.
-fn filter<'a>(app: &App, width: usize) -> Line<'a> {
-    let found = format!("  {} of {}", app.table.order().len(), units::count(app.table.count_all() as u64));
-    let text = escape(app.table.filter()).into_owned();
+/// What has been said, until the next key.
+pub(in crate::tui) fn message<'a>(message: &str, width: usize) -> Line<'a> {
+    Line::raw(elide::end(&escape(message), width))
+}
+
+/// The most useful keys, as many as there is room for.
+pub(in crate::tui) fn keys<'a>(bindings: &[Binding], width: usize, theme: &Theme) -> Line<'a> {
+    let mut line = Line::default();
+    for binding in bindings {
+        let Some(hint) = binding.hint else { continue };
+        let key = binding.shown.split(' ').next().unwrap_or_default();
+        let spans = [Span::styled(key, theme.title), Span::raw(format!(" {hint}  "))];
+        if line.width() + spans.iter().map(Span::width).sum::<usize>() > width + 2 {
+            break;
+        }
+        line.spans.extend(spans);
+    }
+    line
+}
+
+/// The end of the filter is seen, as that is where it is typed. Behind it, how many rows it leaves of how many.
+pub(in crate::tui) fn filter<'a>(filter: &str, (left, all): (usize, usize), width: usize, theme: &Theme) -> Line<'a> {
+    let found = format!("  {left} of {}", units::count(all as u64));
+    let text = escape(filter).into_owned();
     let room = width.saturating_sub(elide::width(&found) + 2);
     let skipped = elide::width(&text).saturating_sub(room);
     let text: String = text.chars().skip(skipped).collect();
-    Line::from(vec![
-        Span::styled("/", app.theme.title),
-        Span::raw(format!("{text}█")),
-        Span::styled(found, app.theme.dim),
-    ])
+    Line::from(vec![Span::styled("/", theme.title), Span::raw(format!("{text}█")), Span::styled(found, theme.dim)])
 }

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{super::App, sparkline::sparkline};
 use crate::{
-    profile::{Profile, SortBy},
+    profile::{Losses, Profile, SortBy},
     report::{elide, escape::escape, groups_text::signed, units},
     tui::Theme,
 };
@@ -110,7 +110,7 @@ fn process<'a>(profile: &Profile, app: &App, width: usize) -> Line<'a> {
 }
 
 /// A name and a number.
-type Item = (&'static str, String);
+pub(in crate::tui) type Item = (&'static str, String);
 
 fn memory(app: &App, profile: &Profile) -> Vec<Item> {
     if let Some(mapped) = &app.mapped {
@@ -184,7 +184,7 @@ fn trust(app: &App, profile: &Profile) -> Vec<Item> {
 }
 
 /// As many whole items as fit: a number that is cut reads as another number.
-pub(super) fn items_line<'a>(items: &[Item], width: usize, theme: &Theme) -> Line<'a> {
+pub(in crate::tui) fn items_line<'a>(items: &[Item], width: usize, theme: &Theme) -> Line<'a> {
     let mut line = Line::default();
     for (label, value) in items {
         let gap = if line.spans.is_empty() { "" } else { "  " };
@@ -201,8 +201,13 @@ fn losses<'a>(profile: &Profile, width: usize, theme: &Theme) -> Line<'a> {
     if profile.losses.total() == 0 {
         return items_line(&[("Losses", "none".into())], width, theme);
     }
+    losses_line(&profile.losses, width, theme)
+}
+
+/// What could not be recorded, by reason.
+pub(in crate::tui) fn losses_line<'a>(losses: &Losses, width: usize, theme: &Theme) -> Line<'a> {
     let reasons: Vec<_> =
-        profile.losses.iter().map(|(reason, number)| format!("{} {}", reason.name(), units::count(number))).collect();
-    let text = format!(" LOSSES {}: {} ", units::count(profile.losses.total()), reasons.join(", "));
+        losses.iter().map(|(reason, number)| format!("{} {}", reason.name(), units::count(number))).collect();
+    let text = format!(" LOSSES {}: {} ", units::count(losses.total()), reasons.join(", "));
     Line::styled(elide::end(&text, width), theme.alarm)
 }

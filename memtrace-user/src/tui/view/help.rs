@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Block, Clear, Paragraph},
 };
 
-use super::super::{App, columns::COLUMNS, keys::BINDINGS};
+use super::super::{App, Theme, columns::COLUMNS, keys::BINDINGS};
 
 /// Columns of the keys.
 const KEYS: usize = 9;
@@ -31,9 +31,19 @@ fn all() -> impl Iterator<Item = (String, &'static str)> {
 }
 
 pub(super) fn render(frame: &mut Frame, app: &App, first: usize) {
-    let lines: Vec<Line> = all()
+    page(frame, &app.theme, first, all());
+}
+
+/// A page of keys and what they do, from a line on.
+pub(in crate::tui) fn page(
+    frame: &mut Frame,
+    theme: &Theme,
+    first: usize,
+    entries: impl Iterator<Item = (String, &'static str)>,
+) {
+    let lines: Vec<Line> = entries
         .map(|(key, text)| {
-            Line::from(vec![Span::styled(format!(" {key:KEYS$}"), app.theme.title), Span::raw(format!(" {text} "))])
+            Line::from(vec![Span::styled(format!(" {key:KEYS$}"), theme.title), Span::raw(format!(" {text} "))])
         })
         .collect();
     let area = centred(frame.area(), &lines);

@@ -1,0 +1,72 @@
+//! `memtrace top`: all processes of the machine, in a live table on a terminal, in reports otherwise.
+
+mod live;
+mod plain;
+
+use std::{
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{logging::Log, signals::Termination};
+use crate::{
+    allocators::UserFunctions,
+    cli::TopArgs,
+    process::Selection,
+    session::trace_everyone,
+    tracer::{Follow, Shares, TracerOptions, UnwindMode},
+};
+
+const LIVE_INTERVAL: Duration = Duration::from_secs(1);
+const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Runs the command.
+///
+/// # Errors
+/// When the machine cannot be traced, or standard output fails.
+pub async fn execute(arguments: &TopArgs, log: &Log) -> anyhow::Result<ExitCode> {
+    let mut termination = Termination::new()?;
+    let mut session = trace_everyone(selection(arguments), &options(arguments))?;
+    let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
+    let is_live = arguments.format.is_none() && io::stdout().is_terminal() && io::stdin().is_terminal();
+    session.set_interval(arguments.interval.unwrap_or(if is_live { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
+    if is_live {
+        live::show(&mut session, arguments, deadline, &mut termination, log).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match plain::print(&mut session, arguments, deadline, &mut termination).await {
+        // A reader that has seen enough closes the pipe: that is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        other => Ok(other.map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
+fn selection(arguments: &TopArgs) -> Selection {
+    Selection {
+        names: arguments.comm.clone(),
+        users: arguments.user.clone(),
+        groups: arguments.cgroup.clone(),
+        containers: arguments.container.clone(),
+    }
+}
+
+fn options(arguments: &TopArgs) -> TracerOptions {
+    let usual = Shares::default();
+    TracerOptions {
+        max_frames: arguments.max_frames,
+        min_size: arguments.min_size,
+        sample_bytes: if arguments.exact { 0 } else { arguments.sample_bytes },
+        unwind: UnwindMode::from(arguments.unwind),
+        follow: Follow::Everyone,
+        without: arguments.without.clone(),
+        functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
+        shares: Shares {
+            blocks: arguments.most_blocks.unwrap_or(usual.blocks),
+            sites: arguments.most_stacks.unwrap_or(usual.sites),
+            ..usual
+        },
+        ..TracerOptions::default()
+    }
+}

@@ -1,0 +1,114 @@
+//! Draws the table of processes. Keeps no state.
+
+mod header;
+mod sites;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+};
+
+use super::{app::MachineApp, columns::COLUMNS, keys::BINDINGS};
+use crate::tui::{
+    columns::Order,
+    view::{footer, help},
+};
+
+/// Screens lower than this have no room for call sites below the table.
+const LOWEST_WITH_SITES: u16 = 16;
+
+/// What the mouse can be pressed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hit {
+    /// A title.
+    Title(Order),
+    /// A row.
+    Row(usize),
+}
+
+/// The regions of the screen.
+struct Areas {
+    header: Rect,
+    /// The rows, with the line of titles above them.
+    table: Rect,
+    /// The call sites of the selected process, with a line that names it above them.
+    sites: Rect,
+    footer: Rect,
+}
+
+impl Areas {
+    fn of(screen: Rect, app: &MachineApp) -> Self {
+        let header = u16::try_from(header::lines(screen, app).len()).unwrap_or(u16::MAX).min(screen.height);
+        let regions = [Constraint::Length(header), Constraint::Min(2), Constraint::Length(1)];
+        let [header, body, footer] = Layout::vertical(regions).areas(screen);
+        let rows = u16::try_from(app.order.len().max(1) + 1).unwrap_or(u16::MAX);
+        let sites = (body.height * 2 / 5).max(body.height.saturating_sub(rows));
+        let sites = if screen.height < LOWEST_WITH_SITES { 0 } else { sites };
+        let [table, sites] = Layout::vertical([Constraint::Min(2), Constraint::Length(sites)]).areas(body);
+        Self { header, table, sites, footer }
+    }
+
+    fn of_app(app: &MachineApp) -> Self {
+        Self::of(Rect::new(0, 0, app.size.0, app.size.1), app)
+    }
+}
+
+/// Draws everything.
+pub fn render(frame: &mut Frame, app: &MachineApp) {
+    let areas = Areas::of(frame.area(), app);
+    for (row, line) in areas.header.rows().zip(header::lines(frame.area(), app)) {
+        frame.render_widget(line, row);
+    }
+    table::render(frame, areas.table, app);
+    sites::render(frame, areas.sites, app);
+    let width = usize::from(areas.footer.width);
+    let line = if app.typing {
+        let all = app.shown.as_ref().map_or(0, |machine| machine.processes.len());
+        footer::filter(&app.filter, (app.order.len(), all), width, &app.theme)
+    } else if let Some(message) = &app.message {
+        footer::message(message, width)
+    } else {
+        footer::keys(BINDINGS, width, &app.theme)
+    };
+    frame.render_widget(line, areas.footer);
+    if let Some(first) = app.help {
+        help::page(frame, &app.theme, first, help_page());
+    }
+}
+
+fn help_page() -> impl Iterator<Item = (String, &'static str)> {
+    let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
+    let columns = COLUMNS.iter().map(|column| (format!("{} {}", column.key, column.title), column.meaning));
+    let notes =
+        [("Mouse".to_owned(), "a row selects, again opens; a title sorts"), ("K M G".to_owned(), "powers of 1024")];
+    keys.chain(columns).chain(notes)
+}
+
+/// How many lines the help has.
+pub(super) fn help_lines() -> usize {
+    help_page().count()
+}
+
+/// Rows that there is room for.
+pub(super) fn rows(app: &MachineApp) -> usize {
+    usize::from(Areas::of_app(app).table.height.saturating_sub(1))
+}
+
+/// Call sites that there is room for.
+pub(super) fn site_rows(app: &MachineApp) -> usize {
+    usize::from(Areas::of_app(app).sites.height.saturating_sub(1))
+}
+
+/// What lies at a place of the screen.
+pub(super) fn at(app: &MachineApp, (column, line): (u16, u16)) -> Option<Hit> {
+    let table = Areas::of_app(app).table;
+    let below = line.checked_sub(table.y).filter(|below| *below < table.height)?;
+    let Some(row) = usize::from(below).checked_sub(1) else {
+        return table::title_at(app, usize::from(table.width), usize::from(column)).map(Hit::Title);
+    };
+    let row = app.cursor.first + row;
+    (row < app.order.len()).then_some(Hit::Row(row))
+}

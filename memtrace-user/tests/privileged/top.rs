@@ -1,0 +1,162 @@
+//! All processes of the machine at once: each has its own numbers, whoever else runs, and nothing is left behind.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::{
+    binary::{Attached, Ended, eventually},
+    support::{program, program_with},
+    target::Target,
+    traces::{await_removal, bpf_objects_of, breakpoints},
+};
+
+/// The last report.
+fn last(ended: &Ended) -> Value {
+    assert!(ended.status.success(), "{ended:#?}");
+    let line = ended.output.lines().next_back().expect("a report");
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+fn process(report: &Value, pid: u32) -> &Value {
+    let processes = report["processes"].as_array().expect("processes");
+    let found = processes.iter().find(|process| process["pid"] == pid);
+    found.unwrap_or_else(|| panic!("no process {pid} in {report:#}"))
+}
+
+fn number(value: &Value, field: &str) -> u64 {
+    value[field].as_u64().unwrap_or_else(|| panic!("no number {field} in {value:#}"))
+}
+
+/// Blocks and bytes allocated at a function, and what of it lives.
+fn at(process: &Value, function: &str) -> (u64, u64, u64) {
+    let sites = process["sites"].as_array().expect("sites");
+    let site = sites.iter().find(|site| site["function"] == function);
+    let site = site.unwrap_or_else(|| panic!("nothing at {function} in {process:#}"));
+    (number(site, "allocated_blocks"), number(site, "allocated_bytes"), number(site, "live_bytes"))
+}
+
+fn losses(report: &Value) -> u64 {
+    report["losses"].as_object().expect("losses").values().filter_map(Value::as_u64).sum()
+}
+
+/// Processes that are selected by name have the numbers that they are known to have, one that begins later as well, beside
+/// a storm of processes that are not selected, of which nothing is recorded. When memtrace has ended, nothing is left.
+#[test]
+fn selected_processes_have_their_own_numbers() {
+    let (one, other) = (program_with("leaking", "top-one", &[]), program_with("leaking", "top-other", &[]));
+    let mut storm = Target::start(program("storm"));
+    let (mut first, mut second) = (Target::start(&one), Target::start(&other));
+    let selected = ["--comm", "top-one", "--comm", "top-other", "--exact", "--sites", "10"];
+    let memtrace = Attached::to_all(&selected);
+    let objects = bpf_objects_of(memtrace.pid());
+    let mut late = Target::start(&one);
+    for _ in 0..3 {
+        assert_eq!(first.ask("s"), "done");
+    }
+    assert_eq!(second.ask("r"), "done");
+    assert_eq!(late.ask("s"), "done");
+    assert_eq!(late.ask("r"), "done");
+    eventually("the late one is named", || memtrace.output().contains(&format!("\"pid\":{}", late.pid())));
+    let report = last(&memtrace.interrupt());
+    storm.say("");
+    assert!(storm.hear().parse::<u64>().expect("a number") > 0);
+    assert_eq!(at(process(&report, first.pid()), "settings_load"), (1500, 150_000, 150_000));
+    assert_eq!(at(process(&report, second.pid()), "cache_put"), (20, 10_240, 10_240));
+    assert_eq!(at(process(&report, second.pid()), "scratch"), (100, 6400, 0));
+    assert_eq!(at(process(&report, late.pid()), "settings_load"), (500, 50_000, 50_000));
+    assert_eq!(at(process(&report, late.pid()), "scratch"), (100, 6400, 0));
+    let first_numbers = process(&report, first.pid());
+    assert_eq!((number(first_numbers, "live_bytes"), number(first_numbers, "peak_bytes")), (150_000, 150_000));
+    assert_eq!((number(&report, "traced_processes"), losses(&report)), (3, 0), "{report:#}");
+    assert_eq!(report["ended"]["processes"], 0);
+    for target in [&first, &second, &late] {
+        eventually("no breakpoint", || breakpoints(target.pid()) == 0);
+    }
+    await_removal(&objects);
+    assert_eq!(first.ask("s"), "done");
+}
+
+/// Of a storm that is selected, all processes are accounted for, also more than there are slots, and each with what it has
+/// allocated; what the sum of them holds is told, and their slots are used again.
+#[test]
+fn a_storm_is_accounted_for() {
+    let storm = program_with("storm", "top-storm", &[]);
+    let memtrace = Attached::to_all(&["--comm", "top-storm", "--exact"]);
+    let mut storm = Target::start(&storm);
+    let ended = || {
+        let output = memtrace.output();
+        let lines = output.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.take(1).map(|report| number(&report["ended"], "processes")).next().unwrap_or(0)
+    };
+    eventually("more processes than slots", || ended() > 5000);
+    storm.say("");
+    let children: u64 = storm.hear().parse().expect("a number");
+    storm.wait();
+    // The storm itself ends, too.
+    eventually("all have ended", || ended() > children);
+    let report = last(&memtrace.interrupt());
+    assert_eq!(number(&report["ended"], "processes"), children + 1);
+    assert_eq!(number(&report["ended"], "allocated_bytes"), children * 120, "{report:#}");
+    assert_eq!((number(&report, "traced_processes"), losses(&report)), (0, 0), "{report:#}");
+}
+
+/// A process that has its share of the shared tables has losses of its own; another has none.
+#[test]
+fn one_process_does_not_starve_another() {
+    let program = program_with("leaking", "top-share", &[]);
+    let (mut greedy, mut modest) = (Target::start(&program), Target::start(&program));
+    let memtrace = Attached::to_all(&["--comm", "top-share", "--exact", "--most-blocks", "600", "--most-stacks", "1"]);
+    for _ in 0..3 {
+        assert_eq!(greedy.ask("s"), "done");
+    }
+    assert_eq!(greedy.ask("r"), "done");
+    assert_eq!(modest.ask("s"), "done");
+    let report = last(&memtrace.interrupt());
+    let (greedy, modest) = (process(&report, greedy.pid()), process(&report, modest.pid()));
+    // 600 of 1,500 blocks, and none of 120.
+    assert_eq!((number(greedy, "live_blocks"), number(greedy, "refused_blocks")), (600, 1020));
+    assert_eq!((number(modest, "live_blocks"), number(modest, "refused_blocks")), (500, 0));
+    assert_eq!(number(&report["losses"], "share-of-blocks"), 1020);
+    assert!(number(modest, "refused_stacks") == 0);
+}
+
+/// Estimates are near the truth, of each process by itself.
+#[test]
+fn sampled_processes_are_estimated() {
+    let program = program_with("sampled", "top-sampled", &[]);
+    let memtrace = Attached::to_all(&["--comm", "top-sampled", "--sample-bytes", "16KiB"]);
+    for _ in 0..2 {
+        assert!(Command::new(&program).status().expect("it runs").success());
+    }
+    eventually("both have ended", || memtrace.output().contains("\"ended\":{\"processes\":2"));
+    let report = last(&memtrace.interrupt());
+    let ended = &report["ended"];
+    let (low, high) = (number(ended, "allocated_bytes_low"), number(ended, "allocated_bytes_high"));
+    // See tests/privileged/sampling.rs.
+    let truth: u64 = (2 * (32 + 48 + 64 + 16 + 32)) << 20;
+    assert!(high - low < truth / 10, "{low} to {high}");
+    assert!(number(ended, "allocated_bytes").abs_diff(truth) < (high - low) * 5 / 4, "{report:#}");
+}
+
+/// Whoever is killed leaves nothing, in processes that are traced and in those that are not.
+#[test]
+fn a_killed_top_leaves_nothing() {
+    let mut storm = Target::start(program("storm"));
+    let mut busy = Target::start(program("hammer"));
+    let mut other = Target::start(program("on_request"));
+    let memtrace = Attached::to_all(&["--comm", "hammer", "--comm", "storm"]);
+    let objects = bpf_objects_of(memtrace.pid());
+    assert_eq!(other.ask("b"), "done");
+    assert!(breakpoints(other.pid()) >= 5, "whoever maps the file has them");
+    memtrace.signal(Signal::SIGKILL);
+    memtrace.end();
+    for pid in [busy.pid(), other.pid()] {
+        eventually("no breakpoint", || breakpoints(pid) == 0);
+    }
+    await_removal(&objects);
+    assert_eq!((busy.ask("?"), other.ask("b")), ("done".to_owned(), "done".to_owned()));
+    storm.say("");
+    assert!(storm.hear().parse::<u64>().expect("a number") > 0);
+}
