@@ -175,7 +175,7 @@ impl Screens {
             MachineUpdate::Lines { symbols, asked } => {
                 self.table.update_symbols(Arc::clone(&symbols));
                 if let Some((_, app)) = &mut self.opened {
-                    app.update_symbols(symbols, asked);
+                    app.update_symbols(symbols, &asked);
                 }
             }
         }
