@@ -8,8 +8,9 @@ use std::process::Command;
 pub type Program = (&'static str, &'static str, &'static [&'static str]);
 
 /// What tests in virtual machines trace. Those of the other tests are compiled when they are asked for.
-pub const IN_VMS: [Program; 13] = [
+pub const IN_VMS: [Program; 14] = [
     ("accounting", "accounting", &[]),
+    ("family", "family", &[]),
     ("fork_storm", "fork_storm", &[]),
     ("hammer", "hammer", &[]),
     ("jumps", "jumps", &[]),

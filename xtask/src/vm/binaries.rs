@@ -24,6 +24,8 @@ pub struct Binaries {
     pub programs: Vec<PathBuf>,
     /// The directory in which the tests look for them.
     pub programs_at: PathBuf,
+    /// Python programs that the tests trace, which they look for in the workspace.
+    pub scripts: Vec<PathBuf>,
 }
 
 /// Builds everything.
@@ -37,7 +39,14 @@ pub fn build(machine: Machine, cache: &Path, userland: &Path) -> Result<Binaries
     // Cargo's CARGO_TARGET_TMPDIR, which is compiled into the tests.
     let target =
         if machine.is_host() { workspace::target_dir() } else { workspace::target_dir().join(machine.target()) };
-    Ok(Binaries { tests, memtrace, programs, programs_at: target.join("tmp") })
+    Ok(Binaries { tests, memtrace, programs, programs_at: target.join("tmp"), scripts: scripts()? })
+}
+
+fn scripts() -> Result<Vec<PathBuf>> {
+    let directory = workspace::root().join("memtrace-user/tests/programs");
+    let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let paths: Vec<_> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "py")).collect())
 }
 
 /// The tests and memtrace.

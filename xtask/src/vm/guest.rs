@@ -15,13 +15,14 @@ use crate::process::say;
 
 /// Programs and libraries that the tests need, and real ones that they trace. What these depend on comes with them.
 const PACKAGES: [&str; 9] =
-    ["bash", "busybox-static", "coreutils", "dash", "libc6", "libgcc-s1", "musl", "python3-minimal", "redis-server"];
+    ["bash", "busybox-static", "coreutils", "dash", "libc6", "libgcc-s1", "musl", "python3", "redis-server"];
 /// For compiling programs with musl.
 const DEVELOPMENT: &str = "musl-dev";
 
 /// What of the packages is left out: nothing there needs it.
-const LEFT_OUT: [&str; 8] = [
+const LEFT_OUT: [&str; 9] = [
     "usr/include",
+    "usr/lib/gcc",
     "usr/lib/python3/dist-packages",
     "usr/share/doc",
     "usr/share/info",
@@ -40,10 +41,12 @@ const MERGED: [&str; 4] = ["bin", "sbin", "lib", "lib64"];
 /// When they cannot be had.
 pub fn userland(cache: &Path, machine: Machine) -> Result<PathBuf> {
     let directory = cache.join("userland").join(machine.name());
-    if directory.is_dir() {
+    let suite = suite()?;
+    let content = format!("{suite} {} {DEVELOPMENT}\n", PACKAGES.join(" "));
+    let list = directory.with_extension("packages");
+    if directory.is_dir() && fs::read_to_string(&list).is_ok_and(|known| known == content) {
         return Ok(directory);
     }
-    let suite = suite()?;
     say(&format!("downloading {} for {}", PACKAGES.join(", "), machine.name()));
     let root = cache.join("apt").join(format!("{suite}-{}", machine.debian()));
     let archive = Archive::open(&root, &[&suite], Some(machine.debian()))?;
@@ -57,7 +60,9 @@ pub fn userland(cache: &Path, machine: Machine) -> Result<PathBuf> {
     for deb in debs {
         debian::unpack(&deb, &unpacked, 0, &["*"])?;
     }
+    let _ = fs::remove_dir_all(&directory);
     fs::rename(unpacked, &directory)?;
+    fs::write(list, content)?;
     Ok(directory)
 }
 
@@ -85,6 +90,9 @@ pub fn write(archive: &Path, userland: &Path, binaries: &Binaries, tests: &str) 
         for program in &binaries.programs {
             let name = program.file_name().unwrap_or_default();
             cpio.copy(program, &binaries.programs_at.join(name))?;
+        }
+        for script in &binaries.scripts {
+            cpio.copy(script, script)?;
         }
         cpio.file(Path::new("/init"), 0o755, include_bytes!("init.sh"))?;
         cpio.file(Path::new("/tests.sh"), 0o644, tests.as_bytes())?;

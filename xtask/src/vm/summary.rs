@@ -37,11 +37,7 @@ impl Row {
         let outcome = match end {
             End::Exit(0) if !passed => "no test ran".to_owned(),
             End::Exit(0) if kernel.expectation == Expectation::Refused => "refused, as it should be".to_owned(),
-            End::Exit(0) => "ok".to_owned(),
-            End::Exit(status) => format!("FAILED ({status})"),
-            End::NotUp => "DID NOT START".to_owned(),
-            End::Died => "DIED".to_owned(),
-            End::TimedOut => "TIMED OUT".to_owned(),
+            _ => end.to_string(),
         };
         Self { kernel: kernel.name(), release: release.unwrap_or_default(), outcome, tests, took, log, passed }
     }
