@@ -76,6 +76,11 @@ impl Kernel {
         format!("{}-{}", self.series, self.machine.name())
     }
 
+    /// Whether BPF's task storage needs `cmpxchg16b` on `x86_64`: it does where it is allocated without locks (7.x).
+    pub fn needs_wide_exchange(&self) -> bool {
+        !matches!(self.series, "5.10" | "6.1" | "6.12")
+    }
+
     /// The image and the version of its package, downloaded if it is not there yet.
     ///
     /// # Errors

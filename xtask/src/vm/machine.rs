@@ -82,10 +82,13 @@ impl Machine {
     ///
     /// Software emulation unless asked otherwise: a /dev/kvm that opens is no promise. Under nested virtualisation it
     /// may run no stock kernel.
-    pub fn emulate(self, kvm: bool) -> (Command, &'static str) {
+    ///
+    /// With `wide_exchange`, an `x86_64` processor has `cmpxchg16b`, which qemu before 8 now and then gives wrong flags.
+    pub fn emulate(self, kvm: bool, wide_exchange: bool) -> (Command, &'static str) {
         let mut command = Command::new(self.emulator());
         let (machine, cpu, console) = match self {
-            Self::X86_64 => ("q35", if kvm { "host" } else { "max" }, "ttyS0"),
+            Self::X86_64 if kvm => ("q35", "host", "ttyS0"),
+            Self::X86_64 => ("q35", if wide_exchange { "max" } else { "max,-cx16" }, "ttyS0"),
             // Authentication of pointers by a fast hash: the architected one takes most of the time.
             Self::Aarch64 => ("virt", if kvm { "host" } else { "max,pauth-impdef=on" }, "ttyAMA0"),
         };

@@ -139,7 +139,7 @@ impl Guest {
         let log = cache.join("logs").join(format!("{}.log", kernel.name()));
         say(&format!("testing on {} (console: {})", kernel.name(), log.display()));
         let start = Instant::now();
-        let boot = || qemu::boot(kernel.machine, arguments.kvm, image, &archive, &log, PATIENCE);
+        let boot = || qemu::boot(kernel, arguments.kvm, image, &archive, &log, PATIENCE);
         let mut end = boot()?;
         for _ in 0..RETRIES {
             // No doing of ours: nothing of ours has run, or the emulator has erred.

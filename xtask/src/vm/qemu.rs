@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::machine::Machine;
+use super::kernels::Kernel;
 
 /// How a virtual machine ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,11 +44,11 @@ impl fmt::Display for End {
 ///
 /// # Errors
 /// When the emulator cannot be started.
-pub fn boot(machine: Machine, kvm: bool, kernel: &Path, archive: &Path, log: &Path, patience: Duration) -> Result<End> {
+pub fn boot(kernel: &Kernel, kvm: bool, image: &Path, archive: &Path, log: &Path, patience: Duration) -> Result<End> {
     let file = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
-    let (mut qemu, console) = machine.emulate(kvm);
+    let (mut qemu, console) = kernel.machine.emulate(kvm, kernel.needs_wide_exchange());
     qemu.args(["-m", "2G", "-smp", "1", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-    qemu.args(["-serial", "stdio", "-kernel"]).arg(kernel).arg("-initrd").arg(archive);
+    qemu.args(["-serial", "stdio", "-kernel"]).arg(image).arg("-initrd").arg(archive);
     // A busy machine is slow to give interrupts of the timer, for which the kernel would take it to be broken.
     qemu.args(["-append", &format!("console={console} panic=-1 quiet no_timer_check")]);
     let errors = file.try_clone()?;
