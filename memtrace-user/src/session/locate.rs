@@ -1,5 +1,7 @@
 //! From raw stacks to places in files, once for each stack.
 
+mod resolved;
+
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
@@ -7,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::resolved::Resolved;
 use super::{
     python::Python,
     safety,
@@ -16,10 +19,7 @@ use super::{
 use crate::{
     allocators::UserFunctions,
     process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
-    profile::{
-        CallStack, Domain, Frame, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackEnd,
-        StackSample,
-    },
+    profile::{Frame, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackSample},
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
 
@@ -351,54 +351,4 @@ impl Locator {
             let _known = self.space.file_list().examine(file);
         }
     }
-}
-
-/// A stack and what it was resolved to.
-#[derive(Debug)]
-struct Resolved {
-    addresses: Arc<[u64]>,
-    frames: CallStack,
-    end: StackEnd,
-    domain: Domain,
-    /// It has code of no file.
-    lacks_name: bool,
-}
-
-impl Resolved {
-    fn of(space: &AddressSpace, libraries: &HashSet<FileId>, python: &mut Python, stack: &RawStack) -> Self {
-        let (native, end) = resolve(space, stack);
-        let lacks_name =
-            native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
-        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &native);
-        let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
-        let frames = python.merge(native, &stack.python);
-        Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
-    }
-}
-
-/// Whether the function that has mapped memory is an allocator's: of those libraries, or called by one of them.
-fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Location]) -> bool {
-    let Some(innermost) = frames.first().filter(|_| !libraries.is_empty()) else { return false };
-    let caller = frames.iter().find(|frame| frame.module != innermost.module);
-    let is_of_library = |frame: &Location| {
-        let file = space.file(frame.module).and_then(|file| file_id(&file));
-        file.is_some_and(|file| libraries.contains(&file))
-    };
-    is_of_library(innermost) || caller.is_some_and(is_of_library)
-}
-
-/// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
-fn resolve(space: &AddressSpace, stack: &RawStack) -> (Vec<Location>, StackEnd) {
-    let locate = |address: &u64| space.locate(*address);
-    let located: Vec<Location> = stack.addresses.iter().map_while(locate).collect();
-    if located.len() == stack.addresses.len() {
-        return (located, stack.end);
-    }
-    if located.is_empty() {
-        // The caller itself is real in any case: it is the return address of a call that was seen.
-        let caller = stack.addresses.iter().take(1);
-        let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
-        return (unknown.collect(), StackEnd::Incomplete);
-    }
-    (located, StackEnd::Incomplete)
 }

@@ -1,22 +1,20 @@
 //! Reads the maps into a [`RawProfile`].
 
-use std::{collections::HashMap, mem::offset_of, ops::Range, sync::Arc, time::Duration};
+mod stacks;
+
+use std::{collections::HashMap, mem::offset_of, time::Duration};
 
 use memtrace_common::{
     loss,
     process::{ProcessRecord, current},
     sampling::BLOCK_BITS,
-    site::{self, FIRST_SITE, FRAME_WORDS, RELEASED, SiteRecord, THREAD_WORDS, header},
+    site::{self, RELEASED, SiteRecord},
     steps,
 };
 
-use super::{
-    FRAMES_READ, NEXT_FRAME_WORD, SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray,
-    mapping::MappedStats,
-};
-use crate::profile::{
-    AllocStats, Domain, Hits, LossReason, Losses, ProcessTotals, RawProfile, RawStack, RawThread, StackEnd, Unfollowed,
-};
+use self::stacks::KnownStack;
+use super::{SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats};
+use crate::profile::{AllocStats, Hits, LossReason, Losses, ProcessTotals, RawProfile, RawStack, Unfollowed};
 
 /// The kernel's counters of losses, by what they mean here.
 const LOSS_REASONS: [(u32, LossReason); loss::COUNT as usize] = [
@@ -55,18 +53,6 @@ pub struct Maps {
     pub frames: MappedArray<u64>,
     /// Losses.
     pub losses: MappedArray<u64>,
-}
-
-/// A call stack that has been seen, and where its counters are.
-#[derive(Debug)]
-struct KnownStack {
-    site: u32,
-    /// A constant of [`site::end`].
-    end: u64,
-    addresses: Arc<[u64]>,
-    /// Words of its Python frames.
-    python: Arc<[u64]>,
-    thread: Option<RawThread>,
 }
 
 /// Reads on from where it stopped, so that a reading costs what is new plus a few nanoseconds a stack.
@@ -234,54 +220,6 @@ impl Reader {
         })
     }
 
-    /// Learns new stacks before they find no room: when those that nobody has read take an eighth of it.
-    pub fn keep_room(&mut self) {
-        let appended = self.maps.cursors.load(NEXT_FRAME_WORD, 0);
-        if appended.wrapping_sub(self.next_word) > u64::from(FRAME_WORDS / 8) {
-            self.take_new_stacks();
-        }
-    }
-
-    /// Learns the stacks that were committed since the last reading, and leaves their words to others.
-    pub fn take_new_stacks(&mut self) {
-        let start = self.next_word;
-        while let Some(word) = self.header() {
-            let first = self.next_word + 1;
-            let behind = first + header::frames(word) as u64;
-            let after = behind + header::python_frames(word) as u64;
-            self.take_stack(word, first..behind, behind..after);
-            // Where the next header will lie is not known.
-            for index in self.next_word..after {
-                self.maps.frames.store(self.place(index), 0, 0);
-            }
-            self.next_word = after;
-        }
-        if self.next_word != start {
-            self.maps.cursors.store(FRAMES_READ, 0, self.next_word);
-        }
-    }
-
-    fn take_stack(&mut self, word: u64, native: Range<u64>, python: Range<u64>) {
-        let site = header::site(word);
-        // A stack that two threads added at once is stored twice; both records name the same site.
-        if site < FIRST_SITE || self.seen_sites.contains_key(&site) {
-            return;
-        }
-        log::trace!("site {site}: {} words, end {}", header::frames(word), header::end(word));
-        let after = if self.per_thread { native.end.saturating_sub(u64::from(THREAD_WORDS)) } else { native.end };
-        let thread = self.per_thread.then(|| self.thread_at(after));
-        let addresses = (native.start..after).map(|index| self.frame(index)).collect();
-        let python = python.map(|index| self.frame(index)).collect();
-        let (addresses, end) = match self.replacements.remove(&site) {
-            Some((addresses, end)) => (addresses.into(), end),
-            None => (addresses, header::end(word)),
-        };
-        let stack = KnownStack { site, end, addresses, python, thread };
-        let known = self.stacks.entry(header::slot(word)).or_default();
-        self.seen_sites.insert(site, (header::slot(word), known.len()));
-        known.push(stack);
-    }
-
     /// Gives back a slot's sites, which no program uses any more.
     pub fn release(&mut self, slot: u32) {
         for stack in self.stacks.remove(&slot).unwrap_or_default() {
@@ -295,29 +233,6 @@ impl Reader {
         for offset in SITE_COUNTERS {
             self.maps.sites.store(slot, offset, 0);
         }
-    }
-
-    /// The thread that the words from here on name.
-    fn thread_at(&self, word: u64) -> RawThread {
-        let [ids, name @ ..] = [0, 1, 2].map(|offset| self.frame(word + offset));
-        let name: Vec<u8> = name.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
-        let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or(0);
-        RawThread { number: half(ids >> 32), tid: half(ids), name: String::from_utf8_lossy(&name).into() }
-    }
-
-    /// The header of the next stack, if it has been committed.
-    fn header(&self) -> Option<u64> {
-        Some(self.frame(self.next_word)).filter(|word| *word != 0)
-    }
-
-    fn frame(&self, word: u64) -> u64 {
-        self.maps.frames.load(self.place(word), 0)
-    }
-
-    /// Where a word lies of those that were ever appended.
-    fn place(&self, word: u64) -> u32 {
-        let words = self.maps.frames.entries() as u64;
-        u32::try_from(word % words).unwrap_or(0)
     }
 
     /// Short-lived before freed before allocated: all only grow, so a reading in between cannot show more freed than
@@ -378,39 +293,6 @@ impl Reader {
         }
         losses
     }
-}
-
-impl KnownStack {
-    /// Without counters.
-    fn raw(&self) -> RawStack {
-        let (end, unfollowed) = stack_end(self.end);
-        RawStack {
-            id: self.site,
-            addresses: Arc::clone(&self.addresses),
-            python: Arc::clone(&self.python),
-            end,
-            unfollowed,
-            domain: Domain::Malloc,
-            thread: self.thread.clone(),
-            stats: AllocStats::default(),
-        }
-    }
-}
-
-/// How far a walk came, and why no further, by a constant of [`site::end`].
-fn stack_end(end: u64) -> (StackEnd, Option<Unfollowed>) {
-    let reason = match end {
-        site::end::WHOLE => return (StackEnd::Whole, None),
-        site::end::TRUNCATED => return (StackEnd::Truncated, None),
-        site::end::BROKEN => Unfollowed::BrokenChain,
-        site::end::NO_MAPPING => Unfollowed::UnknownCode,
-        site::end::NO_RULE => Unfollowed::NoRule,
-        site::end::UNSUPPORTED => Unfollowed::Unsupported,
-        site::end::NO_ROOM => Unfollowed::NotKept,
-        site::end::NO_TABLE => Unfollowed::NoTable,
-        _ => Unfollowed::Unreadable,
-    };
-    (StackEnd::Incomplete, Some(reason))
 }
 
 /// The whole blocks of a number with a fraction.

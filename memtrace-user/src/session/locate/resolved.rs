@@ -1,0 +1,60 @@
+//! A raw stack's places in files, and whether what it mapped is an allocator's.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    process::AddressSpace,
+    profile::{CallStack, Domain, Location, ModuleId, RawStack, StackEnd},
+    session::{python::Python, unwinding::file_id},
+    tracer::FileId,
+};
+
+/// A stack and what it was resolved to.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) addresses: Arc<[u64]>,
+    pub(super) frames: CallStack,
+    pub(super) end: StackEnd,
+    pub(super) domain: Domain,
+    /// It has code of no file.
+    pub(super) lacks_name: bool,
+}
+
+impl Resolved {
+    pub(super) fn of(space: &AddressSpace, libraries: &HashSet<FileId>, python: &mut Python, stack: &RawStack) -> Self {
+        let (native, end) = resolve(space, stack);
+        let lacks_name =
+            native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &native);
+        let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
+        let frames = python.merge(native, &stack.python);
+        Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
+    }
+}
+
+/// Whether the function that has mapped memory is an allocator's: of those libraries, or called by one of them.
+fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Location]) -> bool {
+    let Some(innermost) = frames.first().filter(|_| !libraries.is_empty()) else { return false };
+    let caller = frames.iter().find(|frame| frame.module != innermost.module);
+    let is_of_library = |frame: &Location| {
+        let file = space.file(frame.module).and_then(|file| file_id(&file));
+        file.is_some_and(|file| libraries.contains(&file))
+    };
+    is_of_library(innermost) || caller.is_some_and(is_of_library)
+}
+
+/// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
+fn resolve(space: &AddressSpace, stack: &RawStack) -> (Vec<Location>, StackEnd) {
+    let locate = |address: &u64| space.locate(*address);
+    let located: Vec<Location> = stack.addresses.iter().map_while(locate).collect();
+    if located.len() == stack.addresses.len() {
+        return (located, stack.end);
+    }
+    if located.is_empty() {
+        // The caller itself is real in any case: it is the return address of a call that was seen.
+        let caller = stack.addresses.iter().take(1);
+        let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
+        return (unknown.collect(), StackEnd::Incomplete);
+    }
+    (located, StackEnd::Incomplete)
+}
