@@ -17,7 +17,7 @@ use crate::{
     loss::count,
     maps::{CURSORS, FRAMES, FRAMES_READ, NEXT_FRAME_WORD, PER_THREAD, SHORT_LIFE_TICKS, SITES},
     python, sampling, share,
-    stack::{finish_hash, forget, mix},
+    stack::{finish_hash, mix},
     thread::{self, FRAME_PLACES, Thread},
 };
 
@@ -72,13 +72,58 @@ pub fn count_freed_now(block: &LiveEntry) -> u64 {
 /// The index of the site with this hash; a new one gets the thread's frames. The one of the process slot for all that has
 /// no stack when there is no room.
 #[inline(always)]
-pub fn find_or_add(hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
-    find_from(first(hash), hash, slot, end, thread)
+pub fn find_or_add(hash: u64, slot: u32, end: u64) -> u32 {
+    let index = first(hash);
+    if hash_at(index) == Some(hash) {
+        return index;
+    }
+    memtrace_find_or_add_site(hash, u64::from(index), u64::from(slot), end) as u32
 }
 
 /// The same for the innermost frames alone. When there is no room for them either, that is counted as a loss.
+#[inline(always)]
+pub fn find_or_add_short(seed: u64, slot: u32) -> u32 {
+    memtrace_find_or_add_short_site(seed, u64::from(slot)) as u32
+}
+
+/// A global function of plain words, that is, one with a name for the linker: the verifier takes it apart once, and not
+/// once for each way that leads to it. With this search in line, it was most of what is verified at an attach.
+#[unsafe(no_mangle)]
 #[inline(never)]
-pub fn find_or_add_short(seed: u64, slot: u32, thread: &mut Thread) -> u32 {
+extern "C" fn memtrace_find_or_add_site(hash: u64, index: u64, slot: u64, end: u64) -> u64 {
+    let (mut index, slot) = (index as u32, slot as u32);
+    let mut free = NO_SITE;
+    for _ in 0..PROBES {
+        let Some(found) = hash_at(index) else { return u64::from(slot) };
+        if found == hash {
+            return u64::from(index);
+        }
+        if found == 0 || found == RELEASED {
+            // The entry may still lie behind those of processes that are gone.
+            free = if free == NO_SITE { index } else { free };
+            if found == 0 {
+                break;
+            }
+        }
+        index = next(index);
+    }
+    if free == NO_SITE {
+        if index >= FIRST_SHORT {
+            count(loss::SITES_FULL);
+        }
+        return u64::from(slot);
+    }
+    if !share::takes_site(slot, index >= FIRST_SHORT) {
+        return u64::from(slot);
+    }
+    memtrace_add_site(hash, u64::from(free), u64::from(slot), end)
+}
+
+/// See [`find_or_add_short`]; global as [`memtrace_find_or_add_site`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn memtrace_find_or_add_short_site(seed: u64, slot: u64) -> u64 {
+    let Some(thread) = thread::existing() else { return slot };
     let has_python = thread.python_frames != 0;
     let most = if has_python { SHORT_BESIDE_PYTHON } else { SHORT_FRAMES };
     if thread.frame_count > most {
@@ -105,39 +150,14 @@ pub fn find_or_add_short(seed: u64, slot: u32, thread: &mut Thread) -> u32 {
     }
     let hash = finish_hash(hash);
     let index = FIRST_SHORT + (((hash >> 32) * u64::from(SHORT_SITES)) >> 32) as u32;
-    find_from(index, hash, slot, end::NO_ROOM, thread)
+    memtrace_find_or_add_site(hash, u64::from(index), slot, end::NO_ROOM)
 }
 
+/// The hash of an entry. Volatile, as other CPUs write it.
 #[inline(always)]
-fn find_from(mut index: u32, hash: u64, slot: u32, end: u64, thread: &mut Thread) -> u32 {
-    let mut free = NO_SITE;
-    for _ in 0..PROBES {
-        let Some(record) = SITES.get_ptr_mut(index) else { return slot };
-        // SAFETY: a map value. Volatile, as other CPUs write it.
-        let found = unsafe { core::ptr::read_volatile(&raw const (*record).hash) };
-        if found == hash {
-            return index;
-        }
-        if found == 0 || found == RELEASED {
-            // The entry may still lie behind those of processes that are gone.
-            free = if free == NO_SITE { index } else { free };
-            if found == 0 {
-                break;
-            }
-        }
-        index = next(index);
-    }
-    let free = forget(thread, u64::from(free)) as u32;
-    if free == NO_SITE {
-        if index >= FIRST_SHORT {
-            count(loss::SITES_FULL);
-        }
-        return slot;
-    }
-    if !share::takes_site(slot, index >= FIRST_SHORT) {
-        return slot;
-    }
-    add(hash, free, slot, end, thread)
+fn hash_at(index: u32) -> Option<u64> {
+    // SAFETY: a map value.
+    SITES.get_ptr_mut(index).map(|record| unsafe { core::ptr::read_volatile(&raw const (*record).hash) })
 }
 
 /// Spread evenly over all entries but the reserved ones: a stretch that takes twice its share would soon be full.
@@ -157,22 +177,25 @@ fn next(index: u32) -> u32 {
 }
 
 /// Stores the frames, then claims an entry at `index` or after it. A stack that another thread adds at the same time
-/// is stored twice and counted once.
+/// is stored twice and counted once. Global as [`memtrace_find_or_add_site`] is.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn add(hash: u64, start: u32, slot: u32, end: u64, thread: &mut Thread) -> u32 {
+extern "C" fn memtrace_add_site(hash: u64, start: u64, slot: u64, end: u64) -> u64 {
+    let (start, slot) = (start as u32, slot as u32);
     let is_short = start >= FIRST_SHORT;
+    let Some(thread) = thread::existing() else { return u64::from(slot) };
     let Some(word) = store_frames(thread, is_short) else {
         if is_short {
             count(loss::FRAMES_FULL);
         }
-        return slot;
+        return u64::from(slot);
     };
     let index = claim(hash, start, slot);
     if let Some(place) = FRAMES.get_ptr_mut(word) {
         let frames = thread.frame_count + thread_words();
         atomic::publish(place, header::pack(index, slot, end, frames, thread.python_frames));
     }
-    index
+    u64::from(index)
 }
 
 /// Claims an entry for the hash, or finds the one that another thread has claimed.

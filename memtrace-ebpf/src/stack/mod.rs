@@ -64,11 +64,11 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     if PER_THREAD.load() != 0 {
         walked.hash = mix(walked.hash, thread::number(thread));
     }
-    let site = site::find_or_add(finish_hash(walked.hash), slot, end, thread);
+    let site = site::find_or_add(finish_hash(walked.hash), slot, end);
     let mut site = forget(thread, u64::from(site)) as u32;
     if site < FIRST_SITE && copied == 0 {
         let seed = if PER_THREAD.load() == 0 { domain } else { mix(domain, thread::number(thread)) };
-        let short = site::find_or_add_short(mix(seed, u64::from(slot)), slot, thread);
+        let short = site::find_or_add_short(mix(seed, u64::from(slot)), slot);
         site = forget(thread, u64::from(short)) as u32;
     } else if site < FIRST_SITE {
         count(loss::SITES_FULL);
