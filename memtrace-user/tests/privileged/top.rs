@@ -160,3 +160,70 @@ fn a_killed_top_leaves_nothing() {
     storm.say("");
     assert!(storm.hear().parse::<u64>().expect("a number") > 0);
 }
+
+/// A control group that is named as LXC names those of containers; removed at the end of the test.
+struct Container(std::path::PathBuf);
+
+impl Container {
+    /// In whichever hierarchy this machine has; `None` where none can be written.
+    fn new(name: &str) -> Option<Self> {
+        let hierarchies = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/systemd"];
+        let path = hierarchies.map(|root| std::path::Path::new(root).join("lxc").join(name));
+        let is_hierarchy =
+            |path: &&std::path::PathBuf| path.ancestors().nth(2).is_some_and(|root| root.join("cgroup.procs").exists());
+        let path = path.iter().find(is_hierarchy)?;
+        std::fs::create_dir_all(path).ok()?;
+        Some(Self(path.clone()))
+    }
+
+    fn take_in(&self, pid: u32) {
+        std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a process can be moved");
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // The parent may belong to others.
+        eventually("the group is empty", || std::fs::remove_dir(&self.0).is_ok());
+        let _others = self.0.parent().map(std::fs::remove_dir);
+    }
+}
+
+/// Of a container, the processes that run in it and those that execute a program in it later are traced; others are not.
+#[test]
+fn a_container_is_selected_by_its_group() {
+    let name = format!("memtrace-{}", std::process::id());
+    let Some(group) = Container::new(&name) else {
+        eprintln!("skipped: no control group can be made here");
+        return;
+    };
+    let program = program("leaking");
+    let mut inside = Target::start(&program);
+    group.take_in(inside.pid());
+    let mut shell = Target::start_shell(Command::new("sh").arg("-c").arg("read line; exec \"$0\"").arg(&program));
+    group.take_in(shell.pid());
+    let memtrace = Attached::to_all(&["--container", &name[..name.len() - 1], "--exact"]);
+    let mut outside = Target::start(&program);
+    assert_eq!(shell.ask("go"), "ready");
+    for target in [&mut inside, &mut shell, &mut outside] {
+        assert_eq!(target.ask("s"), "done");
+    }
+    // Who a process is gets known a moment after it has begun.
+    let is_known = |report: &Value, pid: u32| {
+        let processes = report["processes"].as_array().expect("processes");
+        let found = processes.iter().find(|process| process["pid"] == pid);
+        found.is_some_and(|process| process["container"] == *name && number(process, "allocated_blocks") >= 500)
+    };
+    eventually("both are known", || {
+        let output = memtrace.output();
+        let whole = output.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        whole.is_some_and(|report| is_known(&report, inside.pid()) && is_known(&report, shell.pid()))
+    });
+    let report = last(&memtrace.interrupt());
+    for target in [&inside, &shell] {
+        assert_eq!(at(process(&report, target.pid()), "settings_load").0, 500);
+        assert_eq!(process(&report, target.pid())["container"], *name);
+    }
+    assert!(!report["processes"].as_array().expect("processes").iter().any(|process| process["pid"] == outside.pid()));
+    assert_eq!(losses(&report), 0, "{report:#}");
+}
