@@ -9,7 +9,7 @@ use std::{
 use super::{
     About, AllocRates, AllocStats, CallStack, Domain, Frame, Location, LossReason, Losses, ModuleId, Modules, Overhead,
     ProcessIndex, ProcessInfo, ProcessTotals, Profile, Snapshot, SourceLine, StackEnd, StackSample, SymbolTable,
-    UnfollowedBytes,
+    TracedProcess, UnfollowedBytes,
 };
 
 /// A profile in the making. A frame is `function@module` or `function@module@file:line`; a function `0x1f` has no
@@ -241,4 +241,33 @@ pub(crate) fn no_symbols() -> (Profile, SymbolTable) {
     let mut scene = Scene { process, ..Scene::default() };
     scene.sample(&["0x52e@/opt/stripped", "0x29d90@/usr/lib/libc.so.6"], 3, 1_000, 0);
     (scene.profile(), scene.symbols)
+}
+
+/// The same process with others that it has started: some have ended, and hold nothing any more.
+pub(crate) fn family() -> (Profile, SymbolTable) {
+    let (mut profile, symbols) = typical();
+    let other = |pid, command: &str, exited, further, totals| TracedProcess {
+        info: ProcessInfo { pid, command: command.into(), exited, ..ProcessInfo::default() },
+        started_at: None,
+        totals: Some(totals),
+        further,
+    };
+    let totals = |blocks, bytes, freed_blocks, freed_bytes, peak_bytes| ProcessTotals {
+        current_bytes: bytes - freed_bytes,
+        peak_bytes,
+        stats: AllocStats {
+            allocated_blocks: blocks,
+            allocated_bytes: bytes,
+            freed_blocks,
+            freed_bytes,
+            ..AllocStats::default()
+        },
+        ..ProcessTotals::default()
+    };
+    profile.others = vec![
+        other(5001, "cc1 -quiet a.c", true, 0, totals(9, 9000, 9, 9000, 7000)),
+        other(5002, "sh -c \u{1b}[2J", false, 0, totals(9, 9000, 7, 7000, 7000)),
+        other(0, "rm (150 processes)", true, 149, totals(300, 600, 300, 600, 8)),
+    ];
+    (profile, symbols)
 }

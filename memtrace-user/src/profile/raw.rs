@@ -58,6 +58,12 @@ impl ProcessTotals {
         self.cpu_nanos = self.cpu_nanos.saturating_add(other.cpu_nanos);
     }
 
+    /// The same when nothing lives any more.
+    #[must_use]
+    pub const fn released(self) -> Self {
+        Self { current_bytes: 0, stats: self.stats.released(), ..self }
+    }
+
     /// The hits.
     #[must_use]
     pub const fn hits(&self) -> Hits {
@@ -224,6 +230,13 @@ impl AllocRates {
 }
 
 impl Profile {
+    /// Whether any of the processes still runs. While one does, what others held that have ended is no longer live; when
+    /// none does, the numbers are of what each held at its end.
+    #[must_use]
+    pub fn some_run(&self) -> bool {
+        !self.process.exited || self.others.iter().any(|process| !process.info.exited)
+    }
+
     /// Processes that are followed besides, those included that are added up.
     #[must_use]
     pub fn other_processes(&self) -> u64 {

@@ -45,6 +45,17 @@ impl AllocStats {
             (live, _) => self.live_bytes() / live,
         }
     }
+
+    /// The same when nothing lives any more.
+    #[must_use]
+    pub const fn released(self) -> Self {
+        Self {
+            freed_blocks: self.allocated_blocks,
+            freed_bytes: self.allocated_bytes,
+            freed_variance: self.allocated_variance,
+            ..self
+        }
+    }
 }
 
 impl Add for AllocStats {

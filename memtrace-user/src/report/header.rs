@@ -46,15 +46,22 @@ pub(super) fn sampled(mean: u64) -> String {
     format!("estimates, by one byte in {}; intervals hold the truth in 95 of 100 cases", units::bytes(mean))
 }
 
+fn rss(profile: &Profile) -> String {
+    let of = if profile.others.is_empty() { String::new() } else { format!(" of process {}", profile.process.pid) };
+    profile.process.rss_bytes.map_or_else(String::new, |rss| format!(", RSS {}{of}", units::bytes(rss)))
+}
+
 fn memory(profile: &Profile) -> [(&'static str, String); 3] {
     let (totals, rates) = (&profile.totals, &profile.rates);
+    let is_family = !profile.others.is_empty();
     let live = format!(
-        "{} in {}, peak {}{}{}",
+        "{} in {}{}, peak {}{}{}",
         units::bytes(totals.current_bytes),
         units::counted(totals.stats.live_blocks(), "block"),
+        if is_family && !profile.some_run() { " at the end of each process" } else { "" },
+        if is_family { "at least " } else { "" },
         units::bytes(totals.peak_bytes),
-        if profile.others.is_empty() { "" } else { " in one process" },
-        profile.process.rss_bytes.map_or_else(String::new, |rss| format!(", RSS {}", units::bytes(rss))),
+        rss(profile),
     );
     let flow = |bytes, blocks, block_rate, byte_rate| {
         let sum = format!("{} in {}", units::bytes(bytes), units::counted(blocks, "block"));

@@ -57,9 +57,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        profile::{
-            AllocStats, Domain, ProcessInfo, ProcessTotals, RankingOptions, SiteNamer, SortBy, TracedProcess, fixture,
-        },
+        profile::{Domain, RankingOptions, SiteNamer, SortBy, fixture},
         report::elide,
     };
 
@@ -137,38 +135,7 @@ mod tests {
     /// Of several processes each has a line, the greatest first, and the head speaks of all.
     #[test]
     fn several_processes() {
-        let (mut profile, symbols) = fixture::typical();
-        let mut others = [("cc1 -quiet a.c", true), ("sh -c \u{1b}[2J", false)].into_iter().zip(1..);
-        profile.others.extend(others.by_ref().map(|((command, exited), number)| TracedProcess {
-            info: ProcessInfo { pid: 5000 + number, command: command.into(), exited, ..ProcessInfo::default() },
-            started_at: None,
-            totals: Some(ProcessTotals {
-                peak_bytes: 7000,
-                stats: AllocStats {
-                    allocated_blocks: 9,
-                    allocated_bytes: 9000,
-                    freed_blocks: 9 - u64::from(number),
-                    freed_bytes: 9000 - 1000 * u64::from(number),
-                    ..AllocStats::default()
-                },
-                ..ProcessTotals::default()
-            }),
-            further: 0,
-        }));
-        let sum = AllocStats {
-            allocated_blocks: 300,
-            allocated_bytes: 600,
-            freed_blocks: 300,
-            freed_bytes: 600,
-            ..AllocStats::default()
-        };
-        profile.others.push(TracedProcess {
-            info: ProcessInfo { command: "rm (150 processes)".into(), exited: true, ..ProcessInfo::default() },
-            started_at: None,
-            totals: Some(ProcessTotals { peak_bytes: 8, stats: sum, ..ProcessTotals::default() }),
-            further: 149,
-        });
-        assert_snapshot!(report((profile, symbols), RankingOptions { top: Some(1), ..by_live_bytes() }, None));
+        assert_snapshot!(report(fixture::family(), RankingOptions { top: Some(1), ..by_live_bytes() }, None));
     }
 
     /// A process that has ended is said to have.

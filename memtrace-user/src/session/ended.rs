@@ -160,6 +160,13 @@ impl Ended {
         self.sums.values().map(|sum| &sum.totals)
     }
 
+    /// See [`super::family::Family::begin_peak`].
+    pub(super) fn forget_peaks(&mut self) {
+        for sum in self.sums.values_mut() {
+            sum.totals.peak_bytes = 0;
+        }
+    }
+
     /// How many processes are added up with others.
     pub(super) fn folded(&self) -> u64 {
         self.sums.values().map(|sum| u64::from(sum.processes)).sum()

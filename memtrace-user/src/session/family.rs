@@ -57,13 +57,15 @@ pub(super) struct Family {
     files: MappedFiles,
     wanted: Wanted,
     ended: Ended,
+    /// Most bytes that lived in all of them at a reading, or in one of them at any time.
+    peak_bytes: u64,
 }
 
 impl Family {
     /// None but the process that the session is named by, whose files and wishes they share.
     pub(super) fn new(files: MappedFiles, wanted: Wanted) -> Self {
-        let (places, vacant, by_slot, by_pid, executed, ended) = Default::default();
-        Self { places, vacant, by_slot, by_pid, executed, files, wanted, ended }
+        let (places, vacant, by_slot, by_pid, executed, ended, peak_bytes) = Default::default();
+        Self { places, vacant, by_slot, by_pid, executed, files, wanted, ended, peak_bytes }
     }
 
     /// The member that counts, or has begun, in a slot.
@@ -117,6 +119,21 @@ impl Family {
         let first = 1 + u32::try_from(self.places.len() - self.vacant.len()).unwrap_or(u32::MAX);
         let own = (1..).map(ProcessIndex).zip(members).flat_map(|(index, member)| member.kept.samples(index));
         own.chain(self.ended.samples(first))
+    }
+
+    /// The peak of all of them, as far as readings tell, of which this is one.
+    pub(super) fn peak_of_all(&mut self, bytes: u64) -> u64 {
+        self.peak_bytes = self.peak_bytes.max(bytes);
+        self.peak_bytes
+    }
+
+    /// The peak is that of what is live from here on: those that are gone have none.
+    pub(super) fn begin_peak(&mut self) {
+        self.peak_bytes = 0;
+        for member in self.places.iter_mut().flatten().filter(|member| member.locator.is_none()) {
+            member.totals.peak_bytes = 0;
+        }
+        self.ended.forget_peaks();
     }
 
     /// How many are added up with others.
@@ -215,6 +232,7 @@ impl Family {
     /// Forgets all that is gone. What runs has begun anew in other slots: see [`Self::move_to`].
     pub(super) fn forget(&mut self) {
         self.ended = Ended::default();
+        self.peak_bytes = 0;
         for place in 0..self.places.len() {
             let Some(member) = &mut self.places[place] else { continue };
             if member.locator.is_none() {

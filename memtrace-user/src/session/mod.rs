@@ -23,6 +23,7 @@ mod notes;
 mod orders;
 mod python;
 mod reading;
+mod released;
 mod retiring;
 mod safety;
 mod spending;

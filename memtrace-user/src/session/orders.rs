@@ -213,6 +213,9 @@ impl Session {
         for slot in members.map(|member| member.slot).collect::<Vec<_>>() {
             self.tracer.begin_peak(slot);
         }
+        if let Some(family) = &mut self.family {
+            family.begin_peak();
+        }
         self.settle(None);
         Ok(())
     }

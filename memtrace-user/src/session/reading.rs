@@ -11,14 +11,14 @@ use super::{
     complete::{Unfinished, about},
     ended,
     family::Family,
-    safety,
+    released, safety,
     unnamed::{Unnamed, log_stacks},
 };
 use crate::{
     process::TargetProcess,
     profile::{
-        AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, Unfollowed,
-        UnfollowedBytes, mark_whole_stacks,
+        AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, TracedProcess,
+        Unfollowed, UnfollowedBytes, mark_whole_stacks,
     },
 };
 
@@ -111,13 +111,15 @@ impl Session {
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
         self.note_python_end();
         self.info.notes = self.notes.lines(&raw.totals);
-        self.info.notes.extend(self.notes_on_others());
+        self.info.notes.extend(self.notes_on_others(raw.elapsed));
         let mut samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);
         let mut unfollowed = raw.stacks.iter().map(|stack| stack.unfollowed).collect();
         self.threads.refresh_names(self.info.pid);
         self.follow_mappings();
         let mut stack_ids: Vec<u32> = raw.stacks.iter().map(|stack| stack.id).collect();
-        let (totals, fresh) = self.read_members(raw.totals, &mut samples, &mut unfollowed);
+        let fresh = self.read_members(&mut samples, &mut unfollowed);
+        let mut own_totals = raw.totals;
+        let (others, totals) = self.sum_up(&mut own_totals, &mut samples);
         stack_ids.resize(samples.len(), NO_STACK_ID);
         let rates = self.previous.map_or_else(AllocRates::default, |(elapsed, stats)| {
             AllocRates::between(&stats, &totals.stats, raw.elapsed.saturating_sub(elapsed))
@@ -129,8 +131,8 @@ impl Session {
             started_at: self.target.as_ref().and_then(TargetProcess::started_at),
             process: self.info.clone(),
             totals,
-            own_totals: raw.totals,
-            others: self.family.iter().flat_map(Family::processes).collect(),
+            own_totals,
+            others,
             rates,
             stack_ids,
             samples,
@@ -150,19 +152,27 @@ impl Session {
         Unnamed { profile, unfollowed, fresh }
     }
 
+    /// The others of the family, and the sum of all.
+    fn sum_up(&mut self, own: &mut ProcessTotals, samples: &mut [StackSample]) -> (Vec<TracedProcess>, ProcessTotals) {
+        let Some(family) = &mut self.family else { return (Vec::new(), *own) };
+        let mut others: Vec<_> = family.processes().collect();
+        let mut totals = released::release(self.info.exited, own, &mut others, samples);
+        let some_run = !self.info.exited || others.iter().any(|process| !process.info.exited);
+        // What each held at its end has not lived at one time.
+        let at_once = if some_run { totals.current_bytes } else { 0 };
+        totals.peak_bytes = family.peak_of_all(totals.peak_bytes.max(at_once));
+        (others, totals)
+    }
+
     /// Sentences about the processes that are followed, and about those that pay for it.
-    fn notes_on_others(&self) -> impl Iterator<Item = String> + use<> {
-        let cost = self.family.as_ref().map(|_| safety::cost_of_following(self.meter.trap_cost()));
+    fn notes_on_others(&self, elapsed: Duration) -> impl Iterator<Item = String> + use<> {
+        let family = self.family.as_ref().filter(|_| elapsed < COST_IS_SAID);
+        let cost = family.map(|_| safety::cost_of_following(self.meter.trap_cost()));
         cost.into_iter().chain(self.family.as_ref().and_then(|family| ended::note(family.folded())))
     }
 
-    /// Adds what the members have done. Returns the sum, and how many samples are not of processes that are gone.
-    fn read_members(
-        &mut self,
-        own: ProcessTotals,
-        samples: &mut Vec<StackSample>,
-        unfollowed: &mut Vec<Option<Unfollowed>>,
-    ) -> (ProcessTotals, usize) {
+    /// Adds what the members have done. Returns how many samples are not of processes that are gone.
+    fn read_members(&mut self, samples: &mut Vec<StackSample>, unfollowed: &mut Vec<Option<Unfollowed>>) -> usize {
         let members = self.family.iter_mut().flat_map(Family::counting).filter(|member| !member.is_forgotten);
         for slot in members.map(|member| member.slot).collect::<Vec<_>>() {
             let Some(done) = self.read_member(slot) else { continue };
@@ -173,17 +183,16 @@ impl Session {
             unfollowed.extend(done.2);
         }
         let fresh = samples.len();
-        let mut totals = own;
-        for process in self.family.iter().flat_map(Family::processes) {
-            totals.add(&process.totals.unwrap_or_default());
-        }
         for (sample, reason) in self.family.iter().flat_map(Family::kept) {
             samples.push(sample);
             unfollowed.push(reason);
         }
-        (totals, fresh)
+        fresh
     }
 }
+
+/// What following costs others is said for so long: whoever has read it wants the space on the screen.
+const COST_IS_SAID: Duration = Duration::from_secs(30);
 
 /// What stands for the number of a stack that is not of the process that the session is named by.
 const NO_STACK_ID: u32 = 0;

@@ -1,8 +1,10 @@
 //! Processes that are followed: what each of them has allocated, exactly, however it was started and however it ended.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use memtrace::{
     profile::{AllocStats, Profile, TracedProcess},
-    session::{self, Session},
+    session::{self, Session, Update},
     tracer::{Accelerator, Follow, TracerOptions},
 };
 
@@ -189,6 +191,52 @@ fn an_attached_process_is_followed() {
     });
     target.say("q");
     assert!(target.wait().success());
+}
+
+/// What a child holds at its end goes with it while its parent runs; when all have ended, each has what it held. The peak
+/// is of both at once.
+#[test]
+fn what_a_child_holds_goes_with_it() {
+    let mut target = Target::start(program("on_request"));
+    runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &following()).expect("the program is traced");
+        assert_eq!(
+            (target.ask("a"), target.ask("f"), target.ask("a")),
+            ("done".into(), "child".into(), "child done".into())
+        );
+        assert_eq!(live(&session.read_now().await.0), (200_000, vec![100_000, 100_000]));
+        assert_eq!(target.ask("q"), "done");
+        let profile = reading_with(&mut session, |profile| profile.others[0].info.exited).await;
+        assert_eq!((live(&profile), profile.totals.peak_bytes), ((100_000, vec![100_000, 0]), 200_000));
+        assert_eq!(profile.totals.stats.allocated_blocks, 2000);
+        target.say("q");
+        let profile = reading_with(&mut session, |profile| !profile.some_run()).await;
+        assert_eq!((live(&profile), profile.totals.peak_bytes), ((200_000, vec![100_000, 100_000]), 200_000));
+    });
+    assert!(target.wait().success());
+}
+
+/// The first reading of which something is so.
+async fn reading_with(session: &mut Session, is_so: impl Fn(&Profile) -> bool) -> Arc<Profile> {
+    loop {
+        if let Update::Reading { profile, .. } = session.next(&BTreeSet::new()).await.expect("events arrive")
+            && is_so(&profile)
+        {
+            return profile;
+        }
+    }
+}
+
+/// Live bytes of all together, and of each process, by its counters and by its call sites alike.
+fn live(profile: &Profile) -> (u64, Vec<u64>) {
+    let others = profile.others.iter().map(|process| process.totals.expect("counters").stats.live_bytes());
+    let each: Vec<u64> = std::iter::once(profile.own_totals.stats.live_bytes()).chain(others).collect();
+    let mut by_samples = vec![0; each.len()];
+    for sample in &profile.samples {
+        by_samples[sample.process.0 as usize] += sample.stats.live_bytes();
+    }
+    assert_eq!(by_samples, each);
+    (profile.totals.current_bytes, each)
 }
 
 /// Blocks allocated and freed by each process.

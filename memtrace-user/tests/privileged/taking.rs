@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -86,6 +87,24 @@ fn every_end_leaves_a_file() {
     let status = memtrace(&words).output().expect("memtrace runs").status;
     assert!(status.success());
     assert_eq!((blocks(&read(&run)), read(&run).total().live_bytes()), ((2, 1), 1000));
+}
+
+/// Who calls memtrace through sudo owns what it writes into a directory of theirs.
+#[test]
+fn files_belong_to_who_calls_sudo() {
+    const CALLER: (u32, u32) = (4321, 1234);
+    let directory = tempfile::tempdir().expect("a directory");
+    chown(directory.path(), Some(CALLER.0), None).expect("root may");
+    let file = directory.path().join("run.pb.gz");
+    let simple = program("simple");
+    let output = memtrace(&["run", "--as-root", "-o", text(&file), "--", text(&simple)])
+        .env("SUDO_UID", CALLER.0.to_string())
+        .env("SUDO_GID", CALLER.1.to_string())
+        .output()
+        .expect("memtrace runs");
+    assert!(output.status.success(), "{output:#?}");
+    let owner = fs::metadata(&file).map(|metadata| (metadata.uid(), metadata.gid())).expect("a snapshot");
+    assert_eq!(owner, CALLER);
 }
 
 /// With --every, numbered files come while tracing goes on; the newest are kept, and files of another run are left alone.

@@ -9,7 +9,7 @@ use crate::{
     binary::{Attached, Ended, eventually},
     support::{program, program_with},
     target::Target,
-    traces::{await_removal, bpf_objects_of, breakpoints},
+    traces::{await_removal, bpf_objects_of, breakpoints, entries_of_map},
 };
 
 /// The last report.
@@ -96,6 +96,7 @@ fn a_storm_is_accounted_for() {
     storm.wait();
     // The storm itself ends, too.
     eventually("all have ended", || ended() > children);
+    eventually("no map holds anything of them", || entries_of_map(memtrace.pid(), "TARGETS") == 0);
     let report = last(&memtrace.interrupt());
     assert_eq!(number(&report["ended"], "processes"), children + 1);
     assert_eq!(number(&report["ended"], "allocated_bytes"), children * 120, "{report:#}");

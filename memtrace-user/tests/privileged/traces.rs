@@ -49,6 +49,20 @@ pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
     objects
 }
 
+/// Entries of a hash map that a process holds a descriptor of.
+pub fn entries_of_map(pid: u32, name: &str) -> usize {
+    let maps = bpf_objects_of(pid).into_iter().filter(|(kind, _)| *kind == "map");
+    let found = maps.map(|(_, number)| number).find(|number| bpftool("show", *number)["name"] == name);
+    let number = found.unwrap_or_else(|| panic!("memtrace has no map {name}"));
+    bpftool("dump", number).as_array().expect("a list of entries").len()
+}
+
+fn bpftool(what: &str, number: u64) -> serde_json::Value {
+    let output =
+        Command::new("bpftool").args(["-j", "map", what, "id", &number.to_string()]).output().expect("bpftool runs");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
 /// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
 pub fn await_removal(objects: &BTreeSet<Object>) {
     let mut left = objects.clone();

@@ -1,5 +1,5 @@
-// For every line heard: 'a' makes 1000 blocks of 100 bytes and keeps them, 'b' makes and frees as many, 'f' does what
-// 'b' does in a child, 'q' ends. Each answer comes when all is done.
+// For every line heard: 'a' makes 1000 blocks of 100 bytes and keeps them, 'b' makes and frees as many, 'f' begins a child
+// that does 'a' and 'b' until it hears something else, 'q' ends. Each answer comes when all is done.
 #include <stdlib.h>
 #include <sys/wait.h>
 #include "talk.h"
@@ -25,11 +25,14 @@ int main(void) {
       if (child == 0) {
         // The child takes turns with the test through the same pipes: its parent waits.
         say("child");
-        while (hear() == 'b') {
-          make_and_free();
+        for (;;) {
+          switch (hear()) {
+          case 'a': keep(); break;
+          case 'b': make_and_free(); break;
+          default: _exit(0);
+          }
           say("child done");
         }
-        _exit(0);
       }
       waitpid(child, &status, 0);
       break;

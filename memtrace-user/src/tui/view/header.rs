@@ -121,13 +121,18 @@ fn memory(app: &App, profile: &Profile) -> Vec<Item> {
     let totals = &profile.totals;
     let mut items = vec![
         ("Live", live(profile)),
-        ("Peak", units::bytes(totals.peak_bytes)),
+        ("Peak", format!("{}{}", if profile.others.is_empty() { "" } else { "≥ " }, units::bytes(totals.peak_bytes))),
         ("Blocks", units::count(totals.stats.live_blocks())),
     ];
     // What the process has beyond the blocks that are known: code, stacks, blocks from before, the allocator's reserve.
     items.extend(profile.process.rss_bytes.map(|rss| {
         let beyond = i128::from(rss) - i128::from(totals.current_bytes);
-        ("RSS", format!("{} ({})", units::bytes(rss), signed(SortBy::LiveBytes, beyond)))
+        let beside = match profile.others.is_empty() {
+            true => signed(SortBy::LiveBytes, beyond),
+            // Pages that several processes share have no one place in a sum.
+            false => format!("of {}", profile.process.pid),
+        };
+        ("RSS", format!("{} ({beside})", units::bytes(rss)))
     }));
     if totals.failed_calls > 0 {
         items.push(("Failed", units::count(totals.failed_calls)));

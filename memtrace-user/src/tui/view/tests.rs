@@ -150,6 +150,12 @@ fn exited() {
     assert_snapshot!(draw(fixture::exited(), (80, 24), &[]).backend());
 }
 
+/// Of several processes the head speaks of all; only what the kernel counts is of the one that is named.
+#[test]
+fn several_processes() {
+    assert_snapshot!(draw(fixture::family(), (80, 24), &[]).backend());
+}
+
 /// A pause is said; so is the order, by the mark of its column, on a screen that had no room for the column.
 #[test]
 fn paused_and_sorted_by_allocated_blocks() {
