@@ -127,10 +127,11 @@ fn memory(app: &App, profile: &Profile) -> Vec<Item> {
     // What the process has beyond the blocks that are known: code, stacks, blocks from before, the allocator's reserve.
     items.extend(profile.process.rss_bytes.map(|rss| {
         let beyond = i128::from(rss) - i128::from(totals.current_bytes);
-        let beside = match profile.others.is_empty() {
-            true => signed(SortBy::LiveBytes, beyond),
+        let beside = if profile.others.is_empty() {
+            signed(SortBy::LiveBytes, beyond)
+        } else {
             // Pages that several processes share have no one place in a sum.
-            false => format!("of {}", profile.process.pid),
+            format!("of {}", profile.process.pid)
         };
         ("RSS", format!("{} ({beside})", units::bytes(rss)))
     }));
