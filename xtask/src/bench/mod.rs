@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod servers;
 mod snapshot;
 mod stacks;
 mod stated;
@@ -74,6 +75,8 @@ enum Section {
     Threads,
     /// What memtrace says that it costs, beside what programs lose
     Stated,
+    /// redis under redis-benchmark and PostgreSQL under pgbench: requests a second untraced, under memtrace and memleak
+    Servers,
     /// From starting memtrace to its first report, and from Ctrl-C to its end
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
@@ -132,6 +135,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Blocks => churn::by_blocks(&bench)?,
             Section::Threads => churn::by_threads(&bench)?,
             Section::Stated => stated::run(&bench),
+            Section::Servers => servers::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
             Section::View => view::run()?,

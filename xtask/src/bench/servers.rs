@@ -1,0 +1,230 @@
+//! What servers lose under load: requests a second without a tracer and under each, in turn.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::Bench;
+use super::contenders::{BY_TABLES, CONTENDERS, Contender, MEMLEAK, SAMPLED, UNTRACED};
+use super::stats::Summary;
+use super::table::Table;
+use crate::{process::say, workspace};
+
+/// Requests of a measurement of redis, and of its warm-up.
+const REQUESTS: (u32, u32) = (100_000, 10_000);
+/// Seconds for which transactions are counted.
+const SECONDS: usize = 4;
+/// A server that is not up by then never will be.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A column of the table: a server, and what it is asked for.
+const COLUMNS: [&str; 3] = ["redis SET/s", "redis GET/s", "pgbench tps"];
+
+/// Tracers that are compared. memleak finds no allocator in Debian's redis.
+const TRACERS: [(&str, bool); 4] = [(UNTRACED, true), (SAMPLED, true), (BY_TABLES, true), (MEMLEAK, false)];
+
+/// Numbers of one round, by column.
+type Round = [Option<f64>; COLUMNS.len()];
+
+/// Measures and prints.
+///
+/// # Errors
+/// When a server or its load cannot be run.
+pub fn run(bench: &Bench) -> Result<()> {
+    let directory = workspace::target_dir().join("bench-servers");
+    let _left_over = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory)?;
+    // The database's own user goes through it.
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
+    let (redis, postgres) = (Redis::start(bench, &directory)?, Postgres::start(bench, &directory)?);
+    let is_present = |contender: &Contender| contender.peer.is_none_or(|name| bench.peer(name).is_some());
+    let mut rows = Vec::new();
+    for (name, with_redis) in TRACERS {
+        let contender = CONTENDERS.iter().find(|contender| contender.name == name).context("an unknown tracer")?;
+        if is_present(contender) {
+            rows.push((contender, with_redis, Vec::new()));
+        }
+    }
+    for round in 1..=bench.arguments.rounds {
+        say(&format!("servers: round {round} of {}", bench.arguments.rounds));
+        for (contender, with_redis, rounds) in &mut rows {
+            let [set, get] = if *with_redis { redis.measure(bench, contender)?.map(Some) } else { [None; 2] };
+            rounds.push([set, get, Some(postgres.measure(bench, contender)?)]);
+        }
+    }
+    print(bench, &rows);
+    drop((redis, postgres));
+    fs::remove_dir_all(&directory).context("cannot clean up")
+}
+
+fn print(bench: &Bench, rows: &[(&Contender, bool, Vec<Round>)]) {
+    println!(
+        "Requests a second of servers with one connection's work on one CPU (redis: 50 connections), and how many of those \
+         untraced; median of {} interleaved rounds (lowest–highest)\n",
+        bench.arguments.rounds
+    );
+    let mut table = Table::new(std::iter::once("").chain(COLUMNS));
+    let cells = |decimals: usize, value: &dyn Fn(usize, usize) -> Option<f64>| -> Vec<String> {
+        let rounds = 0..bench.arguments.rounds as usize;
+        let summary = |column| Summary::of(rounds.clone().filter_map(|round| value(round, column)));
+        (0..COLUMNS.len()).map(|column| summary(column).map_or_else(String::new, |all| all.show(decimals))).collect()
+    };
+    for (contender, _, rounds) in rows {
+        let name = contender.name.to_owned();
+        table.row(std::iter::once(name).chain(cells(0, &|round, column| rounds[round][column])));
+    }
+    let Some(((_, _, untraced), traced)) = rows.split_first() else { return };
+    for (contender, _, rounds) in traced {
+        let ratio = |round: usize, column: usize| Some(rounds[round][column]? / untraced[round][column]?);
+        table.row(std::iter::once(format!("{} / untraced", contender.name)).chain(cells(2, &ratio)));
+    }
+    print!("{}", table.text());
+}
+
+/// A child that is killed when dropped.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+    let start = Instant::now();
+    while !is_so() {
+        if start.elapsed() > PATIENCE {
+            bail!("{what}: not within {} s", PATIENCE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Runs a command to its end and returns what it prints.
+fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().display().to_string();
+    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {name}"))?;
+    if !output.status.success() {
+        bail!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+struct Redis {
+    server: Running,
+    socket: PathBuf,
+}
+
+impl Redis {
+    fn start(bench: &Bench, directory: &Path) -> Result<Self> {
+        let socket = directory.join("redis.sock");
+        let mut command = Command::new("redis-server");
+        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).arg("--dir").arg(directory);
+        let server = Running(bench.cpus.spawn_target(command.stdout(Stdio::null()))?);
+        until("redis is up", || socket.exists())?;
+        Ok(Self { server, socket })
+    }
+
+    /// SET and GET a second.
+    fn measure(&self, bench: &Bench, contender: &Contender) -> Result<[f64; 2]> {
+        let mut tracer = contender.attach(bench, self.server.0.id())?;
+        self.load(REQUESTS.1)?;
+        tracer.settle()?;
+        self.load(REQUESTS.0)
+    }
+
+    fn load(&self, requests: u32) -> Result<[f64; 2]> {
+        let mut command = Command::new("redis-benchmark");
+        command.arg("-s").arg(&self.socket).args(["-t", "set,get", "--csv", "-d", "100", "-r", "100000", "-n"]);
+        let text = output(command.arg(requests.to_string()))?;
+        let of = |name: &str| {
+            let line = text.lines().find(|line| line.starts_with(&format!("\"{name}\"")))?;
+            line.split('"').nth(3)?.parse().ok()
+        };
+        of("SET").zip(of("GET")).map(|(set, get)| [set, get]).with_context(|| format!("redis-benchmark says {text}"))
+    }
+}
+
+struct Postgres {
+    server: Running,
+    directory: PathBuf,
+}
+
+/// Whom PostgreSQL runs as: it refuses to be root.
+const AS_NOBODY: [&str; 3] = ["setpriv", "--reuid=nobody", "--clear-groups"];
+
+impl Postgres {
+    fn start(bench: &Bench, directory: &Path) -> Result<Self> {
+        let programs = output(Command::new("sh").args(["-c", "dirname $(readlink -f $(command -v postgres))"]))?;
+        let programs = PathBuf::from(programs.trim());
+        let directory = directory.join("postgres");
+        fs::create_dir(&directory)?;
+        output(Command::new("chown").arg("nobody").arg(&directory))?;
+        let data = directory.join("data");
+        output(as_nobody(&programs.join("initdb")).args(["-A", "trust", "-D"]).arg(&data))?;
+        let mut command = as_nobody(&programs.join("postgres"));
+        command.arg("-D").arg(&data).arg("-k").arg(&directory);
+        command.args(["-c", "fsync=off", "-c", "listen_addresses="]).stderr(Stdio::null()).stdout(Stdio::null());
+        let server = Running(bench.cpus.spawn_target(&mut command)?);
+        let postgres = Self { server, directory };
+        until("PostgreSQL is up", || output(postgres.client("psql").args(["-c", "select 1"])).is_ok())?;
+        output(postgres.client("pgbench").args(["-i", "-q"]))?;
+        Ok(postgres)
+    }
+
+    fn client(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command.env("PGHOST", &self.directory).env("PGUSER", "nobody").env("PGDATABASE", "postgres");
+        command
+    }
+
+    /// Transactions a second of one connection, whose process is traced.
+    fn measure(&self, bench: &Bench, contender: &Contender) -> Result<f64> {
+        let mut command = self.client("pgbench");
+        command.args(["-n", "-c", "1", "-T", "600", "-P", "1"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut load = Running(command.spawn().context("cannot run pgbench")?);
+        let said = load.0.stderr.take().context("its progress is not read")?;
+        let lines = BufReader::new(said).lines().map_while(Result::ok);
+        let mut told = lines.filter_map(|line| line.split(", ").nth(1)?.strip_suffix(" tps")?.parse::<f64>().ok());
+        // A first connection looks at the tables, and is gone when there are numbers.
+        told.next().context("pgbench has ended")?;
+        let mut tracer = contender.attach(bench, self.backend().context("no process of the connection")?)?;
+        tracer.settle()?;
+        // Those before came while the tracer was being attached; they are in the pipe already.
+        let start = Instant::now();
+        let told = told.skip_while(|_| start.elapsed() < Duration::from_millis(300)).skip(1);
+        let sum: f64 = told.take(SECONDS).sum();
+        #[expect(clippy::cast_precision_loss, reason = "a few seconds")]
+        let seconds = SECONDS as f64;
+        drop(load);
+        // The next connection is another process.
+        until("the connection's process is gone", || self.backend().is_none())?;
+        Ok(sum / seconds)
+    }
+
+    /// The process of a connection, if there is one.
+    fn backend(&self) -> Option<u32> {
+        let server = self.server.0.id();
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).ok()?;
+        let is_backend = |pid: &u32| {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.contains(" [local] ")
+        };
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_backend)
+    }
+}
+
+fn as_nobody(program: &Path) -> Command {
+    let [program_of, words @ ..] = AS_NOBODY;
+    let mut command = Command::new(program_of);
+    command.args(words).arg(program);
+    command
+}
