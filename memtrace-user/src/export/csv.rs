@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Csv;
 
-const HEADING: [&str; 15] = [
+const HEADING: [&str; 19] = [
     "process",
     "pid",
     "domain",
@@ -35,6 +35,10 @@ const HEADING: [&str; 15] = [
     "site_line",
     "site_module",
     "stack",
+    "live_bytes_low",
+    "live_bytes_high",
+    "allocated_bytes_low",
+    "allocated_bytes_high",
 ];
 
 impl Exporter for Csv {
@@ -109,6 +113,13 @@ impl Rows<'_> {
             writer.write_field(&*text(&field))?;
         }
         writer.write_field(&*text(&self.stack(key.stack)))?;
+        for interval in [stats.live_interval(), stats.allocated_interval()] {
+            // Empty where the numbers are exact.
+            let bounds = interval
+                .map_or_else(Default::default, |interval| [interval.low, interval.high].map(|bound| bound.to_string()));
+            writer.write_field(&bounds[0])?;
+            writer.write_field(&bounds[1])?;
+        }
         writer.write_record(None::<&[u8]>)
     }
 

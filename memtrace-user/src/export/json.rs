@@ -278,11 +278,16 @@ struct SampleEntry {
     allocated_blocks: u64,
     freed_bytes: u64,
     freed_blocks: u64,
+    live_bytes_low: Option<u64>,
+    live_bytes_high: Option<u64>,
+    allocated_bytes_low: Option<u64>,
+    allocated_bytes_high: Option<u64>,
 }
 
 impl Samples<'_> {
     fn entry(&self, sample: &StackSample) -> SampleEntry {
         let StackSample { stack, end, domain, process, thread, stats } = sample;
+        let (live, allocated) = (stats.live_interval(), stats.allocated_interval());
         SampleEntry {
             process: process.0,
             thread: thread.map(|thread| thread.0),
@@ -295,6 +300,10 @@ impl Samples<'_> {
             allocated_blocks: stats.allocated_blocks,
             freed_bytes: stats.freed_bytes,
             freed_blocks: stats.freed_blocks,
+            live_bytes_low: live.map(|interval| interval.low),
+            live_bytes_high: live.map(|interval| interval.high),
+            allocated_bytes_low: allocated.map(|interval| interval.low),
+            allocated_bytes_high: allocated.map(|interval| interval.high),
         }
     }
 }

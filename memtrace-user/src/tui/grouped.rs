@@ -69,7 +69,8 @@ impl Grouped {
 
     fn grouping(&self) -> Grouping {
         let domain = (self.by != GroupBy::Domain).then(|| self.domain());
-        Grouping { by: self.by, split_threads: self.split_threads, domain }
+        // A row a thread says which one already.
+        Grouping { by: self.by, split_threads: self.split_threads && self.by != GroupBy::Thread, domain }
     }
 
     fn regroup(&mut self, reading: &Reading) {
