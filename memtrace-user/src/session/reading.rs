@@ -166,7 +166,7 @@ impl Session {
 
     /// Sentences about the processes that are followed, and about those that pay for it.
     fn notes_on_others(&self, elapsed: Duration) -> impl Iterator<Item = String> + use<> {
-        let family = self.family.as_ref().filter(|_| elapsed < COST_IS_SAID);
+        let family = self.family.as_ref().filter(|_| elapsed < COST_IS_SAID && !self.info.exited);
         let cost = family.map(|_| safety::cost_of_following(self.meter.trap_cost()));
         cost.into_iter().chain(self.family.as_ref().and_then(|family| ended::note(family.folded())))
     }

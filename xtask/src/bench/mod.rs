@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod sampling;
 mod servers;
 mod snapshot;
 mod stacks;
@@ -75,6 +76,8 @@ enum Section {
     Threads,
     /// What memtrace says that it costs, beside what programs lose
     Stated,
+    /// Whether estimates are without bias, and their intervals right: 200 runs of a program that counts for itself
+    Sampling,
     /// redis under redis-benchmark and PostgreSQL under pgbench: requests a second untraced, under memtrace and memleak
     Servers,
     /// From starting memtrace to its first report, and from Ctrl-C to its end
@@ -135,6 +138,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Blocks => churn::by_blocks(&bench)?,
             Section::Threads => churn::by_threads(&bench)?,
             Section::Stated => stated::run(&bench),
+            Section::Sampling => sampling::run(&bench)?,
             Section::Servers => servers::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,

@@ -11,7 +11,7 @@ use super::cpus::Cpus;
 use crate::{process, workspace};
 
 /// The programs, one file each.
-const PROGRAMS: [&str; 3] = ["pairs", "live", "churn"];
+const PROGRAMS: [&str; 4] = ["pairs", "live", "churn", "mixed"];
 
 /// With frame pointers, and with every frame of the source on the stack. `-fno-builtin`, or the compiler would leave
 /// out what it sees to be unused.
@@ -56,6 +56,11 @@ fn dir() -> PathBuf {
 /// Where the C library lies that the programs run with.
 pub fn library_dir() -> PathBuf {
     dir().join("lib")
+}
+
+/// Where a program lies.
+pub fn path(name: &str) -> PathBuf {
+    dir().join(name)
 }
 
 /// A running program; killed when dropped.
