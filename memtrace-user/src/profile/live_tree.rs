@@ -42,7 +42,7 @@ pub struct LiveTree {
     ways: NumberMap<(u32, u32), u32>,
     /// The node that each stack ends at.
     ends: Vec<u32>,
-    values: Vec<u64>,
+    values: Vec<i64>,
     locations: NumberMap<Location, Known>,
     /// Numbers of functions, location by location, innermost first.
     places: Vec<u32>,
@@ -104,8 +104,9 @@ impl LiveTree {
         }
     }
 
-    /// Gives each stack a number, and each node the sum of the stacks that go through it.
-    pub fn count(&mut self, of_stacks: impl Iterator<Item = u64>) {
+    /// Gives each stack a number, and each node the sum of the stacks that go through it. What is less than nothing counts in
+    /// a sum: a stack may have gone over to another that stands for several processes.
+    pub fn count(&mut self, of_stacks: impl Iterator<Item = i64>) {
         self.values.clear();
         self.values.resize(self.nodes.len(), 0);
         for (end, value) in self.ends.iter().zip(of_stacks) {
@@ -127,7 +128,7 @@ impl LiveTree {
     /// The sum of the stacks that go through a node.
     #[must_use]
     pub fn value(&self, node: u32) -> u64 {
-        self.values.get(node as usize).copied().unwrap_or(0)
+        self.values.get(node as usize).map_or(0, |value| u64::try_from(*value).unwrap_or(0))
     }
 
     /// The number of a node's function, the same for as long as the tree is kept; `None` for the root.
@@ -240,8 +241,8 @@ mod tests {
 
     use super::{
         super::{
-            CallTree, Direction, Frame, GroupOptions, Profile, SiteNamer, SortBy, StackNumbers, SymbolTable,
-            TreeLimits, call_tree::Node as CallNode, fixture::Scene,
+            CallTree, Direction, Frame, GroupOptions, ProcessIndex, Profile, SiteNamer, SortBy, StackNumbers,
+            SymbolTable, TreeLimits, call_tree::Node as CallNode, fixture::Scene,
         },
         *,
     };
@@ -257,9 +258,9 @@ mod tests {
         let mut tree = LiveTree::default();
         let names = names(&profile, &scene.symbols, &namer);
         tree.extend(numbers.stacks(), &[], &mut LiveNames::default(), &names);
-        let mut values = vec![0; numbers.stacks().len()];
+        let mut values = vec![0i64; numbers.stacks().len()];
         for (number, sample) in numbers.of_samples().iter().zip(&profile.samples) {
-            values[*number as usize] += sample.stats.live_bytes();
+            values[*number as usize] += i64::try_from(sample.stats.live_bytes()).expect("a small number");
         }
         tree.count(values.into_iter());
         tree
@@ -300,6 +301,27 @@ mod tests {
             prop_assert_eq!(of_live, of_whole);
             prop_assert_eq!(live.value(live.root()), whole.total.live_bytes());
         }
+    }
+
+    /// What goes over from a stack of one process to that of a sum of several is nothing new.
+    #[test]
+    fn what_goes_over_is_nothing_new() {
+        let mut scene = Scene::default();
+        for process in 0..2 {
+            scene.sample(&["f@app", "main@app"], 5, 8, 0);
+            scene.samples.last_mut().expect("a sample").process = ProcessIndex(process);
+        }
+        let (profile, namer) = (scene.profile(), SiteNamer::default());
+        let mut numbers = StackNumbers::default();
+        numbers.update(&profile, &scene.symbols, &namer);
+        let (mut tree, mut places) = (LiveTree::default(), LiveNames::default());
+        tree.extend(numbers.stacks(), &[], &mut places, &names(&profile, &scene.symbols, &namer));
+        tree.count([-40, 50].into_iter());
+        let mut all = Vec::new();
+        lines(&tree, tree.root(), 0, &mut all);
+        assert_eq!(all.iter().map(|(depth, _, value)| (*depth, *value)).collect::<Vec<_>>(), [(0, 10), (1, 10)]);
+        tree.count([-40, 0].into_iter());
+        assert_eq!(tree.value(tree.root()), 0);
     }
 
     /// A function inlined at a location stands in the tree once lines have been looked up; places keep their numbers.

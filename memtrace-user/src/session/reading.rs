@@ -15,7 +15,7 @@ use super::{
     unnamed::{Unnamed, log_stacks},
 };
 use crate::{
-    process::TargetProcess,
+    process::{TargetProcess, command_of},
     profile::{
         AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, TracedProcess,
         Unfollowed, UnfollowedBytes, mark_whole_stacks,
@@ -178,6 +178,10 @@ impl Session {
             let Some(done) = self.read_member(slot) else { continue };
             if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
                 member.totals = done.0;
+                // A forked worker says by it what it does.
+                if let Some(command) = command_of(member.info.pid).filter(|_| !member.info.exited) {
+                    member.info.command = command;
+                }
             }
             samples.extend(done.1);
             unfollowed.extend(done.2);

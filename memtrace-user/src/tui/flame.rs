@@ -46,11 +46,11 @@ impl Flame {
         let shown = |stack: u32| table.grouped().is_shown(stack);
         match self.measure {
             Measure::Live => {
-                let live = |stack: u32| if shown(stack) { table.stack(stack).1.live_bytes() } else { 0 };
+                let live = |stack: u32| if shown(stack) { table.live_bytes(stack) } else { 0 };
                 self.tree.count((0..table.stack_count()).map(live));
             }
             Measure::Rate => {
-                let rate = |stack: u32| if shown(stack) { table.activity(stack).allocated_bytes } else { 0 };
+                let rate = |stack: u32| if shown(stack) { table.allocated_since(stack) } else { 0 };
                 self.tree.count((0..table.stack_count()).map(rate));
             }
         }

@@ -248,18 +248,20 @@ impl Table {
         u32::try_from(self.stats.len()).unwrap_or(u32::MAX)
     }
 
-    /// What a stack has done since the reading before.
-    pub(super) fn activity(&self, stack: u32) -> AllocStats {
-        let now = self.stats[stack as usize];
-        let before = self.before.get(stack as usize).copied().unwrap_or_default();
-        AllocStats {
-            allocated_blocks: now.allocated_blocks.saturating_sub(before.allocated_blocks),
-            allocated_bytes: now.allocated_bytes.saturating_sub(before.allocated_bytes),
-            ..AllocStats::default()
-        }
+    /// Live bytes of a stack.
+    pub(super) fn live_bytes(&self, stack: u32) -> i64 {
+        signed(self.stats[stack as usize].live_bytes())
     }
 
-    /// Seconds that [`Self::activity`] is of.
+    /// Bytes that a stack has allocated since the reading before; less than none where what it had counts elsewhere now, as
+    /// that of processes that have ended does.
+    pub(super) fn allocated_since(&self, stack: u32) -> i64 {
+        let now = self.stats[stack as usize];
+        let before = self.before.get(stack as usize).copied().unwrap_or_default();
+        signed(now.allocated_bytes) - signed(before.allocated_bytes)
+    }
+
+    /// Seconds that [`Self::allocated_since`] is of.
     pub(super) const fn seconds(&self) -> f64 {
         self.seconds
     }
@@ -308,4 +310,8 @@ fn matches(group: &LiveGroup, by: GroupBy, text: &str) -> bool {
             GroupName::Thread { thread: Some((name, tid)), .. } => holds(name) || holds(&tid.to_string()),
             other => holds(&crate::report::group_label::full(other, by)),
         }
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
