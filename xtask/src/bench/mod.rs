@@ -78,7 +78,7 @@ enum Section {
     Stated,
     /// Whether estimates are without bias, and their intervals right: 200 runs of a program that counts for itself
     Sampling,
-    /// redis under redis-benchmark and PostgreSQL under pgbench: requests a second untraced, under memtrace and memleak
+    /// redis under redis-benchmark and postgres under pgbench: requests a second untraced, under memtrace and memleak
     Servers,
     /// From starting memtrace to its first report, and from Ctrl-C to its end
     Latency,

@@ -158,7 +158,7 @@ struct Postgres {
     directory: PathBuf,
 }
 
-/// Whom PostgreSQL runs as: it refuses to be root.
+/// Whom postgres runs as: it refuses to be root.
 const AS_NOBODY: [&str; 3] = ["setpriv", "--reuid=nobody", "--clear-groups"];
 
 impl Postgres {
