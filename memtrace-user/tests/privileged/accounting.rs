@@ -5,7 +5,7 @@
 use memtrace::{
     profile::{AllocStats, Frame, LossReason, Losses, StackSample},
     snapshot::read_file,
-    tracer::TracerOptions,
+    tracer::{Accelerator, TracerOptions},
 };
 
 use crate::{
@@ -285,10 +285,11 @@ fn a_preloaded_wrapper_does_not_count_twice() {
             sample.stack.iter().any(|location| snapshot.symbols.frames(*location).iter().any(is_scenario))
         };
         let below: AllocStats = snapshot.samples.iter().filter(calls).map(|sample| sample.stats).sum();
-        assert_eq!(below, snapshot.total(), "{scenario}");
+        // By frame pointers, a library's own caller is lost where the library has none.
+        assert!(below == snapshot.total() || !options().allows(Accelerator::BpfLoop), "{scenario}: {below:?}");
         // memtrace has preloaded it as well, and ends later.
         let printed = String::from_utf8(output.stdout).expect("UTF-8");
-        let AllocStats { allocated_blocks, allocated_bytes, freed_blocks, .. } = below;
+        let AllocStats { allocated_blocks, allocated_bytes, freed_blocks, .. } = snapshot.total();
         let expected = format!("{allocated_blocks} {freed_blocks} {allocated_bytes}");
         assert_eq!(printed.lines().next(), Some(&*expected), "{scenario}");
     }

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, fs, process::Command, sync::Arc, time::Duration
 
 use memtrace::{
     process::{CommandSpec, SignalState, anonymous_memory},
-    profile::{AllocStats, Domain, Losses, Profile, SymbolTable, sum_of_domain},
+    profile::{AllocStats, Domain, LossReason, Losses, Profile, SymbolTable, sum_of_domain},
     session::{self, Launched, Session, Update},
-    tracer::{Follow, Recorded, TracerOptions},
+    tracer::{Accelerator, Follow, Recorded, TracerOptions},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -31,7 +31,7 @@ fn both() -> TracerOptions {
 fn both_ways() -> [TracerOptions; 2] {
     let with = both();
     let mut by_tracepoints = with.clone();
-    by_tracepoints.without.push(memtrace::tracer::Accelerator::Trampolines);
+    by_tracepoints.without.push(Accelerator::Trampolines);
     [with, by_tracepoints]
 }
 
@@ -61,6 +61,17 @@ fn assert_ranges(session: &Session, pid: u32) {
     assert_eq!(text(&known), text(&kernel), "left: memtrace, right: the kernel");
 }
 
+/// Whether stacks have the function that has called the C library: frame pointers lose it, as the library has none.
+fn has_callers() -> bool {
+    options().allows(Accelerator::BpfLoop)
+}
+
+/// What the profile has in a domain.
+fn in_domain(profile: &Profile, domain: Domain) -> (u64, u64) {
+    let stats = sum_of_domain(&profile.samples, domain);
+    (stats.live_blocks(), stats.live_bytes() / PAGE)
+}
+
 /// What the profile has under a function of the program, in a domain.
 fn below(profile: &Profile, symbols: &SymbolTable, function: &str, domain: Domain) -> (u64, u64) {
     let calls = |location| symbols.frames(location).iter().any(|frame| frame.function.as_deref() == Some(function));
@@ -73,11 +84,21 @@ fn below(profile: &Profile, symbols: &SymbolTable, function: &str, domain: Domai
 /// What `expected` of the program has mapped.
 fn assert_expected(profile: &Profile, symbols: &SymbolTable) {
     assert_mapped(profile, symbols);
-    assert_eq!(below(profile, symbols, "large_block", Domain::Malloc), (1, 16384));
+    if has_callers() {
+        assert_eq!(below(profile, symbols, "large_block", Domain::Malloc), (1, 16384));
+    }
 }
 
 /// The same without the blocks.
 fn assert_mapped(profile: &Profile, symbols: &SymbolTable) {
+    assert_eq!(profile.totals.stats, sum_of_domain(&profile.samples, Domain::Malloc), "totals are of blocks alone");
+    assert_eq!(profile.losses, Losses::default());
+    // The sums of what follows.
+    assert_eq!(in_domain(profile, Domain::Mmap), (8, 41));
+    assert_eq!(in_domain(profile, Domain::Reserved), (1, 11));
+    if !has_callers() {
+        return;
+    }
     let live = |function, domain| below(profile, symbols, function, domain);
     for (function, pages) in [
         ("split", 7),
@@ -98,8 +119,15 @@ fn assert_mapped(profile: &Profile, symbols: &SymbolTable) {
     assert_eq!(live("moves", Domain::Reserved), (0, 0));
     assert_eq!(live("large_block", Domain::Allocator), (1, 16385));
     assert_eq!(live("large_block", Domain::Mmap), (0, 0));
-    assert_eq!(profile.totals.stats, sum_of_domain(&profile.samples, Domain::Malloc), "totals are of blocks alone");
-    assert_eq!(profile.losses, Losses::default());
+}
+
+/// That nothing was lost, but for calls during which the kernel has taken the CPU from a trampoline's program and given it to
+/// another thread that makes the same call: preemptible kernels leave the second run out, and count it.
+fn assert_losses(losses: &Losses, options: &TracerOptions) {
+    let left_out = losses.count(LossReason::MappingDropped);
+    let may_leave_out = options.allows(Accelerator::Trampolines);
+    assert_eq!(losses.total(), left_out, "{losses:?}");
+    assert!(left_out == 0 || may_leave_out && left_out < 100, "{losses:?}");
 }
 
 /// Partial and failing munmap(2), `MAP_FIXED`, mremap(2), mprotect(2), shared memory, files and brk(2) are counted under the
@@ -120,8 +148,8 @@ fn mappings_are_exact() {
             assert_eq!(target.ask("t"), "done");
             assert_ranges(&session, pid);
             let (profile, symbols) = session.read_now().await;
-            assert_eq!(profile.losses, Losses::default());
-            assert!(below(&profile, &symbols, "torture", Domain::Mmap).0 > 0);
+            assert_losses(&profile.losses, &options);
+            assert!(!has_callers() || below(&profile, &symbols, "torture", Domain::Mmap).0 > 0);
             // A thread's stack: its guard page is reserved.
             assert!(profile.samples.iter().any(|sample| sample.domain == Domain::Reserved));
         });
@@ -143,7 +171,8 @@ fn mappings_are_exact_where_blocks_are_not() {
             let (profile, symbols) = session.read_now().await;
             assert_mapped(&profile, &symbols);
             assert_eq!(below(&profile, &symbols, "small_blocks", Domain::Mmap), (0, 0), "{options:?}");
-            let heap = below(&profile, &symbols, "small_blocks", Domain::Allocator).1 * PAGE;
+            // Without the large block.
+            let heap = (in_domain(&profile, Domain::Allocator).1 - 16385) * PAGE;
             assert!((4_000_000..5_000_000).contains(&heap), "{heap} bytes, {options:?}");
         });
     }
@@ -164,7 +193,7 @@ fn mappings_of_followed_processes() {
         };
         for (index, function, pages) in [(0, "of_parent", 5), (1, "of_child", 7), (2, "of_executed", 3)] {
             for process in 0..3 {
-                let expected = if process == index { (1, pages) } else { (0, 0) };
+                let expected = if process == index && has_callers() { (1, pages) } else { (0, 0) };
                 assert_eq!(of(process, function), expected, "{function}, process {process}");
             }
         }
@@ -203,7 +232,7 @@ fn mappings_can_be_all_that_is_recorded() {
         assert_eq!(crate::traces::breakpoints(target.pid()), 0);
         assert_eq!(target.ask("e"), "done");
         let (profile, symbols) = session.read_now().await;
-        assert_eq!(below(&profile, &symbols, "split", Domain::Mmap), (1, 7));
+        assert!(!has_callers() || below(&profile, &symbols, "split", Domain::Mmap) == (1, 7));
         assert_eq!(profile.totals.stats, AllocStats::default());
         assert_ranges(&session, target.pid());
     });
@@ -250,8 +279,10 @@ fn mappings_are_exact_from_the_start() {
     let program = program("mappings");
     launched(&[program.to_str().expect("a UTF-8 path"), "stop"], async |session, pid, profile, symbols| {
         assert_ranges(session, pid);
-        assert_eq!(below(&profile, &symbols, "split", Domain::Mmap), (1, 7));
-        assert_eq!(below(&profile, &symbols, "large_block", Domain::Allocator), (1, 16385));
+        if has_callers() {
+            assert_eq!(below(&profile, &symbols, "split", Domain::Mmap), (1, 7));
+            assert_eq!(below(&profile, &symbols, "large_block", Domain::Allocator), (1, 16385));
+        }
     });
 }
 

@@ -159,8 +159,9 @@ impl Ledger {
 
     /// Takes in what has happened.
     pub fn update(&mut self) {
-        self.drain();
+        // Before events are taken out: what came before a lost one must not be taken in after the ranges have been set right.
         let lost = self.lost();
+        self.drain();
         if lost == self.corrected_at {
             return;
         }

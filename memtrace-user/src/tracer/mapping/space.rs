@@ -151,8 +151,8 @@ impl Space {
         })
     }
 
-    /// Sets the ranges right after lost events: what is gone is taken as unmapped, and what is unknown as mapped without a
-    /// stack.
+    /// Sets the ranges right after lost events: what is gone is taken as unmapped, what is unknown as mapped without a stack,
+    /// and access is what it is.
     pub fn correct(&mut self, ranges: &[AnonymousRange], slot: u32, ticks: u32, counters: &mut Counters) {
         let mut end_before = 0;
         for range in
@@ -166,6 +166,7 @@ impl Space {
                 let origin = MappingEvent { slot, site: slot, ticks, ..MappingEvent::default() };
                 self.insert_new(start, end, range.accessible, &origin, counters);
             }
+            self.set_access(range.start, range.end, range.accessible, ticks, counters);
         }
         self.heap_end = ranges.iter().find(|range| range.heap).map(|range| range.end);
         self.taken.clear();
@@ -252,8 +253,12 @@ impl Space {
     }
 
     fn protect(&mut self, event: &MappingEvent, counters: &mut Counters) {
-        let Some((start, end)) = pages(event.start, event.length) else { return };
-        let accessible = event.protection != 0;
+        if let Some((start, end)) = pages(event.start, event.length) {
+            self.set_access(start, end, event.protection != 0, event.ticks, counters);
+        }
+    }
+
+    fn set_access(&mut self, start: u64, end: u64, accessible: bool, ticks: u32, counters: &mut Counters) {
         let inside: Vec<(u64, Piece)> = self
             .overlapping(start, end)
             .filter(|(_, piece)| piece.accessible != accessible)
@@ -261,7 +266,7 @@ impl Space {
             .collect();
         for (first, piece) in inside {
             let mapping = self.mappings.get(&piece.mapping).copied();
-            self.cut(first, piece.end, event.ticks, counters);
+            self.cut(first, piece.end, ticks, counters);
             let changed = Piece { accessible, ..piece };
             if let Some(before) = mapping {
                 self.mappings.entry(piece.mapping).or_insert(Mapping { bytes: [0; 2], ..before });

@@ -145,6 +145,20 @@ fn ranges_are_set_right() {
     assert_eq!(live(&counters), [(SLOT, Domain::Mmap, 1, 4), (7, Domain::Mmap, 1, 3), (8, Domain::Mmap, 1, 2)]);
 }
 
+/// Where a change of protection was lost, ranges are set right as well: what cannot be accessed is reserved.
+#[test]
+fn lost_protections_are_made_good() {
+    let (mut space, mut counters) = apply(&[map(7, 0, 8)]);
+    let range = |start: u64, pages: u64, accessible| AnonymousRange {
+        start: BASE + start * PAGE,
+        end: BASE + (start + pages) * PAGE,
+        accessible,
+        heap: false,
+    };
+    space.correct(&[range(0, 3, true), range(3, 2, false), range(5, 3, true)], SLOT, 0, &mut counters);
+    assert_eq!(live(&counters), [(7, Domain::Mmap, 1, 6), (7, Domain::Reserved, 1, 2)]);
+}
+
 /// Nonsense from a program that makes calls fail does not matter.
 #[test]
 fn nonsense_is_refused() {
