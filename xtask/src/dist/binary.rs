@@ -9,8 +9,8 @@ use super::Architecture;
 use crate::process::{read, run};
 use crate::{cargo_call, workspace};
 
-/// The profile in Cargo.toml.
-const PROFILE: &str = "dist";
+/// The profile in Cargo.toml. Not called `dist`, as cargo would keep what it builds for it in `target/dist`.
+const PROFILE: &str = "packaged";
 
 /// Builds it; returns its path.
 ///

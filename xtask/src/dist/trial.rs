@@ -107,15 +107,34 @@ fn traced(root: &Root, memtrace: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The package's files are where they belong, and memtrace completes and has a manual page.
+/// The package's files are where they belong: memtrace completes, has a manual page, and can be a service.
 fn installed(root: &Root) -> Result<()> {
     let version = within(root, Path::new("/usr/bin/memtrace"), &["--version"])?;
     ensure!(version.trim() == format!("memtrace {}", env!("CARGO_PKG_VERSION")), "in {}: {version}", root.name);
-    let has = |file: &str| root.directory.join("usr/share").join(file).exists();
-    let manual = has("man/man1/memtrace.1") || has("man/man1/memtrace.1.gz");
+    let has = |file: &str| root.directory.join("usr").join(file).exists();
+    let manual = has("share/man/man1/memtrace.1") || has("share/man/man1/memtrace.1.gz");
     ensure!(manual, "in {}: no manual page", root.name);
-    ensure!(has("bash-completion/completions/memtrace"), "in {}: no completions", root.name);
-    Ok(())
+    ensure!(has("share/bash-completion/completions/memtrace"), "in {}: no completions", root.name);
+    ensure!(has("lib/sysusers.d/memtrace.conf"), "in {}: no user for the service", root.name);
+    let unit = "lib/systemd/system/memtrace@.service";
+    ensure!(has(unit), "in {}: no unit", root.name);
+    verify_unit(root, unit)
+}
+
+/// systemd finds no fault with the unit, if it is on this machine. The root has none of the units that every unit needs, so
+/// the machine's are used.
+fn verify_unit(root: &Root, unit: &str) -> Result<()> {
+    if !apt::has_program("systemd-analyze") {
+        say("the unit is not verified: there is no systemd-analyze");
+        return Ok(());
+    }
+    let installed = root.directory.join("usr").join(unit);
+    let text = fs::read_to_string(&installed).with_context(|| format!("cannot read {}", installed.display()))?;
+    let program = root.directory.join("usr/bin/memtrace").display().to_string();
+    let instance = workspace::target_dir().join("dist-roots/memtrace@1.service");
+    fs::write(&instance, text.replace("/usr/bin/memtrace", &program))?;
+    read(Command::new("systemd-analyze").args(["--man=no", "verify"]).arg(&instance))?;
+    Ok(fs::remove_file(instance)?)
 }
 
 /// What a command prints, on either stream, in a root with /dev, /proc, /sys and /tmp. The mounts go with the namespace.
