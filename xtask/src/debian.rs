@@ -124,7 +124,7 @@ fn private_root(root: &Path, suites: &[&str], architecture: Option<&str>) -> Res
          Dir::State::status \"{root}/state/status\"; Dir::Cache \"{root}/cache\";\n\
          Acquire::Languages \"none\"; APT::Sandbox::User \"\"; APT::Default-Release \"\";\n\
          // Mirrors that stand still are welcome: what is asked for is exact, so an old index can do no harm.\n\
-         Acquire::Check-Valid-Until \"false\";\n{architecture}",
+         Acquire::Check-Valid-Until \"false\"; Acquire::Retries \"3\";\n{architecture}",
         root = root.display()
     );
     fs::write(&config, text)?;

@@ -8,7 +8,7 @@ use super::kernels::{Expectation, Kernel};
 use super::qemu::End;
 
 /// Lines of a failed machine's console that are shown.
-const SHOWN: usize = 60;
+const SHOWN: usize = 200;
 
 /// How the tests went on a kernel.
 #[derive(Debug)]
@@ -20,7 +20,19 @@ pub struct Row {
     tests: String,
     took: Duration,
     log: PathBuf,
-    passed: bool,
+    /// What that comes to.
+    pub verdict: Verdict,
+}
+
+/// What a machine's end comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is as it should be.
+    Passed,
+    /// It is not.
+    Failed,
+    /// The emulator has erred each time, so nothing is known of this kernel.
+    Unknown,
 }
 
 impl Row {
@@ -34,17 +46,17 @@ impl Row {
         let tests = after("test result: ").map(|text| counts(&text)).unwrap_or_default();
         // A filter that matches nothing would pass without having tested anything.
         let passed = *end == End::Exit(0) && !tests.starts_with("0 ") && !tests.is_empty();
+        let verdict = match end {
+            End::Exit(0) if passed => Verdict::Passed,
+            End::BadFlags => Verdict::Unknown,
+            _ => Verdict::Failed,
+        };
         let outcome = match end {
             End::Exit(0) if !passed => "no test ran".to_owned(),
             End::Exit(0) if kernel.expectation == Expectation::Refused => "refused, as it should be".to_owned(),
             _ => end.to_string(),
         };
-        Self { kernel: kernel.name(), release: release.unwrap_or_default(), outcome, tests, took, log, passed }
-    }
-
-    /// Whether all is as it should be.
-    pub const fn passed(&self) -> bool {
-        self.passed
+        Self { kernel: kernel.name(), release: release.unwrap_or_default(), outcome, tests, took, log, verdict }
     }
 
     /// Prints the end of the console's log.
@@ -78,12 +90,22 @@ fn counts(result: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::counts;
+    use super::*;
+    use crate::vm::kernels::KERNELS;
 
     /// The test program's own summary is read.
     #[test]
     fn results_are_counted() {
         let result = "ok. 12 passed; 0 failed; 0 ignored; 0 measured; 62 filtered out; finished in 8.15s";
         assert_eq!(counts(result), "12 passed, 0 failed");
+    }
+
+    /// A machine in which no test ran has failed, whatever its status; one that the emulator has spoilt says nothing.
+    #[test]
+    fn ends_are_judged() {
+        let verdict = |end| Row::new(&KERNELS[1], &end, Duration::ZERO, PathBuf::from("/nonexistent")).verdict;
+        assert_eq!(verdict(End::Exit(0)), Verdict::Failed);
+        assert_eq!(verdict(End::NotUp), Verdict::Failed);
+        assert_eq!(verdict(End::BadFlags), Verdict::Unknown);
     }
 }
