@@ -19,7 +19,7 @@ const TESTS: [&str; 12] = [
     "threads::",
 ];
 /// Of these, what cannot run: there is no such compiler, or no such program.
-const SKIPPED: [&str; 7] = [
+const SKIPPED: [&str; 8] = [
     "exceptions",
     "no_allocator",
     "static_and_stripped",
@@ -27,6 +27,7 @@ const SKIPPED: [&str; 7] = [
     "closed_pipe",
     "calls_in_signal_handlers_do_not_disturb",
     "of_node",
+    "of_servers",
 ];
 /// The quick selection.
 const QUICK: [&str; 10] = [

@@ -15,10 +15,8 @@ const MAX_PIECES: usize = 1 << 20;
 
 /// Most threads whose last munmap(2) is remembered for the case that it fails.
 const MAX_TAKEN: usize = 1024;
-
 /// The mapping of what was there before tracing.
 const BEFORE: u32 = 0;
-
 /// `MAP_ANONYMOUS`, `MAP_HUGETLB` and the place of the page size's logarithm in mmap(2)'s flags.
 const MAP_ANONYMOUS: u32 = 0x20;
 const MAP_HUGETLB: u32 = 0x4_0000;
@@ -200,18 +198,25 @@ impl Space {
         self.taken.insert(event.tid, taken);
     }
 
-    /// It has failed.
+    /// It has failed. Where its entry was lost, what is remembered is of an earlier call, and something else may lie there.
     fn put_back(&mut self, tid: u32, counters: &mut Counters) {
         for Taken { start, piece, mapping } in self.taken.remove(&tid).unwrap_or_default() {
-            if let Some(before) = mapping {
-                let mapping = self.mappings.entry(piece.mapping).or_insert(Mapping { bytes: [0; 2], ..before });
-                counters.untake(mapping.slot, mapping.site, mapping.domain(piece.accessible), piece.end - start, {
-                    mapping.bytes[usize::from(piece.accessible)] == 0
-                });
-                mapping.bytes[usize::from(piece.accessible)] += piece.end - start;
+            for (start, end) in self.gaps(start, piece.end) {
+                self.put_back_piece(start, Piece { end, ..piece }, mapping, counters);
             }
-            self.join(start, piece);
         }
+    }
+
+    fn put_back_piece(&mut self, start: u64, piece: Piece, mapping: Option<Mapping>, counters: &mut Counters) {
+        if let Some(before) = mapping {
+            let mapping = self.mappings.entry(piece.mapping).or_insert(Mapping { bytes: [0; 2], ..before });
+            let bytes = &mut mapping.bytes[usize::from(piece.accessible)];
+            let is_whole = *bytes == 0;
+            *bytes += piece.end - start;
+            let (slot, site, domain) = (mapping.slot, mapping.site, mapping.domain(piece.accessible));
+            counters.untake(slot, site, domain, piece.end - start, is_whole);
+        }
+        self.join(start, piece);
     }
 
     /// mremap(2) has returned. As with a reallocation, the new range belongs to this call.

@@ -159,6 +159,16 @@ fn lost_protections_are_made_good() {
     assert_eq!(live(&counters), [(7, Domain::Mmap, 1, 6), (7, Domain::Reserved, 1, 2)]);
 }
 
+/// A failure whose beginning was lost puts back nothing that lies where something else is.
+#[test]
+fn a_failure_of_unknown_beginning_covers_nothing() {
+    let events = [map(7, 0, 8), event(kind::UNMAP, 0, 8), map(8, 2, 3), event(kind::UNMAP_FAILED, 0, 0)];
+    let (space, counters) = apply(&events);
+    let ranges: Vec<_> = space.ranges().map(|range| (range.start, range.end)).collect();
+    assert!(ranges.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{ranges:x?}");
+    assert_eq!(live(&counters), [(7, Domain::Mmap, 1, 5), (8, Domain::Mmap, 1, 3)]);
+}
+
 /// Nonsense from a program that makes calls fail does not matter.
 #[test]
 fn nonsense_is_refused() {
