@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, IsTerminal},
-    os::unix::fs::FileTypeExt as _,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::Path,
 };
 
@@ -15,6 +15,10 @@ const BUFFER: usize = 256 << 10;
 
 /// Mode of a snapshot: command lines and names may be confidential.
 const OWNER_ONLY: u32 = 0o600;
+/// The same in a directory that hands its group on: whoever has made it so has said who may read.
+const OWNER_AND_GROUP: u32 = 0o640;
+/// `S_ISGID`, by which a directory hands its group on.
+const HANDS_GROUP_ON: u32 = 0o2000;
 
 /// Stands for standard output or standard input.
 const STANDARD: &str = "-";
@@ -40,8 +44,8 @@ pub fn read_file(path: &Path) -> Result<Snapshot, SnapshotError> {
 /// Writes a snapshot file; `-` is standard output.
 ///
 /// It is written under a temporary name in the same directory and renamed when all of it is on disk, so under `path`
-/// there is never half a file. Only its owner may read it, as command lines and names may be confidential. A path that
-/// leads to a pipe or a device is written to as it is.
+/// there is never half a file. Only its owner may read it, as command lines and names may be confidential; in a directory
+/// with the set-group-id bit, the directory's group as well. A path that leads to a pipe or a device is written to as it is.
 ///
 /// # Errors
 /// [`SnapshotError`], with the file's name and, mostly, a hint; the temporary file is gone then.
@@ -63,5 +67,13 @@ fn to_path(path: &Path, snapshot: &Snapshot) -> Result<(), SnapshotProblem> {
     if is_device && OpenOptions::new().write(true).open(path).is_ok_and(|device| device.is_terminal()) {
         return Err(SnapshotProblem::Terminal);
     }
-    Ok(whole_file::replace(path, OWNER_ONLY, |out| write(out, snapshot))?)
+    Ok(whole_file::replace(path, mode_at(path), |out| write(out, snapshot))?)
+}
+
+fn mode_at(path: &Path) -> u32 {
+    // A link stays one, and what it leads to is replaced.
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = real.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let hands_group_on = fs::metadata(directory).is_ok_and(|directory| directory.mode() & HANDS_GROUP_ON != 0);
+    if hands_group_on { OWNER_AND_GROUP } else { OWNER_ONLY }
 }

@@ -52,3 +52,13 @@ fn files_are_private_and_links_stay() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 2);
 }
+
+/// In a directory that hands its group on, the group may read as well.
+#[test]
+fn a_directory_may_grant_its_group_to_read() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o2750)).unwrap();
+    let file = directory.path().join("a.pb.gz");
+    write_file(&file, &Snapshot::default()).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+}
