@@ -10,7 +10,7 @@ use memtrace::{
 
 use crate::{
     steering::carried_out,
-    support::{Outcome, options, program, run_traced, runtime},
+    support::{Outcome, can_do_without, options, program, run_traced, runtime},
     target::Target,
 };
 
@@ -84,7 +84,8 @@ fn a_forked_child_counts_by_itself() {
 /// The same numbers come by perf-event links, without events of mappings, and with exits in place of return probes.
 #[test]
 fn children_are_followed_without_accelerators() {
-    for accelerator in [Accelerator::Multi, Accelerator::MappingEvents, Accelerator::ReturnProbes] {
+    let all = [Accelerator::Multi, Accelerator::MappingEvents, Accelerator::ReturnProbes];
+    for accelerator in all.into_iter().filter(|accelerator| can_do_without(*accelerator)) {
         let outcome = family_with(&["forks"], &TracerOptions { without: vec![accelerator], ..following() });
         let stats = |process: &TracedProcess| process.totals.expect("counters").stats.allocated_bytes;
         let children: Vec<_> = outcome.profile.others.iter().map(stats).collect();

@@ -49,6 +49,11 @@ pub fn without() -> Vec<Named> {
     names.map(|name| known(name).unwrap_or_else(|| panic!("no accelerator {name}"))).collect()
 }
 
+/// Whether this machine has something in an accelerator's place: the exits of functions are found on `x86_64` alone.
+pub fn can_do_without(accelerator: Accelerator) -> bool {
+    accelerator != Accelerator::ReturnProbes || cfg!(target_arch = "x86_64")
+}
+
 /// The ordinary options, and the same without each accelerator.
 pub fn every_way() -> Vec<TracerOptions> {
     let without = |accelerator: Accelerator| {
@@ -60,7 +65,7 @@ pub fn every_way() -> Vec<TracerOptions> {
     let all = Accelerator::WORDS
         .into_iter()
         .map(|(accelerator, ..)| accelerator)
-        .filter(|accelerator| *accelerator != Accelerator::Trampolines);
+        .filter(|accelerator| *accelerator != Accelerator::Trampolines && can_do_without(*accelerator));
     std::iter::once(options()).chain(all.map(without)).collect()
 }
 

@@ -3,12 +3,16 @@
 //! By BPF trampolines on the kernel's functions (5.5; aarch64: 6.0) where there are any. Tracepoints of system calls do the
 //! same, but while one is in use, every system call of every process takes a slower path through the kernel.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::{
+    io::ErrorKind,
+    os::fd::{AsFd as _, OwnedFd},
+};
 
 use aya::{
     Btf, Ebpf,
     programs::{FEntry, FExit, Program, ProgramError, TracePoint},
 };
+use aya_obj::btf::BtfKind;
 
 use super::tracepoints;
 use crate::tracer::{error::TracerError, features, syscall};
@@ -32,6 +36,9 @@ const PROGRAMS: [(&str, &str, When); 8] = [
     ("protected", "mprotect", When::Exit),
     ("key_protected", "pkey_mprotect", When::Exit),
 ];
+
+/// A system call that only kernels with keys for memory have (aarch64: from 6.12 on). Where there is none, none is made.
+const OPTIONAL: &str = "pkey_mprotect";
 
 /// What the kernel's functions for system calls begin with.
 const PREFIX: &str = if cfg!(target_arch = "aarch64") { "__arm64_sys_" } else { "__x64_sys_" };
@@ -76,6 +83,9 @@ impl Programs {
         let mut attached = Self::default();
         for (name, call, when) in PROGRAMS {
             let function = format!("{PREFIX}{call}");
+            if call == OPTIONAL && btf.id_by_type_name_kind(&function, BtfKind::Func).is_err() {
+                continue;
+            }
             let program = ebpf.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?;
             match when {
                 When::Entry => {
@@ -108,8 +118,10 @@ impl Programs {
                 When::Exit => "exit",
             };
             let tracepoint = format!("sys_{word}_{call}");
-            let event = tracepoints::attach(&directory, &tracepoint, program.as_fd());
-            attached.events.push(event.map_err(TracerError::NoMappings)?);
+            match tracepoints::attach(&directory, &tracepoint, program.as_fd()) {
+                Err(error) if call == OPTIONAL && error.kind() == ErrorKind::NotFound => continue,
+                event => attached.events.push(event.map_err(TracerError::NoMappings)?),
+            }
             attached.programs.push(program);
         }
         Ok(attached)
