@@ -1,6 +1,6 @@
 //! The loop around the live view: keys, readings, signals, the deadline.
 
-use std::{collections::BTreeSet, future::pending, path::PathBuf};
+use std::{collections::BTreeSet, future::pending};
 
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
@@ -9,7 +9,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use super::{
     live_export,
     live_look::Look,
-    logging::Log,
+    logging::{Log, LogAside},
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
 };
@@ -55,7 +55,7 @@ impl<'a> Screen<'a> {
     /// # Errors
     /// When the terminal or the log fails.
     pub fn open(arguments: RankingArgs, log: &'a Log) -> anyhow::Result<Self> {
-        let aside = LogAside::begin(log)?;
+        let aside = log.aside()?;
         let guard = terminal::enter()?;
         let sort = Order::from(arguments.sort);
         let app = App::new(sort, SiteNamer::default(), Theme::from_env(), guard.size()?);
@@ -174,28 +174,6 @@ impl<'a> Screen<'a> {
             None => {}
         }
         Ok(Pressed::Nothing)
-    }
-}
-
-/// The log goes elsewhere, until dropped: the terminal is taken.
-#[derive(Debug)]
-struct LogAside<'a> {
-    log: &'a Log,
-    path: Option<PathBuf>,
-}
-
-impl<'a> LogAside<'a> {
-    fn begin(log: &'a Log) -> std::io::Result<Self> {
-        log.to_file().map(|path| Self { log, path })
-    }
-}
-
-impl Drop for LogAside<'_> {
-    fn drop(&mut self) {
-        self.log.to_standard_error();
-        if let Some(path) = &self.path {
-            eprintln!("memtrace: the log is in {}", path.display());
-        }
     }
 }
 

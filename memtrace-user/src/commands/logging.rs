@@ -84,13 +84,18 @@ pub fn start(verbose: u8, file: Option<&Path>) -> anyhow::Result<Log> {
 }
 
 impl Log {
-    /// Sends the log to a file of its own from now on, as the terminal is taken; returns its path if it was made.
+    /// Sends the log to a file of its own until what is returned is dropped, as the terminal is taken.
     ///
-    /// Without `-v` nothing is made: the few warnings are dropped until [`Self::to_standard_error`].
+    /// Without `-v` no file is made: the few warnings are dropped meanwhile.
     ///
     /// # Errors
     /// When no file can be made.
-    pub fn to_file(&self) -> io::Result<Option<PathBuf>> {
+    pub fn aside(&self) -> io::Result<LogAside<'_>> {
+        Ok(LogAside { path: self.to_file()?, log: self })
+    }
+
+    /// Sends the log to a file; returns its path if it was made.
+    fn to_file(&self) -> io::Result<Option<PathBuf>> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*sink, Sink::File(_)) {
             return Ok(None);
@@ -105,9 +110,20 @@ impl Log {
         *sink = Sink::File(file);
         Ok(Some(path))
     }
+}
 
-    /// Sends the log to standard error again.
-    pub fn to_standard_error(&self) {
-        *self.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::StandardError;
+/// The log goes elsewhere, until dropped: the terminal is taken.
+#[derive(Debug)]
+pub struct LogAside<'a> {
+    log: &'a Log,
+    path: Option<PathBuf>,
+}
+
+impl Drop for LogAside<'_> {
+    fn drop(&mut self) {
+        *self.log.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::StandardError;
+        if let Some(path) = &self.path {
+            eprintln!("memtrace: the log is in {}", path.display());
+        }
     }
 }

@@ -33,21 +33,8 @@ pub(super) async fn show(
     termination: &mut Termination,
     log: &Log,
 ) -> anyhow::Result<()> {
-    let log_file = log.to_file()?;
-    let result = run(session, arguments, deadline, termination).await;
-    log.to_standard_error();
-    if let Some(path) = log_file {
-        eprintln!("memtrace: the log is in {}", path.display());
-    }
-    result
-}
-
-async fn run(
-    session: &mut Everyone,
-    arguments: &TopArgs,
-    deadline: Option<Instant>,
-    termination: &mut Termination,
-) -> anyhow::Result<()> {
+    // Before the guard, so that the terminal is given back first.
+    let _aside = log.aside()?;
     let mut guard = terminal::enter()?;
     let theme = Theme::from_env();
     let mut screens =
