@@ -170,7 +170,7 @@ impl<'a> Screen<'a> {
             Some(Request::Suspend) => self.guard.suspend()?,
             Some(Request::Redraw) => self.guard.clear()?,
             Some(Request::Ask(wish)) => return Ok(Pressed::Ask(wish)),
-            Some(Request::Export) => export(&mut self.app),
+            Some(Request::Export) => live_export::export(&mut self.app),
             None => {}
         }
         Ok(Pressed::Nothing)
@@ -205,14 +205,6 @@ fn take(app: &mut App, update: Update, wanted: &BTreeSet<Location>) {
         Update::Budget { message, .. } => app.set_message(message),
         Update::Ended => app.set_message("the process has ended; q leaves"),
     }
-}
-
-fn export(app: &mut App) {
-    let message = match live_export::write(app) {
-        Ok(files) => format!("written: {files}"),
-        Err(error) => format!("nothing is written: {error:#}"),
-    };
-    app.set_message(message);
 }
 
 /// Reads source off the loop: the file may lie on a slow disk.

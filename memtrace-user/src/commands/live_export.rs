@@ -13,11 +13,17 @@ use crate::{file_owner::give_to_invoker, tui::App};
 /// Most names that are tried: one a file, counted up.
 const MOST_FILES: u32 = 1000;
 
+/// Writes what is shown, and says on the screen what has come of it.
+pub fn export(app: &mut App) {
+    let message = match write(app) {
+        Ok(files) => format!("written: {files}"),
+        Err(error) => format!("nothing is written: {error:#}"),
+    };
+    app.set_message(message);
+}
+
 /// Writes a text and a CSV file under the first number that is free; says their names.
-///
-/// # Errors
-/// When they cannot be written.
-pub fn write(app: &App) -> anyhow::Result<String> {
+fn write(app: &App) -> anyhow::Result<String> {
     let csv = app.to_csv()?;
     let text = app.to_text();
     for number in 1..=MOST_FILES {

@@ -170,11 +170,7 @@ impl Screens {
 
     fn export(&mut self) {
         if let Some((_, app)) = &mut self.opened {
-            let message = match live_export::write(app) {
-                Ok(files) => format!("written: {files}"),
-                Err(error) => format!("nothing is written: {error:#}"),
-            };
-            app.set_message(message);
+            live_export::export(app);
         }
     }
 
