@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::groups::{self, GroupError, Input};
+use super::{
+    groups::{self, GroupError, Input},
+    plain::Stream,
+};
 use crate::{
     cli::{DiffArgs, FormatArg},
     profile::{GroupBy, GroupOptions, ProfileDiff},
@@ -35,7 +38,7 @@ pub fn execute(arguments: &DiffArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn text([before, after]: [&Input; 2], options: &GroupOptions, diff: ProfileDiff) -> String {
-    let width = groups::width();
+    let width = Stream::Output.width();
     let mut lines = Vec::new();
     for (label, input) in [("Before", before), ("After", after)] {
         lines.extend(snapshot_header::lines(label, &input.name, &input.snapshot, width));

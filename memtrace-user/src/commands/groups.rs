@@ -1,12 +1,13 @@
 //! What `report` and `diff` have in common: reading files, what the arguments mean, and writing the result.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::Path,
 };
 
 use thiserror::Error;
 
+use super::plain::Stream;
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
     profile::{
@@ -128,13 +129,6 @@ pub fn top(arguments: &GroupArgs) -> usize {
     arguments.top.unwrap_or(default)
 }
 
-/// Columns of the terminal, when standard output is one.
-#[must_use]
-pub fn width() -> Option<usize> {
-    let terminal = io::stdout().is_terminal();
-    terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
-}
-
 /// How text is laid out.
 #[must_use]
 pub fn layout<'a>(options: &GroupOptions, mut inputs: impl Iterator<Item = &'a Input>) -> GroupText {
@@ -142,7 +136,7 @@ pub fn layout<'a>(options: &GroupOptions, mut inputs: impl Iterator<Item = &'a I
         by: options.by,
         cumulative: options.cumulative,
         ends_known: inputs.all(|input| !input.snapshot.about.lacks.contains(&Lack::StackEnds)),
-        width: width(),
+        width: Stream::Output.width(),
     }
 }
 

@@ -27,6 +27,18 @@ pub enum Stream {
     Error,
 }
 
+impl Stream {
+    /// Columns of the terminal, when the stream is one.
+    #[must_use]
+    pub fn width(self) -> Option<usize> {
+        let terminal = match self {
+            Self::Output => io::stdout().is_terminal(),
+            Self::Error => io::stderr().is_terminal(),
+        };
+        terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
+    }
+}
+
 impl Reporter {
     /// For what the command line asks to be shown.
     #[must_use]
@@ -54,7 +66,7 @@ impl Reporter {
             text.extend_from_slice(b"\n----\n\n");
         }
         self.written = true;
-        let layout = TextOptions { width: self.width() };
+        let layout = TextOptions { width: self.to.width() };
         report::write(&mut text, profile, &ranking, &symbols, layout)?;
         if let Some(mapped) = mapped {
             report::write_mapped(&mut text, profile, &mapped, &symbols, layout)?;
@@ -63,14 +75,5 @@ impl Reporter {
             Stream::Output => io::stdout().write_all(&text).and_then(|()| io::stdout().flush()),
             Stream::Error => io::stderr().write_all(&text),
         }
-    }
-
-    /// Columns of the terminal, when the stream is one.
-    fn width(&self) -> Option<usize> {
-        let terminal = match self.to {
-            Stream::Output => io::stdout().is_terminal(),
-            Stream::Error => io::stderr().is_terminal(),
-        };
-        terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
     }
 }

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::groups::{self, GroupError, Input};
+use super::{
+    groups::{self, GroupError, Input},
+    plain::Stream,
+};
 use crate::{
     cli::{FormatArg, ReportArgs},
     profile::{CallTree, Direction, GroupBy, GroupOptions, Groups, Samples, SortBy, TreeLimits},
@@ -64,7 +67,7 @@ impl Report<'_> {
     fn with_head(&self, mut lines: Vec<String>) -> String {
         let mut all = Vec::new();
         for (name, snapshot) in self.files() {
-            all.extend(snapshot_header::lines("File", name, snapshot, groups::width()));
+            all.extend(snapshot_header::lines("File", name, snapshot, Stream::Output.width()));
             all.push(String::new());
         }
         all.append(&mut lines);

@@ -3,12 +3,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     sync::Arc,
 };
 
 use super::super::{
     live::reached,
+    plain::Stream,
     signals::{Caught, Termination},
 };
 use crate::{
@@ -124,7 +125,7 @@ impl<'a> Pages<'a> {
                 if self.has_written {
                     text.extend_from_slice(b"\n----\n\n");
                 }
-                machine::write(&mut text, &report, TextOptions { width: width() })?;
+                machine::write(&mut text, &report, TextOptions { width: Stream::Output.width() })?;
             }
         }
         self.has_written = true;
@@ -132,10 +133,4 @@ impl<'a> Pages<'a> {
         io::stdout().write_all(&text).and_then(|()| io::stdout().flush())?;
         Ok(true)
     }
-}
-
-/// Columns of the terminal, when standard output is one.
-fn width() -> Option<usize> {
-    let size = io::stdout().is_terminal().then(|| crossterm::terminal::size().ok()).flatten();
-    size.map(|(columns, _)| usize::from(columns))
 }
