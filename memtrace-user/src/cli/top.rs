@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, builder::TypedValueParser};
 
-use super::{UnwindArg, parse_duration, parse_sample_bytes, parse_size, words::word_parser};
-use crate::{allocators::UserFunction, profile::ProcessOrder, tracer::Accelerator};
+use super::{RecordingArgs, parse_duration, parse_sample_bytes, words::word_parser};
+use crate::{allocators::UserFunction, profile::ProcessOrder};
 
 /// Arguments of `top`.
 #[derive(Debug, Args)]
@@ -46,25 +46,15 @@ pub struct TopArgs {
     /// Record every block, at five times the cost and more to the processes that are traced.
     #[arg(long, conflicts_with = "sample_bytes")]
     pub exact: bool,
-    /// Most frames to record of each call stack.
-    #[arg(long, value_name = "N", default_value_t = 127, value_parser = clap::value_parser!(u32).range(1..=127))]
-    pub max_frames: u32,
-    /// How call stacks are followed: by unwind tables and, where there are none, frame pointers (auto); by frame pointers
-    /// alone (fp); by unwind tables alone (dwarf).
-    #[arg(long, value_enum, value_name = "HOW", default_value_t)]
-    pub unwind: UnwindArg,
-    /// Record only blocks of at least this size, as 4096, 4KiB, 1M.
-    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_size)]
-    pub min_size: u64,
+    /// What is recorded, of one process as of all.
+    #[command(flatten)]
+    pub recording: RecordingArgs,
     /// Also trace a function that hands out memory; see `memtrace attach --help`.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::allocating)]
     pub alloc: Vec<UserFunction>,
     /// The function that takes it back. May be repeated.
     #[arg(long, value_name = "FUNCTION", value_parser = UserFunction::freeing)]
     pub free: Vec<UserFunction>,
-    /// Switch off an accelerator, to try the fall-back.
-    #[arg(long, value_name = "FEATURE", hide = true, value_parser = word_parser(Accelerator::WORDS.into_iter()))]
-    pub without: Vec<Accelerator>,
     /// Live blocks that are recorded of one process, to try what happens beyond.
     #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub most_blocks: Option<u64>,

@@ -30,10 +30,10 @@ use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
 use crate::{
-    allocators::UserFunctions,
-    cli::{Cli, Command, OverBudgetArg, RecordedArg, TracingArgs, UnwindArg},
+    allocators::{UserFunction, UserFunctions},
+    cli::{Cli, Command, OverBudgetArg, RecordedArg, RecordingArgs, TracingArgs, UnwindArg},
     process::SignalState,
-    tracer::{Follow, OverBudget, Recorded, Shares, TracerOptions, UnwindMode},
+    tracer::{Follow, OverBudget, Recorded, TracerOptions, UnwindMode},
 };
 
 /// Runs a command.
@@ -77,28 +77,38 @@ fn recorded(domains: &[RecordedArg]) -> Recorded {
     }
 }
 
-impl From<&TracingArgs> for TracerOptions {
-    fn from(arguments: &TracingArgs) -> Self {
+fn functions(alloc: &[UserFunction], free: &[UserFunction]) -> Arc<UserFunctions> {
+    Arc::new(UserFunctions(alloc.iter().chain(free).cloned().collect()))
+}
+
+impl From<&RecordingArgs> for TracerOptions {
+    fn from(arguments: &RecordingArgs) -> Self {
         Self {
             max_frames: arguments.max_frames,
             min_size: arguments.min_size,
+            unwind: arguments.unwind.into(),
+            without: arguments.without.clone(),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&TracingArgs> for TracerOptions {
+    fn from(arguments: &TracingArgs) -> Self {
+        Self {
             sample_bytes: arguments.sample_bytes.unwrap_or(0),
             max_overhead: arguments.max_overhead,
             over_budget: match arguments.over_budget {
                 OverBudgetArg::Stop => OverBudget::Stop,
                 OverBudgetArg::Warn => OverBudget::Warn,
             },
-            unwind: arguments.unwind.into(),
             per_thread: arguments.per_thread,
-            from_start: false,
             follow: if arguments.follow { Follow::Children } else { Follow::Nobody },
             recorded: recorded(&arguments.domain),
-            without: arguments.without.clone(),
             native_only: arguments.native_only,
             through_exit: arguments.through_exit,
-            keep_pymalloc: false,
-            shares: Shares::default(),
-            functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
+            functions: functions(&arguments.alloc, &arguments.free),
+            ..Self::from(&arguments.recording)
         }
     }
 }

@@ -6,17 +6,15 @@ mod plain;
 use std::{
     io::{self, IsTerminal as _},
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
-use super::{logging::Log, signals::Termination};
+use super::{functions, logging::Log, signals::Termination};
 use crate::{
-    allocators::UserFunctions,
     cli::TopArgs,
     process::Selection,
     session::trace_everyone,
-    tracer::{Follow, Shares, TracerOptions, UnwindMode},
+    tracer::{Follow, Shares, TracerOptions},
 };
 
 const LIVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,18 +53,14 @@ fn selection(arguments: &TopArgs) -> Selection {
 fn options(arguments: &TopArgs) -> TracerOptions {
     let usual = Shares::default();
     TracerOptions {
-        max_frames: arguments.max_frames,
-        min_size: arguments.min_size,
         sample_bytes: if arguments.exact { 0 } else { arguments.sample_bytes },
-        unwind: UnwindMode::from(arguments.unwind),
         follow: Follow::Everyone,
-        without: arguments.without.clone(),
-        functions: Arc::new(UserFunctions(arguments.alloc.iter().chain(&arguments.free).cloned().collect())),
+        functions: functions(&arguments.alloc, &arguments.free),
         shares: Shares {
             blocks: arguments.most_blocks.unwrap_or(usual.blocks),
             sites: arguments.most_stacks.unwrap_or(usual.sites),
             ..usual
         },
-        ..TracerOptions::default()
+        ..TracerOptions::from(&arguments.recording)
     }
 }
