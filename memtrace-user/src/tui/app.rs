@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     action::{Action, Request, Wish},
-    columns::Order,
+    columns::{COLUMNS, Order},
     detail::Detail,
     flame::{Flame, Measure},
     history::Series,
@@ -227,7 +227,7 @@ impl App {
             }
             Action::Export => return self.shown.is_some().then_some(Request::Export),
             Action::Sort(order) => self.sort_by(order),
-            Action::SortNext(turn) => self.sort_by(self.table.sort.step(turn.is_forward())),
+            Action::SortNext(turn) => self.sort_by(self.table.sort.step_among(COLUMNS.len(), turn.is_forward())),
             Action::Reverse => self.keeping_selection(|app| {
                 app.table.reversed = !app.table.reversed;
                 app.table.rank();

@@ -109,17 +109,14 @@ impl From<SortBy> for Order {
 }
 
 impl Order {
-    /// Every order, as they are stepped through.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
-        (0..COLUMNS.len()).map(Self::Column).chain([Self::Name])
-    }
-
-    /// The order so many steps on.
-    pub(super) fn step(self, forward: bool) -> Self {
-        let orders: Vec<Self> = Self::all().collect();
-        let at = orders.iter().position(|order| *order == self).unwrap_or(0);
-        let next = if forward { at + 1 } else { at + orders.len() - 1 };
-        orders[next % orders.len()]
+    /// The order after or before, of a table of so many columns: its last is the name, and steps lead round.
+    pub(super) const fn step_among(self, columns: usize, forward: bool) -> Self {
+        let at = match self {
+            Self::Column(index) => index,
+            Self::Name => columns,
+        };
+        let next = (at + if forward { 1 } else { columns }) % (columns + 1);
+        if next == columns { Self::Name } else { Self::Column(next) }
     }
 
     pub(super) fn column(self) -> Option<&'static Column> {
@@ -151,8 +148,9 @@ mod tests {
         }
         let keys: std::collections::HashSet<char> = COLUMNS.iter().map(|column| column.key).collect();
         assert_eq!(keys.len(), COLUMNS.len());
-        for order in Order::all() {
-            assert_eq!(order.step(true).step(false), order);
+        let count = COLUMNS.len();
+        for order in (0..count).map(Order::Column).chain([Order::Name]) {
+            assert_eq!(order.step_among(count, true).step_among(count, false), order);
         }
     }
 

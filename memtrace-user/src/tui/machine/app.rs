@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    columns::{COLUMNS, column_of, step},
+    columns::{COLUMNS, column_of},
     view,
 };
 use crate::{
@@ -155,7 +155,7 @@ impl MachineApp {
             Action::Suspend => return Some(Request::Suspend),
             Action::Redraw => return Some(Request::Redraw),
             Action::Sort(order) => self.sort_by(order),
-            Action::SortNext(turn) => self.sort_by(step(self.sort, turn.is_forward())),
+            Action::SortNext(turn) => self.sort_by(self.sort.step_among(COLUMNS.len(), turn.is_forward())),
             Action::Reverse => self.keeping_selection(|app| app.reversed = !app.reversed),
             Action::TogglePause => self.toggle_pause(),
             Action::ToggleHelp => self.help = if self.help.is_some() { None } else { Some(0) },

@@ -50,14 +50,6 @@ pub(super) fn column_of(order: ProcessOrder) -> Order {
     COLUMNS.iter().position(|column| column.order == order).map_or(Order::Name, Order::Column)
 }
 
-/// The order so many steps on.
-pub(super) fn step(order: Order, forward: bool) -> Order {
-    let orders: Vec<Order> = (0..COLUMNS.len()).map(Order::Column).chain([Order::Name]).collect();
-    let at = orders.iter().position(|other| *other == order).unwrap_or(0);
-    let next = if forward { at + 1 } else { at + orders.len() - 1 };
-    orders[next % orders.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,8 +58,9 @@ mod tests {
     #[test]
     fn every_order_has_a_column() {
         for order in ProcessOrder::all() {
-            assert_ne!(column_of(order), Order::Name, "{}", order.word());
-            assert_eq!(step(step(column_of(order), true), false), column_of(order));
+            let column = column_of(order);
+            assert_ne!(column, Order::Name, "{}", order.word());
+            assert_eq!(column.step_among(COLUMNS.len(), true).step_among(COLUMNS.len(), false), column);
         }
         let keys: std::collections::HashSet<char> = COLUMNS.iter().map(|column| column.key).collect();
         assert_eq!(keys.len(), COLUMNS.len());
