@@ -1,6 +1,6 @@
 //! What can be done in the live view, and what of it only the loop around it can do.
 
-use super::columns::Order;
+use super::heading::Order;
 
 /// One thing that a key, the mouse or the terminal asks for. State changes by these and by new data alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

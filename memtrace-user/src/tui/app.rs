@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     action::{Action, Request, Wish},
-    columns::{COLUMNS, Order},
+    columns::COLUMNS,
     detail::Detail,
     flame::{Flame, Measure},
+    heading::Order,
     history::Series,
     keys::Input,
     marks::MOST as MOST_MARKS,

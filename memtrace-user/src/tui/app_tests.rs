@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::{
     action::{Action, Move, Request, Turn, Wish},
     app::{App, View, visible_from},
-    columns::Order,
     detail::Pane,
+    heading::Order,
     keys,
     reading::Reading,
     theme::Theme,

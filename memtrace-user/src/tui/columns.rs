@@ -2,7 +2,10 @@
 
 use std::cmp::Reverse;
 
-use super::marks::Growth;
+use super::{
+    heading::{Heading, Order},
+    marks::Growth,
+};
 use crate::{
     profile::{AllocRates, AllocStats, SortBy},
     report::{groups_text::signed, units},
@@ -26,60 +29,44 @@ impl RowNumbers {
     }
 }
 
-/// What the table is sorted by: a column of numbers, or the name.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Order {
-    /// By the column of this index in the table of columns.
-    Column(usize),
-    /// By the name of the group.
-    #[default]
-    Name,
-}
-
 /// One column of numbers.
 pub(super) struct Column {
-    pub(super) title: &'static str,
-    /// What it is, for the help.
-    pub(super) meaning: &'static str,
-    /// Columns on the screen: on a narrow one, and on one of [`WIDE`] columns or more.
-    pub(super) widths: (usize, usize),
-    /// Columns that the screen must have for it; it is shown on any when it is sorted by.
-    pub(super) from_width: usize,
-    /// The digit that sorts by it.
-    pub(super) key: char,
+    pub(super) heading: Heading,
     pub(super) value: fn(&RowNumbers) -> f64,
     pub(super) cell: fn(&RowNumbers) -> String,
     /// The number adds up over all rows to something that shares can be taken of.
     pub(super) adds_up: bool,
 }
 
-/// From so many columns on, units are written out.
-pub(super) const WIDE: usize = 110;
-
 /// From left to right; the site's name takes what is left.
 #[rustfmt::skip]
 pub(super) const COLUMNS: &[Column] = &[
-    Column { title: "Live", meaning: "bytes allocated and not freed", widths: (7, 10), from_width: 0, key: '1',
+    Column { heading: Heading { title: "Live", meaning: "bytes allocated and not freed", widths: (7, 10), from_width: 0, key: '1' },
         value: |row| float(row.stats.live_bytes()), cell: |row| units::bytes(row.stats.live_bytes()), adds_up: true },
-    Column { title: "ΔMark", meaning: "live bytes more or less than at the last mark", widths: (8, 11), from_width: 60, key: '2',
+    Column { heading: Heading { title: "ΔMark", meaning: "live bytes more or less than at the last mark", widths: (8, 11), from_width: 60, key: '2' },
         value: |row| negative_too(row.change.bytes), cell: |row| signed(SortBy::LiveBytes, row.change.bytes.into()), adds_up: false },
-    Column { title: "Blocks", meaning: "blocks allocated and not freed", widths: (8, 10), from_width: 50, key: '3',
+    Column { heading: Heading { title: "Blocks", meaning: "blocks allocated and not freed", widths: (8, 10), from_width: 50, key: '3' },
         value: |row| float(row.stats.live_blocks()), cell: |row| units::count(row.stats.live_blocks()), adds_up: true },
-    Column { title: "Alloc/s", meaning: "blocks allocated a second", widths: (7, 9), from_width: 70, key: '4',
+    Column { heading: Heading { title: "Alloc/s", meaning: "blocks allocated a second", widths: (7, 9), from_width: 70, key: '4' },
         value: |row| row.rates.allocated_blocks, cell: |row| rate(row.rates.allocated_blocks), adds_up: true },
-    Column { title: "Bytes/s", meaning: "bytes allocated a second", widths: (7, 10), from_width: 130, key: '5',
+    Column { heading: Heading { title: "Bytes/s", meaning: "bytes allocated a second", widths: (7, 10), from_width: 130, key: '5' },
         value: |row| row.rates.allocated_bytes, cell: |row| units::byte_rate(row.rates.allocated_bytes).replace("/s", ""), adds_up: true },
-    Column { title: "Short", meaning: "part of the blocks that was freed within 10 ms", widths: (6, 6), from_width: 70, key: '6',
+    Column { heading: Heading { title: "Short", meaning: "part of the blocks that was freed within 10 ms", widths: (6, 6), from_width: 70, key: '6' },
         value: RowNumbers::short_lived, cell: |row| units::percent(row.short_lived()), adds_up: false },
-    Column { title: "Average", meaning: "mean bytes of a live block", widths: (7, 9), from_width: 150, key: '7',
+    Column { heading: Heading { title: "Average", meaning: "mean bytes of a live block", widths: (7, 9), from_width: 150, key: '7' },
         value: |row| float(row.stats.average_bytes()), cell: |row| units::bytes(row.stats.average_bytes()), adds_up: false },
-    Column { title: "Alloced", meaning: "bytes allocated since tracing began", widths: (7, 10), from_width: 165, key: '8',
+    Column { heading: Heading { title: "Alloced", meaning: "bytes allocated since tracing began", widths: (7, 10), from_width: 165, key: '8' },
         value: |row| float(row.stats.allocated_bytes), cell: |row| units::bytes(row.stats.allocated_bytes), adds_up: true },
-    Column { title: "Allocs", meaning: "blocks allocated since tracing began", widths: (8, 12), from_width: 180, key: '9',
+    Column { heading: Heading { title: "Allocs", meaning: "blocks allocated since tracing began", widths: (8, 12), from_width: 180, key: '9' },
         value: |row| float(row.stats.allocated_blocks), cell: |row| units::count(row.stats.allocated_blocks), adds_up: true },
-    Column { title: "Freed", meaning: "bytes freed since tracing began", widths: (7, 10), from_width: 200, key: '0',
+    Column { heading: Heading { title: "Freed", meaning: "bytes freed since tracing began", widths: (7, 10), from_width: 200, key: '0' },
         value: |row| float(row.stats.freed_bytes), cell: |row| units::bytes(row.stats.freed_bytes), adds_up: true },
 ];
+
+/// The heads of the columns.
+pub(super) fn headings() -> impl Iterator<Item = &'static Heading> {
+    COLUMNS.iter().map(|column| &column.heading)
+}
 
 #[expect(clippy::cast_precision_loss, reason = "compared, and shown with three digits")]
 const fn float(number: u64) -> f64 {
@@ -104,21 +91,11 @@ impl From<SortBy> for Order {
             SortBy::AllocatedBlocks => "Allocs",
             SortBy::FreedBytes => "Freed",
         };
-        COLUMNS.iter().position(|column| column.title == title).map_or(Self::Name, Self::Column)
+        COLUMNS.iter().position(|column| column.heading.title == title).map_or(Self::Name, Self::Column)
     }
 }
 
 impl Order {
-    /// The order after or before, of a table of so many columns: its last is the name, and steps lead round.
-    pub(super) const fn step_among(self, columns: usize, forward: bool) -> Self {
-        let at = match self {
-            Self::Column(index) => index,
-            Self::Name => columns,
-        };
-        let next = (at + if forward { 1 } else { columns }) % (columns + 1);
-        if next == columns { Self::Name } else { Self::Column(next) }
-    }
-
     pub(super) fn column(self) -> Option<&'static Column> {
         match self {
             Self::Column(index) => COLUMNS.get(index),
@@ -146,7 +123,7 @@ mod tests {
         for sort in SortBy::all() {
             assert!(Order::from(sort).column().is_some(), "{}", sort.label());
         }
-        let keys: std::collections::HashSet<char> = COLUMNS.iter().map(|column| column.key).collect();
+        let keys: std::collections::HashSet<char> = COLUMNS.iter().map(|column| column.heading.key).collect();
         assert_eq!(keys.len(), COLUMNS.len());
         let count = COLUMNS.len();
         for order in (0..count).map(Order::Column).chain([Order::Name]) {

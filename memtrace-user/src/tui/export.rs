@@ -3,11 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    App,
-    columns::{RowNumbers, WIDE},
-    view,
-};
+use super::{App, columns::RowNumbers, heading::WIDE, view};
 use crate::report::{frames::NO_STACK, group_label};
 
 /// Columns of the text.

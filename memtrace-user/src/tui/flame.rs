@@ -215,7 +215,7 @@ mod tests {
             scene.sample(frames, *blocks, 1, 0);
         }
         let reading = Reading { profile: Arc::new(scene.profile()), symbols: Arc::new(scene.symbols) };
-        let mut table = Table::new(super::super::columns::Order::Column(0), SiteNamer::default());
+        let mut table = Table::new(super::super::heading::Order::Column(0), SiteNamer::default());
         table.read(&reading);
         let mut flame = Flame::default();
         flame.make(&mut table, &reading);

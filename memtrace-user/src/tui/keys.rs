@@ -4,7 +4,8 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, Mou
 
 use super::{
     action::{Action, Move, Turn},
-    columns::{COLUMNS, Order},
+    columns::COLUMNS,
+    heading::Order,
 };
 
 /// A key with the modifiers that matter.
@@ -150,7 +151,7 @@ fn action_of(keys: &Keys, event: KeyEvent, input: Input) -> Option<Action> {
 }
 
 fn column_of(digit: char) -> Option<Order> {
-    COLUMNS.iter().position(|column| column.key == digit).map(Order::Column)
+    COLUMNS.iter().position(|column| column.heading.key == digit).map(Order::Column)
 }
 
 /// The keys of the view of call sites.
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn every_column_has_a_key() {
         for (index, column) in COLUMNS.iter().enumerate() {
-            let event = KeyEvent::new(KeyCode::Char(column.key), KeyModifiers::NONE);
+            let event = KeyEvent::new(KeyCode::Char(column.heading.key), KeyModifiers::NONE);
             assert_eq!(action_for(event, Input::Commands), Some(Action::Sort(Order::Column(index))));
         }
     }

@@ -13,6 +13,7 @@ mod detail;
 mod export;
 mod flame;
 mod grouped;
+mod heading;
 mod history;
 pub mod keys;
 mod machine;
@@ -28,8 +29,8 @@ mod wants;
 
 pub use action::{Action, Move, Request, Turn, Wish};
 pub use app::App;
-pub use columns::Order;
 pub use detail::SourceText;
+pub use heading::Order;
 pub use machine::{MachineApp, action_for_event as machine_action_for_event, view as machine_view};
 pub use reading::Reading;
 pub use theme::Theme;

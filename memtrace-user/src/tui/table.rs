@@ -6,8 +6,9 @@ use std::{
 };
 
 use super::{
-    columns::{Order, RowNumbers, descending},
+    columns::{RowNumbers, descending},
     grouped::Grouped,
+    heading::Order,
     history::StackHistory,
     marks::{Amount, GroupGrowth, Growth, Marks},
     reading::Reading,

@@ -13,6 +13,7 @@ mod stack;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(super) mod titles;
 
 use layout::Areas;
 use ratatui::{Frame, Terminal, backend::TestBackend};

@@ -14,7 +14,7 @@ use crate::{
     tui::{
         action::{Action, Move, Request},
         app::{Cursor, visible_from},
-        columns::Order,
+        heading::Order,
         keys::Input,
         theme::Theme,
     },

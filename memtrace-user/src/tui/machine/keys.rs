@@ -5,7 +5,7 @@ use crossterm::event::{Event, KeyCode};
 use super::{
     super::{
         action::{Action, Move, Turn},
-        columns::Order,
+        heading::Order,
         keys::{Binding, Input, Keys, bind, char_key, ctrl, hinted, key},
     },
     columns::COLUMNS,
@@ -34,7 +34,7 @@ pub(super) const BINDINGS: &[Binding] = &[
 ];
 
 fn column_of(digit: char) -> Option<Order> {
-    COLUMNS.iter().position(|column| column.key == digit).map(Order::Column)
+    COLUMNS.iter().position(|column| column.heading.key == digit).map(Order::Column)
 }
 
 const KEYS: Keys = Keys { bindings: BINDINGS, column_of };
@@ -65,7 +65,7 @@ mod tests {
             }
         }
         for (index, column) in COLUMNS.iter().enumerate() {
-            let event = Event::Key(KeyEvent::new(KeyCode::Char(column.key), KeyModifiers::NONE));
+            let event = Event::Key(KeyEvent::new(KeyCode::Char(column.heading.key), KeyModifiers::NONE));
             assert_eq!(action_for_event(&event, Input::Commands), Some(Action::Sort(Order::Column(index))));
         }
     }

@@ -20,7 +20,9 @@ pub(in crate::tui) fn lines() -> usize {
 /// A key or column, and what it does or means; a heading has no text.
 fn all() -> impl Iterator<Item = (String, &'static str)> {
     let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
-    let columns = COLUMNS.iter().map(|column| (format!("{} {}", column.key, column.title), column.meaning));
+    let columns = COLUMNS
+        .iter()
+        .map(|column| (format!("{} {}", column.heading.key, column.heading.title), column.heading.meaning));
     let notes = [
         ("Sum".to_owned(), "part of the total down to this row"),
         ("Mouse".to_owned(), "a row selects, again opens; a title sorts; right goes back"),

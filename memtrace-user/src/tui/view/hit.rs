@@ -4,11 +4,11 @@ use super::{
     super::{
         App,
         app::{View, visible_from},
-        columns::Order,
+        heading::Order,
     },
     flame,
     layout::Areas,
-    table::Columns,
+    table,
 };
 
 /// What the mouse can be pressed on.
@@ -38,7 +38,7 @@ pub(in crate::tui) fn at(app: &App, size: (u16, u16), (column, line): (u16, u16)
         return None;
     }
     let Some(row) = below.checked_sub(1) else {
-        return (app.view == View::Table).then(|| title(app, size.0, column)).flatten().map(Hit::Title);
+        return (app.view == View::Table).then(|| table::title_at(app, size.0, column)).flatten().map(Hit::Title);
     };
     let place = |first: usize, at: usize, count: usize| {
         let row = visible_from(first, at, count, areas.rows()) + row;
@@ -59,18 +59,4 @@ pub(in crate::tui) fn at(app: &App, size: (u16, u16), (column, line): (u16, u16)
         }
         View::Flame => None,
     }
-}
-
-/// The column of the table whose title lies there; right of all numbers is the name.
-fn title(app: &App, width: u16, column: u16) -> Option<Order> {
-    let columns = Columns::of(usize::from(width), app.table.sort);
-    let mut end = 1;
-    for (index, _, width) in &columns.shown {
-        end += width + 1;
-        if usize::from(column) < end {
-            return Some(Order::Column(*index));
-        }
-    }
-    let sum = if columns.sum { 7 } else { 0 };
-    (usize::from(column) >= end + sum).then_some(Order::Name)
 }

@@ -8,7 +8,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{super::app::visible_from, layout::Areas};
+use super::{super::app::visible_from, layout::Areas, titles::Titles};
 use crate::{
     profile::{GroupBy, LiveGroup},
     report::{
@@ -20,7 +20,8 @@ use crate::{
     },
     tui::{
         App,
-        columns::{COLUMNS, Column, Order, RowNumbers, WIDE},
+        columns::{COLUMNS, RowNumbers, headings},
+        heading::{Headings, Order, Shown},
     },
 };
 
@@ -66,27 +67,28 @@ fn nothing(app: &App) -> String {
 }
 
 /// The columns that there is room for.
-pub(super) struct Columns {
-    pub(super) shown: Vec<(usize, &'static Column, usize)>,
-    pub(super) sum: bool,
-    wide: bool,
+struct Columns {
+    headings: Headings,
+    sum: bool,
 }
 
 impl Columns {
-    pub(super) fn of(width: usize, sort: Order) -> Self {
-        let wide = width >= WIDE;
-        let is_shown = |(index, column): &(usize, &Column)| width >= column.from_width || sort == Order::Column(*index);
-        let size = |column: &Column| if wide { column.widths.1 } else { column.widths.0 };
-        let shown = COLUMNS.iter().enumerate().filter(is_shown).map(|(index, column)| (index, column, size(column)));
-        Self { shown: shown.collect(), sum: width >= SUM_FROM, wide }
+    fn of(width: usize, sort: Order) -> Self {
+        Self { headings: Headings::of(headings(), width, sort, |_| false), sum: width >= SUM_FROM }
     }
 
     /// A number in its column; a count that is too long is said in thousands.
-    fn cell(&self, column: &Column, width: usize, row: &RowNumbers) -> String {
-        let text = (column.cell)(row);
-        let text = if self.wide { text } else { units::tight(&text) };
-        if elide::width(&text) <= width { text } else { scaled((column.value)(row)) }
+    fn cell(&self, shown: &Shown, row: &RowNumbers) -> String {
+        let column = &COLUMNS[shown.index];
+        let text = self.headings.fit((column.cell)(row));
+        if elide::width(&text) <= shown.width { text } else { scaled((column.value)(row)) }
     }
+}
+
+/// The column whose title lies there.
+pub(super) fn title_at(app: &App, width: u16, column: u16) -> Option<Order> {
+    let columns = Columns::of(usize::from(width), app.table.sort);
+    columns.headings.at(usize::from(column), if columns.sum { SUM + 1 } else { 0 })
 }
 
 /// `12.3M` for 12,345,678: thousands, not powers of 1024, as it is a count.
@@ -101,23 +103,13 @@ fn scaled(value: f64) -> String {
     format!("{rest:.1}{}", units[unit])
 }
 
-/// The sorted column carries a mark, and so does the selected row: neither is told by its style alone.
 fn titles<'a>(columns: &Columns, app: &App) -> Line<'a> {
-    let mark = if app.table.reversed { "▲" } else { "▼" };
-    let mut spans = vec![Span::raw(" ")];
-    for (index, column, width) in &columns.shown {
-        let is_sorted = app.table.sort == Order::Column(*index);
-        let title = if is_sorted { format!("{mark}{}", column.title) } else { column.title.into() };
-        let style = if is_sorted { app.theme.sorted } else { app.theme.title };
-        spans.push(Span::raw(" ".repeat(width.saturating_sub(elide::width(&title)))));
-        spans.extend([Span::styled(title, style), Span::raw(" ")]);
-    }
+    let titles = Titles { sort: app.table.sort, reversed: app.table.reversed, theme: &app.theme };
+    let mut spans = titles.numbers(&columns.headings);
     if columns.sum {
         spans.push(Span::styled(format!("{:>SUM$} ", "Sum"), app.theme.title));
     }
-    let by_name = app.table.sort == Order::Name;
-    let title = format!(" {}{}", if by_name { mark } else { "" }, app.table.by().title());
-    spans.push(Span::styled(title, if by_name { app.theme.sorted } else { app.theme.title }));
+    spans.extend([Span::raw(" "), titles.title(Order::Name, app.table.by().title())]);
     let domain = app.table.grouped().domain_among_others().filter(|_| app.table.by() != GroupBy::Domain);
     spans.extend(domain.map(|domain| Span::styled(format!(" in {} (d)", domain.name()), app.theme.state)));
     if !app.table.filter().is_empty() {
@@ -130,10 +122,10 @@ fn titles<'a>(columns: &Columns, app: &App) -> Line<'a> {
 
 fn line<'a>(group: u32, place: usize, columns: &Columns, app: &App, width: usize) -> Line<'a> {
     let row = app.table.row(group);
-    let cell =
-        |(_, column, width): &(usize, &Column, usize)| format!("{:>1$} ", columns.cell(column, *width, row), width);
+    let cell = |shown: &Shown| format!("{:>1$} ", columns.cell(shown, row), shown.width);
+    // The selected row is not told by its style alone.
     let mark = if place == app.cursor.at { ">" } else { " " };
-    let mut numbers = format!("{mark}{}", columns.shown.iter().map(cell).collect::<String>());
+    let mut numbers = format!("{mark}{}", columns.headings.shown.iter().map(cell).collect::<String>());
     if columns.sum {
         let _ = write!(numbers, "{:>SUM$} ", app.table.running(place).map(units::percent).unwrap_or_default());
     }

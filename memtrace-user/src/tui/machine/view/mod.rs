@@ -13,7 +13,7 @@ use ratatui::{
 
 use super::{app::MachineApp, columns::COLUMNS, keys::BINDINGS};
 use crate::tui::{
-    columns::Order,
+    heading::Order,
     view::{footer, help},
 };
 
@@ -81,7 +81,9 @@ pub fn render(frame: &mut Frame, app: &MachineApp) {
 
 fn help_page() -> impl Iterator<Item = (String, &'static str)> {
     let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
-    let columns = COLUMNS.iter().map(|column| (format!("{} {}", column.key, column.title), column.meaning));
+    let columns = COLUMNS
+        .iter()
+        .map(|column| (format!("{} {}", column.heading.key, column.heading.title), column.heading.meaning));
     let notes =
         [("Mouse".to_owned(), "a row selects, again opens; a title sorts"), ("K M G".to_owned(), "powers of 1024")];
     keys.chain(columns).chain(notes)

@@ -10,14 +10,15 @@ use ratatui::{
 
 use super::super::{
     app::MachineApp,
-    columns::{COLUMNS, Column, LOST},
+    columns::{COLUMNS, LOST, headings},
 };
 use crate::{
     profile::MachineProcess,
-    report::{elide, escape::escape, machine, units},
+    report::{elide, escape::escape, machine},
     tui::{
         app::visible_from,
-        columns::{Order, WIDE},
+        heading::{Headings, Order},
+        view::titles::Titles,
     },
 };
 
@@ -28,15 +29,10 @@ const CONTAINER_FROM: usize = 100;
 const USER: usize = 10;
 const PID: usize = 8;
 
-/// The columns that there is room for, with their widths.
-fn shown(app: &MachineApp, width: usize) -> Vec<(usize, &'static Column, usize)> {
+/// The columns that there is room for; that of losses, when there are any.
+fn shown(app: &MachineApp, width: usize) -> Headings {
     let has_lost = app.shown.as_ref().is_some_and(|machine| machine.processes.iter().any(|process| process.lost() > 0));
-    let is_shown = |(index, column): &(usize, &Column)| {
-        let is_sorted = app.sort == Order::Column(*index);
-        is_sorted || if *index == LOST { has_lost } else { width >= column.from_width }
-    };
-    let size = |column: &Column| if width >= WIDE { column.widths.1 } else { column.widths.0 };
-    COLUMNS.iter().enumerate().filter(is_shown).map(|(index, column)| (index, column, size(column))).collect()
+    Headings::of(headings(), width, app.sort, |index| index == LOST && !has_lost)
 }
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &MachineApp) {
@@ -66,24 +62,14 @@ pub(super) fn render(frame: &mut Frame, area: Rect, app: &MachineApp) {
     }
 }
 
-/// The sorted column carries a mark, and so does the selected row: neither is told by its style alone.
-fn titles<'a>(columns: &[(usize, &'static Column, usize)], app: &MachineApp, width: usize) -> Line<'a> {
-    let mark = if app.reversed { "▲" } else { "▼" };
-    let mut spans = vec![Span::raw(" ")];
-    for (index, column, size) in columns {
-        let is_sorted = app.sort == Order::Column(*index);
-        let title = if is_sorted { format!("{mark}{}", column.title) } else { column.title.into() };
-        let style = if is_sorted { app.theme.sorted } else { app.theme.title };
-        spans.push(Span::raw(" ".repeat(size.saturating_sub(elide::width(&title)))));
-        spans.extend([Span::styled(title, style), Span::raw(" ")]);
-    }
+fn titles<'a>(columns: &Headings, app: &MachineApp, width: usize) -> Line<'a> {
+    let titles = Titles { sort: app.sort, reversed: app.reversed, theme: &app.theme };
+    let mut spans = titles.numbers(columns);
     spans.push(Span::styled(format!("{:>PID$} ", "PID"), app.theme.title));
     if width >= USER_FROM {
         spans.push(Span::styled(format!("{:USER$} ", "User"), app.theme.title));
     }
-    let by_name = app.sort == Order::Name;
-    let title = format!("{}Process", if by_name { mark } else { "" });
-    spans.push(Span::styled(title, if by_name { app.theme.sorted } else { app.theme.title }));
+    spans.push(titles.title(Order::Name, "Process"));
     if !app.filter.is_empty() {
         let all = app.shown.as_ref().map_or(0, |machine| machine.processes.len());
         let text = format!(" /{} ({} of {})", escape(&app.filter), app.order.len(), all);
@@ -92,17 +78,11 @@ fn titles<'a>(columns: &[(usize, &'static Column, usize)], app: &MachineApp, wid
     Line::from(spans)
 }
 
-fn line<'a>(
-    process: &MachineProcess,
-    is_selected: bool,
-    columns: &[(usize, &'static Column, usize)],
-    width: usize,
-) -> Line<'a> {
+fn line<'a>(process: &MachineProcess, is_selected: bool, columns: &Headings, width: usize) -> Line<'a> {
+    // The selected row is not told by its style alone.
     let mut text = String::from(if is_selected { ">" } else { " " });
-    for (_, column, size) in columns {
-        let cell = (column.cell)(process);
-        let cell = if width >= WIDE { cell } else { units::tight(&cell) };
-        let _ = write!(text, "{cell:>size$} ");
+    for shown in &columns.shown {
+        let _ = write!(text, "{:>1$} ", columns.fit((COLUMNS[shown.index].cell)(process)), shown.width);
     }
     let _ = write!(text, "{:>PID$} ", process.pid);
     if width >= USER_FROM {
@@ -116,15 +96,8 @@ fn line<'a>(
     Line::raw(elide::end(&format!("{text}{}{container}", elide::middle(&escape(&process.command), room)), width))
 }
 
-/// The column whose title lies there; right of all numbers is the name.
+/// The column whose title lies there.
 pub(super) fn title_at(app: &MachineApp, width: usize, column: usize) -> Option<Order> {
-    let mut end = 1;
-    for (index, _, size) in shown(app, width) {
-        end += size + 1;
-        if column < end {
-            return Some(Order::Column(index));
-        }
-    }
     let before_name = PID + 1 + if width >= USER_FROM { USER + 1 } else { 0 };
-    (column >= end + before_name).then_some(Order::Name)
+    shown(app, width).at(column, before_name)
 }
