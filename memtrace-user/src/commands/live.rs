@@ -19,7 +19,7 @@ use crate::{
     report::source_text,
     session::{AttachStep, Attachment, Session, Update},
     tui::{
-        App, Order, Reading, Request, SourceText, Theme, Wish, keys,
+        App, KEYS, Order, Reading, Request, SourceText, Theme, Wish,
         terminal::{self, TerminalGuard},
         view,
     },
@@ -165,7 +165,7 @@ impl<'a> Screen<'a> {
     fn press(&mut self, event: Option<std::io::Result<Event>>) -> anyhow::Result<Pressed> {
         // Without one the terminal is gone: so is whoever looked at it.
         let Some(Ok(event)) = event else { return Ok(Pressed::Leave) };
-        match keys::action_for_event(&event, self.app.input()).and_then(|action| self.app.apply(action)) {
+        match KEYS.action_for_event(&event, self.app.input()).and_then(|action| self.app.apply(action)) {
             Some(Request::Quit) => return Ok(Pressed::Leave),
             Some(Request::Suspend) => self.guard.suspend()?,
             Some(Request::Redraw) => self.guard.clear()?,

@@ -4,7 +4,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, Mou
 
 use super::{
     action::{Action, Move, Turn},
-    columns::COLUMNS,
+    columns::headings,
     heading::Order,
 };
 
@@ -35,11 +35,12 @@ impl Binding {
 }
 
 /// The keys of a view.
-pub(super) struct Keys {
-    /// Keys that are bound.
+#[derive(Debug)]
+pub struct Keys {
+    /// Keys that are bound, in the order of the help page.
     pub(super) bindings: &'static [Binding],
-    /// The column that a digit sorts by.
-    pub(super) column_of: fn(char) -> Option<Order>,
+    /// The order that a digit sorts by.
+    pub(super) order_of: fn(char) -> Option<Order>,
 }
 
 /// Whether keys are commands or text.
@@ -126,56 +127,36 @@ const TYPING: &[(Key, Action)] = &[
     (key(KeyCode::Down), Action::Select(Move::Down)),
 ];
 
-/// What a key does in the view of call sites, if anything.
-#[must_use]
-pub fn action_for(event: KeyEvent, input: Input) -> Option<Action> {
-    KEYS.action_for(event, input)
-}
-
-fn action_of(keys: &Keys, event: KeyEvent, input: Input) -> Option<Action> {
-    if event.kind == KeyEventKind::Release {
-        return None;
-    }
-    // Shift is part of a character already; some terminals report it as well.
-    let pressed = (event.code, event.modifiers - KeyModifiers::SHIFT);
-    match (input, pressed) {
-        (Input::Text, (KeyCode::Char(character), KeyModifiers::NONE)) => Some(Action::Type(character)),
-        (Input::Text, pressed) => TYPING.iter().find(|(key, _)| *key == pressed).map(|(_, action)| *action),
-        (Input::Commands, (KeyCode::Char(digit), KeyModifiers::NONE)) if digit.is_ascii_digit() => {
-            (keys.column_of)(digit).map(Action::Sort)
-        }
-        (Input::Commands, pressed) => {
-            keys.bindings.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
-        }
-    }
-}
-
-fn column_of(digit: char) -> Option<Order> {
-    COLUMNS.iter().position(|column| column.heading.key == digit).map(Order::Column)
-}
-
 /// The keys of the view of call sites.
-const KEYS: Keys = Keys { bindings: BINDINGS, column_of };
-
-/// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
-#[must_use]
-pub fn action_for_event(event: &Event, input: Input) -> Option<Action> {
-    KEYS.action_for_event(event, input)
-}
+pub const KEYS: Keys = Keys { bindings: BINDINGS, order_of: |digit| Order::of_key(headings(), digit) };
 
 impl Keys {
-    /// What a key does, if anything.
-    pub(super) fn action_for(&self, event: KeyEvent, input: Input) -> Option<Action> {
-        action_of(self, event, input)
-    }
-
-    /// What an event of the terminal does, if anything.
-    pub(super) fn action_for_event(&self, event: &Event, input: Input) -> Option<Action> {
+    /// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
+    #[must_use]
+    pub fn action_for_event(&self, event: &Event, input: Input) -> Option<Action> {
         match event {
             Event::Key(key) => self.action_for(*key, input),
             Event::Mouse(mouse) => action_for_mouse(*mouse),
             Event::Resize(width, height) => Some(Action::Resize { width: *width, height: *height }),
             _ => None,
+        }
+    }
+
+    fn action_for(&self, event: KeyEvent, input: Input) -> Option<Action> {
+        if event.kind == KeyEventKind::Release {
+            return None;
+        }
+        // Shift is part of a character already; some terminals report it as well.
+        let pressed = (event.code, event.modifiers - KeyModifiers::SHIFT);
+        match (input, pressed) {
+            (Input::Text, (KeyCode::Char(character), KeyModifiers::NONE)) => Some(Action::Type(character)),
+            (Input::Text, pressed) => TYPING.iter().find(|(key, _)| *key == pressed).map(|(_, action)| *action),
+            (Input::Commands, (KeyCode::Char(digit), KeyModifiers::NONE)) if digit.is_ascii_digit() => {
+                (self.order_of)(digit).map(Action::Sort)
+            }
+            (Input::Commands, pressed) => {
+                self.bindings.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+            }
         }
     }
 }
@@ -194,7 +175,7 @@ fn action_for_mouse(mouse: MouseEvent) -> Option<Action> {
 mod tests {
     use std::collections::HashSet;
 
-    use super::*;
+    use super::{super::columns::COLUMNS, *};
 
     /// Every key of the table does what its line says, with shift reported and without; no key stands twice, and none is
     /// a digit, as those sort.
@@ -206,7 +187,7 @@ mod tests {
                 assert!(seen.insert((*code, *modifiers)), "{} is bound twice", binding.shown);
                 for shift in [KeyModifiers::NONE, KeyModifiers::SHIFT] {
                     let event = KeyEvent::new(*code, *modifiers | shift);
-                    assert_eq!(action_for(event, Input::Commands), Some(binding.action));
+                    assert_eq!(KEYS.action_for(event, Input::Commands), Some(binding.action));
                 }
             }
         }
@@ -217,7 +198,7 @@ mod tests {
     fn every_column_has_a_key() {
         for (index, column) in COLUMNS.iter().enumerate() {
             let event = KeyEvent::new(KeyCode::Char(column.heading.key), KeyModifiers::NONE);
-            assert_eq!(action_for(event, Input::Commands), Some(Action::Sort(Order::Column(index))));
+            assert_eq!(KEYS.action_for(event, Input::Commands), Some(Action::Sort(Order::Column(index))));
         }
     }
 
@@ -226,26 +207,26 @@ mod tests {
     fn characters_are_text_while_a_filter_is_typed() {
         for character in ['q', '/', '1', 'é', ' '] {
             let event = KeyEvent::new(KeyCode::Char(character), KeyModifiers::NONE);
-            assert_eq!(action_for(event, Input::Text), Some(Action::Type(character)));
+            assert_eq!(KEYS.action_for(event, Input::Text), Some(Action::Type(character)));
         }
         for ((code, modifiers), action) in TYPING {
-            assert_eq!(action_for(KeyEvent::new(*code, *modifiers), Input::Text), Some(*action));
+            assert_eq!(KEYS.action_for(KeyEvent::new(*code, *modifiers), Input::Text), Some(*action));
         }
     }
 
     /// Keys that are not bound, keys with other modifiers and the release of a key do nothing.
     #[test]
     fn other_keys_do_nothing() {
-        assert_eq!(action_for(KeyEvent::new(KeyCode::F(5), KeyModifiers::NONE), Input::Commands), None);
-        assert_eq!(action_for(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT), Input::Commands), None);
+        assert_eq!(KEYS.action_for(KeyEvent::new(KeyCode::F(5), KeyModifiers::NONE), Input::Commands), None);
+        assert_eq!(KEYS.action_for(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT), Input::Commands), None);
         let release = KeyEvent::new_with_kind(KeyCode::Char('q'), KeyModifiers::NONE, KeyEventKind::Release);
-        assert_eq!(action_for(release, Input::Commands), None);
+        assert_eq!(KEYS.action_for(release, Input::Commands), None);
     }
 
     /// A new size of the terminal and the mouse are actions too; moving the mouse is none.
     #[test]
     fn resize_and_mouse_are_actions() {
-        let action = |event| action_for_event(&event, Input::Commands);
+        let action = |event| KEYS.action_for_event(&event, Input::Commands);
         assert_eq!(action(Event::Resize(40, 10)), Some(Action::Resize { width: 40, height: 10 }));
         let mouse = |kind| Event::Mouse(MouseEvent { kind, column: 3, row: 4, modifiers: KeyModifiers::NONE });
         for (kind, expected) in [

@@ -31,6 +31,7 @@ pub use action::{Action, Move, Request, Turn, Wish};
 pub use app::App;
 pub use detail::SourceText;
 pub use heading::Order;
-pub use machine::{MachineApp, action_for_event as machine_action_for_event, view as machine_view};
+pub use keys::KEYS;
+pub use machine::{KEYS as MACHINE_KEYS, MachineApp, view as machine_view};
 pub use reading::Reading;
 pub use theme::Theme;

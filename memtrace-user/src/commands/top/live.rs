@@ -17,7 +17,7 @@ use crate::{
     profile::{Location, ProcessKey, SiteNamer, SortBy},
     session::{Everyone, MachineUpdate},
     tui::{
-        Action, App, MachineApp, Reading, Request, Theme, keys, machine_action_for_event, machine_view, terminal,
+        Action, App, KEYS, MACHINE_KEYS, MachineApp, Reading, Request, Theme, machine_view, terminal,
         terminal::TerminalGuard, view,
     },
 };
@@ -93,9 +93,11 @@ impl Screens {
                 if let Event::Resize(width, height) = event {
                     self.table.apply(Action::Resize { width: *width, height: *height });
                 }
-                keys::action_for_event(event, app.input()).and_then(|action| app.apply(action))
+                KEYS.action_for_event(event, app.input()).and_then(|action| app.apply(action))
             }
-            None => machine_action_for_event(event, self.table.input()).and_then(|action| self.table.apply(action)),
+            None => {
+                MACHINE_KEYS.action_for_event(event, self.table.input()).and_then(|action| self.table.apply(action))
+            }
         }
     }
 

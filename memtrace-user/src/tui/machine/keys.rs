@@ -1,14 +1,14 @@
 //! The keys of the table of processes: one table that drives them, the help page and the footer.
 
-use crossterm::event::{Event, KeyCode};
+use crossterm::event::KeyCode;
 
 use super::{
     super::{
         action::{Action, Move, Turn},
         heading::Order,
-        keys::{Binding, Input, Keys, bind, char_key, ctrl, hinted, key},
+        keys::{Binding, Keys, bind, char_key, ctrl, hinted, key},
     },
-    columns::COLUMNS,
+    columns::headings,
 };
 
 /// Every key, in the order of the help page. (A digit sorts by the column that has it in the table of columns.)
@@ -33,25 +33,19 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(&[ctrl('l')], "Ctrl-L", Action::Redraw, "draw the screen anew"),
 ];
 
-fn column_of(digit: char) -> Option<Order> {
-    COLUMNS.iter().position(|column| column.heading.key == digit).map(Order::Column)
-}
-
-const KEYS: Keys = Keys { bindings: BINDINGS, column_of };
-
-/// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
-#[must_use]
-pub fn action_for_event(event: &Event, input: Input) -> Option<Action> {
-    KEYS.action_for_event(event, input)
-}
+/// The keys of the table of processes.
+pub const KEYS: Keys = Keys { bindings: BINDINGS, order_of: |digit| Order::of_key(headings(), digit) };
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
-    use crossterm::event::{KeyEvent, KeyModifiers};
+    use crossterm::event::{Event, KeyEvent, KeyModifiers};
 
-    use super::*;
+    use super::{
+        super::{super::keys::Input, columns::COLUMNS},
+        *,
+    };
 
     /// Every key of the table does what its line says, and no key stands twice.
     #[test]
@@ -61,12 +55,12 @@ mod tests {
             for (code, modifiers) in binding.keys() {
                 assert!(seen.insert((*code, *modifiers)), "{} is bound twice", binding.shown);
                 let event = Event::Key(KeyEvent::new(*code, *modifiers));
-                assert_eq!(action_for_event(&event, Input::Commands), Some(binding.action));
+                assert_eq!(KEYS.action_for_event(&event, Input::Commands), Some(binding.action));
             }
         }
         for (index, column) in COLUMNS.iter().enumerate() {
             let event = Event::Key(KeyEvent::new(KeyCode::Char(column.heading.key), KeyModifiers::NONE));
-            assert_eq!(action_for_event(&event, Input::Commands), Some(Action::Sort(Order::Column(index))));
+            assert_eq!(KEYS.action_for_event(&event, Input::Commands), Some(Action::Sort(Order::Column(index))));
         }
     }
 }

@@ -5,4 +5,4 @@ mod columns;
 mod keys;
 pub mod view;
 
-pub use self::{app::MachineApp, keys::action_for_event};
+pub use self::{app::MachineApp, keys::KEYS};
