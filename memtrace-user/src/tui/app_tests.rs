@@ -343,7 +343,7 @@ fn every_key_has_an_effect() {
         ],
         &[Action::Select(Move::Last), Action::Filter],
     ];
-    for binding in keys::BINDINGS {
+    for binding in keys::KEYS.bindings() {
         let has_effect = views.iter().any(|view| {
             let mut app = app();
             app.update(with_threads());

@@ -37,8 +37,8 @@ impl Binding {
 /// The keys of a view.
 #[derive(Debug)]
 pub struct Keys {
-    /// Keys that are bound, in the order of the help page.
-    pub(super) bindings: &'static [Binding],
+    /// Keys that are bound, in the order of the help page; some stand in every view.
+    pub(super) groups: &'static [&'static [Binding]],
     /// The order that a digit sorts by.
     pub(super) order_of: fn(char) -> Option<Order>,
 }
@@ -72,46 +72,70 @@ pub(super) const fn hinted(binding: Binding, hint: &'static str) -> Binding {
     Binding { hint: Some(hint), ..binding }
 }
 
-/// Every key, in the order of the help page. (A digit sorts by the column that has it in the table of columns.)
+/// Keys that move the selection, in every view.
 #[rustfmt::skip]
-pub const BINDINGS: &[Binding] = &[
-    hinted(bind(&[char_key('q'), ctrl('c')], "q Ctrl-C", Action::Quit, "detach and quit"), "quit"),
-    hinted(bind(&[char_key('?'), key(KeyCode::F(1))], "? F1", Action::ToggleHelp, "show or hide this help"), "help"),
-    hinted(bind(&[key(KeyCode::Enter)], "Enter", Action::Open, "look closer: detail, unfold, zoom in"), "open"),
-    bind(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", Action::Back, "back: zoom out, leave a view, drop the filter"),
+pub(super) const MOVING: &[Binding] = &[
     bind(&[key(KeyCode::Up), char_key('k')], "↑ k", Action::Select(Move::Up), "one up"),
     bind(&[key(KeyCode::Down), char_key('j')], "↓ j", Action::Select(Move::Down), "one down"),
     bind(&[key(KeyCode::PageUp), ctrl('b')], "PgUp", Action::Select(Move::PageUp), "a screen up"),
     bind(&[key(KeyCode::PageDown), ctrl('f')], "PgDn", Action::Select(Move::PageDown), "a screen down"),
     bind(&[key(KeyCode::Home)], "Home", Action::Select(Move::First), "to the first, and stay there"),
     bind(&[key(KeyCode::End)], "End", Action::Select(Move::Last), "to the last"),
-    bind(&[key(KeyCode::Right), char_key('l')], "→ l", Action::Right, "unfold; in the flame view to the right"),
-    bind(&[key(KeyCode::Left), char_key('h')], "← h", Action::Left, "fold; in the flame view to the left"),
-    bind(&[key(KeyCode::Tab)], "Tab", Action::Pane(Turn::Forward), "detail: next of callers, stack, sizes, source"),
-    bind(&[key(KeyCode::BackTab)], "Shift-Tab", Action::Pane(Turn::Backward), "detail: the one before"),
+];
+
+/// Keys that change the order of the rows, in every view.
+#[rustfmt::skip]
+pub(super) const SORTING: &[Binding] = &[
     hinted(bind(&[char_key('>')], ">", Action::SortNext(Turn::Forward), "sort by the next column"), "sort"),
     bind(&[char_key('<')], "<", Action::SortNext(Turn::Backward), "sort by the previous column"),
     bind(&[char_key('r')], "r", Action::Reverse, "turn the order around"),
-    hinted(bind(&[char_key('g')], "g", Action::Group(Turn::Forward), "group by line, function, file, module, thread, …"), "group"),
-    bind(&[ctrl('g')], "Ctrl-G", Action::Group(Turn::Backward), "the grouping before"),
-    bind(&[char_key('t')], "t", Action::ToggleThreads, "split threads, or merge them"),
-    bind(&[char_key('d')], "d", Action::NextDomain, "the next layer of memory: blocks, mappings, …"),
-    hinted(bind(&[char_key('/')], "/", Action::Filter, "filter by a part of the name; Esc drops it"), "filter"),
-    hinted(bind(&[char_key(' ')], "Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
-    hinted(bind(&[char_key('s')], "s", Action::Snapshot, "write a snapshot"), "snapshot"),
-    bind(&[char_key('c')], "c", Action::Clear, "forget what was recorded"),
-    bind(&[char_key('p')], "p", Action::ResetPeak, "make what is live the peak"),
-    hinted(bind(&[char_key('m')], "m", Action::Mark, "mark: ΔMark counts from here, a generation begins"), "mark"),
-    bind(&[char_key('G')], "G", Action::ToggleGenerations, "generations: what has grown between two marks"),
-    bind(&[char_key(']')], "]", Action::From(Turn::Forward), "generations: compare from a later mark"),
-    bind(&[char_key('[')], "[", Action::From(Turn::Backward), "generations: compare from an earlier mark"),
-    bind(&[char_key('}')], "}", Action::To(Turn::Forward), "generations: compare to a later mark"),
-    bind(&[char_key('{')], "{", Action::To(Turn::Backward), "generations: compare to an earlier mark"),
-    hinted(bind(&[char_key('f')], "f", Action::ToggleFlame, "flame view of all stacks"), "flame"),
-    bind(&[char_key('v')], "v", Action::ToggleMeasure, "flame view: live bytes, or bytes allocated a second"),
-    bind(&[char_key('e')], "e", Action::Export, "write what is shown to files"),
+];
+
+/// Keys for the terminal's sake, in every view.
+#[rustfmt::skip]
+pub(super) const TERMINAL: &[Binding] = &[
     bind(&[ctrl('z')], "Ctrl-Z", Action::Suspend, "suspend; tracing goes on"),
     bind(&[ctrl('l')], "Ctrl-L", Action::Redraw, "draw the screen anew"),
+];
+
+/// Every key, in the order of the help page. (A digit sorts by the column that has it in the table of columns.)
+#[rustfmt::skip]
+const BINDINGS: &[&[Binding]] = &[
+    &[
+        hinted(bind(&[char_key('q'), ctrl('c')], "q Ctrl-C", Action::Quit, "detach and quit"), "quit"),
+        hinted(bind(&[char_key('?'), key(KeyCode::F(1))], "? F1", Action::ToggleHelp, "show or hide this help"), "help"),
+        hinted(bind(&[key(KeyCode::Enter)], "Enter", Action::Open, "look closer: detail, unfold, zoom in"), "open"),
+        bind(&[key(KeyCode::Esc), key(KeyCode::Backspace)], "Esc", Action::Back, "back: zoom out, leave a view, drop the filter"),
+    ],
+    MOVING,
+    &[
+        bind(&[key(KeyCode::Right), char_key('l')], "→ l", Action::Right, "unfold; in the flame view to the right"),
+        bind(&[key(KeyCode::Left), char_key('h')], "← h", Action::Left, "fold; in the flame view to the left"),
+        bind(&[key(KeyCode::Tab)], "Tab", Action::Pane(Turn::Forward), "detail: next of callers, stack, sizes, source"),
+        bind(&[key(KeyCode::BackTab)], "Shift-Tab", Action::Pane(Turn::Backward), "detail: the one before"),
+    ],
+    SORTING,
+    &[
+        hinted(bind(&[char_key('g')], "g", Action::Group(Turn::Forward), "group by line, function, file, module, thread, …"), "group"),
+        bind(&[ctrl('g')], "Ctrl-G", Action::Group(Turn::Backward), "the grouping before"),
+        bind(&[char_key('t')], "t", Action::ToggleThreads, "split threads, or merge them"),
+        bind(&[char_key('d')], "d", Action::NextDomain, "the next layer of memory: blocks, mappings, …"),
+        hinted(bind(&[char_key('/')], "/", Action::Filter, "filter by a part of the name; Esc drops it"), "filter"),
+        hinted(bind(&[char_key(' ')], "Space", Action::TogglePause, "hold the numbers, or go on"), "pause"),
+        hinted(bind(&[char_key('s')], "s", Action::Snapshot, "write a snapshot"), "snapshot"),
+        bind(&[char_key('c')], "c", Action::Clear, "forget what was recorded"),
+        bind(&[char_key('p')], "p", Action::ResetPeak, "make what is live the peak"),
+        hinted(bind(&[char_key('m')], "m", Action::Mark, "mark: ΔMark counts from here, a generation begins"), "mark"),
+        bind(&[char_key('G')], "G", Action::ToggleGenerations, "generations: what has grown between two marks"),
+        bind(&[char_key(']')], "]", Action::From(Turn::Forward), "generations: compare from a later mark"),
+        bind(&[char_key('[')], "[", Action::From(Turn::Backward), "generations: compare from an earlier mark"),
+        bind(&[char_key('}')], "}", Action::To(Turn::Forward), "generations: compare to a later mark"),
+        bind(&[char_key('{')], "{", Action::To(Turn::Backward), "generations: compare to an earlier mark"),
+        hinted(bind(&[char_key('f')], "f", Action::ToggleFlame, "flame view of all stacks"), "flame"),
+        bind(&[char_key('v')], "v", Action::ToggleMeasure, "flame view: live bytes, or bytes allocated a second"),
+        bind(&[char_key('e')], "e", Action::Export, "write what is shown to files"),
+    ],
+    TERMINAL,
 ];
 
 /// Keys while a filter is typed; characters are its text.
@@ -128,9 +152,14 @@ const TYPING: &[(Key, Action)] = &[
 ];
 
 /// The keys of the view of call sites.
-pub const KEYS: Keys = Keys { bindings: BINDINGS, order_of: |digit| Order::of_key(headings(), digit) };
+pub const KEYS: Keys = Keys { groups: BINDINGS, order_of: |digit| Order::of_key(headings(), digit) };
 
 impl Keys {
+    /// Every key, in the order of the help page.
+    pub(super) fn bindings(&self) -> impl Iterator<Item = &'static Binding> {
+        self.groups.iter().copied().flatten()
+    }
+
     /// What an event of the terminal does, if anything: keys, the mouse, and changes of the terminal's size.
     #[must_use]
     pub fn action_for_event(&self, event: &Event, input: Input) -> Option<Action> {
@@ -155,7 +184,7 @@ impl Keys {
                 (self.order_of)(digit).map(Action::Sort)
             }
             (Input::Commands, pressed) => {
-                self.bindings.iter().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+                self.bindings().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
             }
         }
     }
@@ -182,7 +211,7 @@ mod tests {
     #[test]
     fn every_key_does_what_its_line_says() {
         let mut seen = HashSet::new();
-        for binding in BINDINGS {
+        for binding in KEYS.bindings() {
             for (code, modifiers) in binding.keys {
                 assert!(seen.insert((*code, *modifiers)), "{} is bound twice", binding.shown);
                 for shift in [KeyModifiers::NONE, KeyModifiers::SHIFT] {

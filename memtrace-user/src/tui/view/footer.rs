@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::super::{
     App, Theme,
-    keys::{BINDINGS, Binding},
+    keys::{KEYS, Keys},
 };
 use crate::report::{elide, escape::escape, units};
 
@@ -25,7 +25,7 @@ fn line<'a>(app: &App, width: usize) -> Line<'a> {
         return self::message(message, width);
     }
     let ended = app.shown.as_ref().is_some_and(|shown| shown.profile.process.exited);
-    let mut line = keys(BINDINGS, width, &app.theme);
+    let mut line = keys(&KEYS, width, &app.theme);
     if ended && line.width() + 24 <= width {
         line.spans.push(Span::styled("this is its last state", app.theme.dim));
     }
@@ -38,9 +38,9 @@ pub(in crate::tui) fn message<'a>(message: &str, width: usize) -> Line<'a> {
 }
 
 /// The most useful keys, as many as there is room for.
-pub(in crate::tui) fn keys<'a>(bindings: &[Binding], width: usize, theme: &Theme) -> Line<'a> {
+pub(in crate::tui) fn keys<'a>(keys: &Keys, width: usize, theme: &Theme) -> Line<'a> {
     let mut line = Line::default();
-    for binding in bindings {
+    for binding in keys.bindings() {
         let Some(hint) = binding.hint else { continue };
         let key = binding.shown.split(' ').next().unwrap_or_default();
         let spans = [Span::styled(key, theme.title), Span::raw(format!(" {hint}  "))];

@@ -7,29 +7,38 @@ use ratatui::{
     widgets::{Block, Clear, Paragraph},
 };
 
-use super::super::{App, Theme, columns::COLUMNS, keys::BINDINGS};
+use super::super::{
+    App, Theme,
+    columns::headings,
+    heading::Heading,
+    keys::{KEYS, Keys},
+};
 
 /// Columns of the keys.
-const KEYS: usize = 9;
+const WIDTH: usize = 9;
 
 /// How many lines there are.
 pub(in crate::tui) fn lines() -> usize {
     all().count()
 }
 
-/// A key or column, and what it does or means; a heading has no text.
 fn all() -> impl Iterator<Item = (String, &'static str)> {
-    let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
-    let columns = COLUMNS
-        .iter()
-        .map(|column| (format!("{} {}", column.heading.key, column.heading.title), column.heading.meaning));
     let notes = [
         ("Sum".to_owned(), "part of the total down to this row"),
         ("Mouse".to_owned(), "a row selects, again opens; a title sorts; right goes back"),
         ("K M G".to_owned(), "powers of 1024"),
         ("10 ms".to_owned(), "by the kernel's clock: give or take a tick of it"),
     ];
-    keys.chain(columns).chain(notes)
+    entries(&KEYS, headings()).chain(notes)
+}
+
+/// Each key and column of a view, and what it does or means.
+pub(in crate::tui) fn entries(
+    keys: &Keys,
+    headings: impl Iterator<Item = &'static Heading>,
+) -> impl Iterator<Item = (String, &'static str)> {
+    let keys = keys.bindings().map(|binding| (binding.shown.to_owned(), binding.help));
+    keys.chain(headings.map(|heading| (format!("{} {}", heading.key, heading.title), heading.meaning)))
 }
 
 pub(super) fn render(frame: &mut Frame, app: &App, first: usize) {
@@ -45,7 +54,7 @@ pub(in crate::tui) fn page(
 ) {
     let lines: Vec<Line> = entries
         .map(|(key, text)| {
-            Line::from(vec![Span::styled(format!(" {key:KEYS$}"), theme.title), Span::raw(format!(" {text} "))])
+            Line::from(vec![Span::styled(format!(" {key:WIDTH$}"), theme.title), Span::raw(format!(" {text} "))])
         })
         .collect();
     let area = centred(frame.area(), &lines);

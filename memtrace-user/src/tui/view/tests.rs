@@ -69,7 +69,7 @@ fn starting() {
     app.set_doing("loading BPF programs");
     assert_snapshot!(screen(&app, size).backend());
     assert_snapshot!(screen(&app, (40, 10)).backend());
-    for binding in keys::BINDINGS {
+    for binding in KEYS.bindings() {
         app.apply(binding.action);
         screen(&app, size);
     }
@@ -338,7 +338,7 @@ fn every_key_leads_to_a_screen() {
             if let Some(action) = view {
                 app.apply(action);
             }
-            for binding in keys::BINDINGS {
+            for binding in KEYS.bindings() {
                 app.apply(binding.action);
                 screen(&app, (80, 24));
             }
@@ -350,11 +350,12 @@ fn every_key_leads_to_a_screen() {
 #[test]
 fn any_keys_lead_to_a_screen() {
     let mut app = app_with(fixture::typical(), (80, 24), Theme::colour());
+    let keys: Vec<_> = KEYS.bindings().collect();
     let mut state = 12_345_u64;
     for _ in 0..1_000 {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let index = usize::try_from(state >> 33).expect("31 bits") % keys::BINDINGS.len();
-        app.apply(keys::BINDINGS[index].action);
+        let index = usize::try_from(state >> 33).expect("31 bits") % keys.len();
+        app.apply(keys[index].action);
         if state >> 60 == 0 {
             app.update(Reading { profile: Arc::new(many_sites().0), symbols: Arc::new(many_sites().1) });
         }

@@ -11,7 +11,7 @@ use ratatui::{
     layout::{Constraint, Layout, Rect},
 };
 
-use super::{app::MachineApp, columns::COLUMNS, keys::BINDINGS};
+use super::{app::MachineApp, columns::headings, keys::KEYS};
 use crate::tui::{
     heading::Order,
     view::{footer, help},
@@ -71,7 +71,7 @@ pub fn render(frame: &mut Frame, app: &MachineApp) {
     } else if let Some(message) = &app.message {
         footer::message(message, width)
     } else {
-        footer::keys(BINDINGS, width, &app.theme)
+        footer::keys(&KEYS, width, &app.theme)
     };
     frame.render_widget(line, areas.footer);
     if let Some(first) = app.help {
@@ -80,13 +80,9 @@ pub fn render(frame: &mut Frame, app: &MachineApp) {
 }
 
 fn help_page() -> impl Iterator<Item = (String, &'static str)> {
-    let keys = BINDINGS.iter().map(|binding| (binding.shown.to_owned(), binding.help));
-    let columns = COLUMNS
-        .iter()
-        .map(|column| (format!("{} {}", column.heading.key, column.heading.title), column.heading.meaning));
     let notes =
         [("Mouse".to_owned(), "a row selects, again opens; a title sorts"), ("K M G".to_owned(), "powers of 1024")];
-    keys.chain(columns).chain(notes)
+    help::entries(&KEYS, headings()).chain(notes)
 }
 
 /// How many lines the help has.
