@@ -7,8 +7,8 @@ use super::{
     detail, generations, header,
 };
 
-/// Screens lower than this have no room for a stack below the table.
-const LOWEST_WITH_STACK: u16 = 16;
+/// Screens lower than this have no room for what is said of the selected row below the table.
+const LOWEST_WITH_SELECTED: u16 = 16;
 
 /// The regions. One that has no room has no lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,18 +30,13 @@ impl Areas {
 
     pub(super) fn of(screen: Rect, app: &App) -> Self {
         let header = header::height(screen, app);
-        let regions = [Constraint::Length(header), Constraint::Min(2), Constraint::Length(1)];
-        let [header, body, footer] = Layout::vertical(regions).areas(screen);
+        let [header, body, footer] = regions(screen, header);
         let above = |lines: u16| {
             let lines = lines.min(body.height);
             Rect { y: body.y + lines, height: body.height - lines, ..body }
         };
         let (list, stack) = match app.view {
-            View::Table => {
-                let stack = if screen.height < LOWEST_WITH_STACK { 0 } else { stack_height(body.height, app) };
-                let [list, stack] = Layout::vertical([Constraint::Min(2), Constraint::Length(stack)]).areas(body);
-                (list, stack)
-            }
+            View::Table => with_selected(screen, body, app.table.order().len()).into(),
             View::Detail => (above(detail::head_height(body, app)), Rect::ZERO),
             View::Generations => (above(generations::head_height(body, app)), Rect::ZERO),
             View::Flame => (body, Rect::ZERO),
@@ -55,8 +50,16 @@ impl Areas {
     }
 }
 
-/// Two fifths, and whatever the table leaves over.
-fn stack_height(room: u16, app: &App) -> u16 {
-    let table = u16::try_from(app.table.order().len().max(1) + 1).unwrap_or(u16::MAX);
-    (room * 2 / 5).max(room.saturating_sub(table))
+/// Header, what is between, and footer.
+pub(in crate::tui) fn regions(screen: Rect, header: u16) -> [Rect; 3] {
+    Layout::vertical([Constraint::Length(header), Constraint::Min(2), Constraint::Length(1)]).areas(screen)
+}
+
+/// A table of so many rows, and below it what is said of the selected one: that gets two fifths and whatever the table
+/// leaves over, or nothing on a low screen.
+pub(in crate::tui) fn with_selected(screen: Rect, body: Rect, rows: usize) -> [Rect; 2] {
+    let table = u16::try_from(rows.max(1) + 1).unwrap_or(u16::MAX);
+    let below = (body.height * 2 / 5).max(body.height.saturating_sub(table));
+    let below = if screen.height < LOWEST_WITH_SELECTED { 0 } else { below };
+    Layout::vertical([Constraint::Min(2), Constraint::Length(below)]).areas(body)
 }

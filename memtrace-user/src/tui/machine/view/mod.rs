@@ -6,19 +6,13 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use ratatui::{
-    Frame,
-    layout::{Constraint, Layout, Rect},
-};
+use ratatui::{Frame, layout::Rect};
 
 use super::{app::MachineApp, columns::headings, keys::KEYS};
 use crate::tui::{
     heading::Order,
-    view::{footer, help},
+    view::{footer, help, layout},
 };
-
-/// Screens lower than this have no room for call sites below the table.
-const LOWEST_WITH_SITES: u16 = 16;
 
 /// What the mouse can be pressed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +36,8 @@ struct Areas {
 impl Areas {
     fn of(screen: Rect, app: &MachineApp) -> Self {
         let header = u16::try_from(header::lines(screen, app).len()).unwrap_or(u16::MAX).min(screen.height);
-        let regions = [Constraint::Length(header), Constraint::Min(2), Constraint::Length(1)];
-        let [header, body, footer] = Layout::vertical(regions).areas(screen);
-        let rows = u16::try_from(app.order.len().max(1) + 1).unwrap_or(u16::MAX);
-        let sites = (body.height * 2 / 5).max(body.height.saturating_sub(rows));
-        let sites = if screen.height < LOWEST_WITH_SITES { 0 } else { sites };
-        let [table, sites] = Layout::vertical([Constraint::Min(2), Constraint::Length(sites)]).areas(body);
+        let [header, body, footer] = layout::regions(screen, header);
+        let [table, sites] = layout::with_selected(screen, body, app.order.len());
         Self { header, table, sites, footer }
     }
 
