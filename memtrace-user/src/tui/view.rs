@@ -8,6 +8,7 @@ pub(super) mod header;
 pub(super) mod help;
 pub(super) mod hit;
 pub(super) mod layout;
+pub(super) mod rows;
 mod sparkline;
 mod stack;
 mod table;

@@ -180,7 +180,12 @@ impl MachineApp {
 
     /// The selected process.
     pub(super) fn selected(&self) -> Option<&MachineProcess> {
-        self.shown.as_ref()?.processes.get(*self.order.get(self.cursor.at)?)
+        self.process(self.cursor.at)
+    }
+
+    /// The process at a place of the order.
+    pub(super) fn process(&self, place: usize) -> Option<&MachineProcess> {
+        self.shown.as_ref()?.processes.get(*self.order.get(place)?)
     }
 
     /// The call sites of the selected process, if they are known.

@@ -6,13 +6,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{layout::Areas, table::name};
+use super::{layout::Areas, rows, table::name};
 use crate::{
     profile::SortBy,
     report::{elide, escape::escape, groups_text::signed, units},
     tui::{
         App,
-        app::visible_from,
         marks::{GroupGrowth, Growth},
     },
 };
@@ -31,32 +30,27 @@ pub(super) fn render(frame: &mut Frame, areas: &Areas, app: &App) {
     for (row, line) in head.rows().zip(head_lines(app, usize::from(head.height), usize::from(head.width))) {
         frame.render_widget(line, row);
     }
-    let mut rows = areas.list.rows();
-    if let Some(row) = rows.next() {
-        let title = app.table.by().title();
-        let titles = if usize::from(row.width) < NARROW {
-            format!(" {:>11} {:>9}  {title}", "Growth", "")
-        } else {
-            format!(" {:>11} {:>10} {:>10} {:>11} {:>9}  {title}", "Growth", "Blocks", "Surviving", "Live now", "")
-        };
-        frame.render_widget(Line::styled(elide::end(&titles, usize::from(row.width)), app.theme.title), row);
-    }
-    let (cursor, all) = (app.growth_cursor, &app.table.growth);
-    let first = visible_from(cursor.first, cursor.at, all.len(), areas.rows());
-    for (row, (index, growth)) in rows.zip(all.iter().enumerate().skip(first)) {
-        frame.render_widget(line(growth, index == cursor.at, app, usize::from(row.width)), row);
-        if index == cursor.at {
-            frame.buffer_mut().set_style(row, app.theme.selected);
-        }
-    }
-    if all.is_empty() && areas.list.height > 1 {
-        let row = Rect { y: areas.list.y + 1, height: 1, ..areas.list };
+    let width = usize::from(areas.list.width);
+    let all = &app.table.growth;
+    let line = |place: usize| line(&all[place], place == app.growth_cursor.at, app, width);
+    rows::render(frame, areas.list, &app.theme, titles(app, width), (app.growth_cursor, all.len()), line);
+    if all.is_empty() {
         let text = match app.table.filter() {
             "" => "  nothing has changed".to_owned(),
             filter => format!("  nothing with `{}` in its name has changed", escape(filter)),
         };
-        frame.render_widget(Line::styled(elide::end(&text, usize::from(row.width)), app.theme.dim), row);
+        rows::nothing(frame, areas.list, &app.theme, &text);
     }
+}
+
+fn titles<'a>(app: &App, width: usize) -> Line<'a> {
+    let title = app.table.by().title();
+    let titles = if width < NARROW {
+        format!(" {:>11} {:>9}  {title}", "Growth", "")
+    } else {
+        format!(" {:>11} {:>10} {:>10} {:>11} {:>9}  {title}", "Growth", "Blocks", "Surviving", "Live now", "")
+    };
+    Line::styled(elide::end(&titles, width), app.theme.title)
 }
 
 fn head_lines<'a>(app: &App, height: usize, width: usize) -> Vec<Line<'a>> {

@@ -1,4 +1,4 @@
-//! The ranked groups. Only the rows on the screen are made, however many there are.
+//! The ranked groups.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{super::app::visible_from, layout::Areas, titles::Titles};
+use super::{rows, titles::Titles};
 use crate::{
     profile::{GroupBy, LiveGroup},
     report::{
@@ -32,24 +32,13 @@ const SUM: usize = 6;
 const SUM_FROM: usize = 70;
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
-    let layout = Columns::of(usize::from(area.width), app.table.sort);
-    let mut rows = area.rows();
-    if let Some(row) = rows.next() {
-        frame.render_widget(titles(&layout, app), row);
-    }
+    let width = usize::from(area.width);
+    let columns = Columns::of(width, app.table.sort);
     let order = app.table.order();
-    let capacity = Areas::of(frame.area(), app).rows();
-    let first = visible_from(app.cursor.first, app.cursor.at, order.len(), capacity);
-    for (row, (index, group)) in rows.zip(order.iter().enumerate().skip(first)) {
-        let line = line(*group, index, &layout, app, usize::from(area.width));
-        frame.render_widget(line, row);
-        if index == app.cursor.at {
-            frame.buffer_mut().set_style(row, app.theme.selected);
-        }
-    }
-    if order.is_empty() && app.shown.is_some() && area.height > 1 {
-        let row = Rect { y: area.y + 1, height: 1, ..area };
-        frame.render_widget(Line::styled(elide::end(&nothing(app), usize::from(area.width)), app.theme.dim), row);
+    let line = |place: usize| line(order[place], place, &columns, app, width);
+    rows::render(frame, area, &app.theme, titles(&columns, app), (app.cursor, order.len()), line);
+    if order.is_empty() && app.shown.is_some() {
+        rows::nothing(frame, area, &app.theme, &nothing(app));
     }
 }
 

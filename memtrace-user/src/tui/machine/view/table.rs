@@ -1,4 +1,4 @@
-//! The rows. Only those on the screen are made, however many there are.
+//! The rows.
 
 use std::fmt::Write as _;
 
@@ -16,9 +16,8 @@ use crate::{
     profile::MachineProcess,
     report::{elide, escape::escape, machine},
     tui::{
-        app::visible_from,
         heading::{Headings, Order},
-        view::titles::Titles,
+        view::{rows, titles::Titles},
     },
 };
 
@@ -38,28 +37,18 @@ fn shown(app: &MachineApp, width: usize) -> Headings {
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &MachineApp) {
     let width = usize::from(area.width);
     let columns = shown(app, width);
-    let mut rows = area.rows();
-    if let Some(row) = rows.next() {
-        frame.render_widget(titles(&columns, app, width), row);
-    }
-    let Some(machine) = &app.shown else { return };
-    let capacity = usize::from(area.height.saturating_sub(1));
-    let first = visible_from(app.cursor.first, app.cursor.at, app.order.len(), capacity);
-    for (row, (place, index)) in rows.zip(app.order.iter().enumerate().skip(first)) {
-        frame.render_widget(line(&machine.processes[*index], place == app.cursor.at, &columns, width), row);
-        if place == app.cursor.at {
-            frame.buffer_mut().set_style(row, app.theme.selected);
-        }
-    }
-    if app.order.is_empty() && area.height > 1 {
-        let row = Rect { y: area.y + 1, height: 1, ..area };
-        let text = if app.filter.is_empty() {
-            "  no process is traced".into()
-        } else {
-            format!("  none of {} processes has `{}` in its name", machine.processes.len(), escape(&app.filter))
-        };
-        frame.render_widget(Line::styled(elide::end(&text, width), app.theme.dim), row);
-    }
+    let line = |place| match app.process(place) {
+        Some(process) => line(process, place == app.cursor.at, &columns, width),
+        None => Line::default(),
+    };
+    rows::render(frame, area, &app.theme, titles(&columns, app, width), (app.cursor, app.order.len()), line);
+    let Some(machine) = app.shown.as_ref().filter(|_| app.order.is_empty()) else { return };
+    let text = if app.filter.is_empty() {
+        "  no process is traced".into()
+    } else {
+        format!("  none of {} processes has `{}` in its name", machine.processes.len(), escape(&app.filter))
+    };
+    rows::nothing(frame, area, &app.theme, &text);
 }
 
 fn titles<'a>(columns: &Headings, app: &MachineApp, width: usize) -> Line<'a> {
