@@ -11,9 +11,10 @@ use std::{
 use super::{
     live::{self, Screen},
     logging::Log,
-    plain::{Reporter, Stream},
+    plain::Reporter,
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
+    stream::{Stream, unless_closed},
     taking::{check, say},
 };
 use crate::{
@@ -56,7 +57,7 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
         shown.map(|left| left.iter().for_each(|message| say(message)))
     } else {
         let printed = print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await;
-        finish(printed).map_err(Into::into)
+        unless_closed(printed).map_err(Into::into)
     };
     // The numbers of the last report, where there is one.
     let last = match last {
@@ -129,12 +130,4 @@ async fn print(
     let (profile, symbols) = session.read_now().await;
     *last = Some(Arc::clone(&profile));
     reporter.write(session, &profile, &symbols).await
-}
-
-/// A reader that has seen enough closes the pipe: that is no failure.
-fn finish(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
 }

@@ -1,10 +1,8 @@
 //! `memtrace doctor`: what this kernel, these permissions and a process allow.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
+use super::stream::{Stream, unless_closed};
 use crate::{
     cli::{DoctorArgs, DoctorFormat},
     doctor::{self, Level},
@@ -20,9 +18,6 @@ pub fn execute(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         DoctorFormat::Text => doctor::text(&diagnosis),
         DoctorFormat::Json => serde_json::to_string_pretty(&diagnosis)? + "\n",
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    unless_closed(Stream::Output.write(text.as_bytes()))?;
     Ok(if diagnosis.worst() == Level::Failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::stream::unless_closed;
 use crate::{
     cli::ExportArgs,
     export::{self, Export, ExportError},
@@ -59,10 +60,9 @@ fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>) -> Resul
     Ok(out.flush()?)
 }
 
-/// A reader that has seen enough closes the pipe: that is no failure.
 fn finish(result: Result<(), ExportError>) -> Result<(), ExportError> {
     match result {
-        Err(ExportError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(ExportError::Write(error)) => Ok(unless_closed(Err(error))?),
         other => other,
     }
 }

@@ -1,13 +1,10 @@
 //! What `report` and `diff` have in common: reading files, what the arguments mean, and writing the result.
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use thiserror::Error;
 
-use super::plain::Stream;
+use super::stream::{Stream, unless_closed};
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
     profile::{
@@ -151,9 +148,5 @@ pub fn text(lines: &[String]) -> String {
 /// # Errors
 /// When writing fails otherwise.
 pub fn write(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    unless_closed(Stream::Output.write(text.as_bytes()))
 }

@@ -21,6 +21,7 @@ mod run;
 mod signals;
 mod snapshot;
 mod steering;
+mod stream;
 mod symbolize;
 mod taking;
 mod top;

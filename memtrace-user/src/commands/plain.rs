@@ -1,7 +1,8 @@
 //! Reports as plain text, one after the other.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
+use super::stream::{BETWEEN_REPORTS, Stream};
 use crate::{
     cli::RankingArgs,
     profile::{Domain, Profile, Ranking, RankingOptions, SiteNamer, SymbolTable, main_domain},
@@ -16,27 +17,6 @@ pub struct Reporter {
     options: RankingOptions,
     to: Stream,
     written: bool,
-}
-
-/// Where reports go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Output,
-    /// Standard error, where standard output belongs to the traced command.
-    Error,
-}
-
-impl Stream {
-    /// Columns of the terminal, when the stream is one.
-    #[must_use]
-    pub fn width(self) -> Option<usize> {
-        let terminal = match self {
-            Self::Output => io::stdout().is_terminal(),
-            Self::Error => io::stderr().is_terminal(),
-        };
-        terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
-    }
 }
 
 impl Reporter {
@@ -63,7 +43,7 @@ impl Reporter {
         let symbols = session.lines_of(&shown).await;
         let mut text = Vec::new();
         if self.written {
-            text.extend_from_slice(b"\n----\n\n");
+            text.extend_from_slice(BETWEEN_REPORTS);
         }
         self.written = true;
         let layout = TextOptions { width: self.to.width() };
@@ -71,9 +51,6 @@ impl Reporter {
         if let Some(mapped) = mapped {
             report::write_mapped(&mut text, profile, &mapped, &symbols, layout)?;
         }
-        match self.to {
-            Stream::Output => io::stdout().write_all(&text).and_then(|()| io::stdout().flush()),
-            Stream::Error => io::stderr().write_all(&text),
-        }
+        self.to.write(&text)
     }
 }

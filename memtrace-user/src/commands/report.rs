@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     groups::{self, GroupError, Input},
-    plain::Stream,
+    stream::Stream,
 };
 use crate::{
     cli::{FormatArg, ReportArgs},

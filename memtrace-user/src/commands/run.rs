@@ -14,9 +14,10 @@ use tokio::sync::oneshot;
 use super::{
     describe,
     live::reached,
-    plain::{Reporter, Stream},
+    plain::Reporter,
     signals::{Forwarding, News},
     steering::{Outcome, Steering},
+    stream::{Stream, unless_closed},
     taking::{check, say},
 };
 use crate::{
@@ -70,7 +71,7 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
         last: None,
     };
     tokio::select! {
-        result = tracing.trace(&mut session, &news) => passed_over(result)?,
+        result = tracing.trace(&mut session, &news) => unless_closed(result)?,
         result = forwarding.run() => result?,
     }
     let Tracing { steering, last, .. } = tracing;
@@ -159,15 +160,8 @@ impl Tracing {
     async fn report(&mut self, session: &mut Session, profile: Arc<Profile>, names: &SymbolTable) -> io::Result<()> {
         let written = self.reporter.write(session, &profile, names).await;
         self.last = Some(profile);
-        passed_over(written)
-    }
-}
-
-/// The command goes on though nobody reads the reports any more.
-fn passed_over(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        // The command goes on though nobody reads the reports any more.
+        unless_closed(written)
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{functions, logging::Log, signals::Termination};
+use super::{functions, logging::Log, signals::Termination, stream::unless_closed};
 use crate::{
     cli::TopArgs,
     process::Selection,
@@ -34,11 +34,8 @@ pub async fn execute(arguments: &TopArgs, log: &Log) -> anyhow::Result<ExitCode>
         live::show(&mut session, arguments, deadline, &mut termination, log).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    match plain::print(&mut session, arguments, deadline, &mut termination).await {
-        // A reader that has seen enough closes the pipe: that is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        other => Ok(other.map(|()| ExitCode::SUCCESS)?),
-    }
+    unless_closed(plain::print(&mut session, arguments, deadline, &mut termination).await)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn selection(arguments: &TopArgs) -> Selection {

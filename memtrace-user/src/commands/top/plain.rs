@@ -3,14 +3,14 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    io::{self, Write as _},
+    io,
     sync::Arc,
 };
 
 use super::super::{
     live::reached,
-    plain::Stream,
     signals::{Caught, Termination},
+    stream::{BETWEEN_REPORTS, Stream},
 };
 use crate::{
     cli::{TopArgs, TopFormat},
@@ -123,14 +123,14 @@ impl<'a> Pages<'a> {
             TopFormat::Json => text.extend_from_slice(machine::json(&report).as_bytes()),
             TopFormat::Text => {
                 if self.has_written {
-                    text.extend_from_slice(b"\n----\n\n");
+                    text.extend_from_slice(BETWEEN_REPORTS);
                 }
                 machine::write(&mut text, &report, TextOptions { width: Stream::Output.width() })?;
             }
         }
         self.has_written = true;
         (self.machine, self.sites) = (None, None);
-        io::stdout().write_all(&text).and_then(|()| io::stdout().flush())?;
+        Stream::Output.write(&text)?;
         Ok(true)
     }
 }
