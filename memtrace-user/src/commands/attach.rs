@@ -9,13 +9,14 @@ use std::{
 };
 
 use super::{
-    live::{self, Screen},
+    live::Screen,
     logging::Log,
     plain::Reporter,
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
     stream::{Stream, unless_closed},
     taking::{check, say},
+    timing::{Deadline, interval},
 };
 use crate::{
     cli::AttachArgs,
@@ -24,10 +25,8 @@ use crate::{
     tracer::TracerOptions,
 };
 
-const LIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// A last report that would follow another this soon would say the same: the deadline has come with an interval's end.
 const SAME_REPORT: Duration = Duration::from_millis(50);
-const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
@@ -47,8 +46,8 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
     // The user has left before anything was recorded.
     let Some(mut session) = begun else { return Ok(ExitCode::SUCCESS) };
     let mut steering = Steering::new(arguments.pid, &arguments.output);
-    session.set_interval(arguments.interval.unwrap_or(if is_terminal { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
-    let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
+    session.set_interval(interval(arguments.interval, is_terminal));
+    let deadline = Deadline::after(arguments.duration);
     let mut last = None;
     let shown = if let Some(mut screen) = screen {
         let shown = screen.show(&mut session, &mut steering, deadline, &mut termination).await;
@@ -76,7 +75,7 @@ async fn print(
     session: &mut Session,
     steering: &mut Steering,
     arguments: &AttachArgs,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Deadline,
     termination: &mut Termination,
     last: &mut Option<Arc<Profile>>,
 ) -> io::Result<()> {
@@ -114,7 +113,7 @@ async fn print(
                 Caught::Snapshot => steering.take(session),
                 Caught::Continued => Outcome::Nothing,
             },
-            () = live::reached(deadline) => {
+            () = deadline.reached() => {
                 if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
                     return Ok(());
                 }

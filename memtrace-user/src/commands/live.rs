@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, future::pending};
 
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
-use tokio::{sync::watch, task::JoinHandle, time::Instant};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
     live_export,
@@ -12,6 +12,7 @@ use super::{
     logging::{Log, LogAside},
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
+    timing::Deadline,
 };
 use crate::{
     cli::RankingArgs,
@@ -112,7 +113,7 @@ impl<'a> Screen<'a> {
         &mut self,
         session: &mut Session,
         steering: &mut Steering,
-        deadline: Option<Instant>,
+        deadline: Deadline,
         termination: &mut Termination,
     ) -> anyhow::Result<Option<String>> {
         let mut source = None;
@@ -137,7 +138,7 @@ impl<'a> Screen<'a> {
                     Caught::Continued => self.guard.resume()?,
                     Caught::Snapshot => outcome = steering.take(session),
                 },
-                () = reached(deadline) => return Ok(None),
+                () = deadline.reached() => return Ok(None),
                 steer = steering.next() => outcome = steering.handle(steer, session),
                 text = finished(source.as_mut()) => {
                     source = None;
@@ -219,14 +220,6 @@ fn read_source((file, line): (String, u32)) -> JoinHandle<SourceText> {
 async fn finished(task: Option<&mut JoinHandle<SourceText>>) -> SourceText {
     match task {
         Some(task) => task.await.unwrap_or_default(),
-        None => pending().await,
-    }
-}
-
-/// Resolves at the deadline; never without one.
-pub async fn reached(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => pending().await,
     }
 }

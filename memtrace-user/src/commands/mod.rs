@@ -24,6 +24,7 @@ mod steering;
 mod stream;
 mod symbolize;
 mod taking;
+mod timing;
 mod top;
 mod where_block;
 

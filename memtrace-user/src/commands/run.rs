@@ -13,12 +13,12 @@ use tokio::sync::oneshot;
 
 use super::{
     describe,
-    live::reached,
     plain::Reporter,
     signals::{Forwarding, News},
     steering::{Outcome, Steering},
     stream::{Stream, unless_closed},
     taking::{check, say},
+    timing::Deadline,
 };
 use crate::{
     cli::RunArgs,
@@ -67,7 +67,7 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
         steering: Steering::new(pid, &arguments.output),
         periodic: arguments.interval.is_some(),
         many: false,
-        deadline: arguments.duration.map(|duration| tokio::time::Instant::now() + duration),
+        deadline: Deadline::after(arguments.duration),
         last: None,
     };
     tokio::select! {
@@ -113,7 +113,7 @@ struct Tracing {
     periodic: bool,
     /// There have been more than [`FEW`] processes besides.
     many: bool,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Deadline,
     /// The last profile that was reported.
     last: Option<Arc<Profile>>,
 }
@@ -143,7 +143,7 @@ impl Tracing {
                     }
                     _ => Outcome::Nothing,
                 },
-                () = reached(self.deadline) => Outcome::Stop,
+                () = self.deadline.reached() => Outcome::Stop,
                 () = news.snapshot.notified() => self.steering.take(session),
                 steer = self.steering.next() => self.steering.handle(steer, session),
             };

@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, process::ExitCode, time::SystemTime};
 
 use super::{
-    live::reached,
     numbered::default_name,
     signals::Termination,
     steering::{Outcome, Steering},
     taking::{check, say},
+    timing::Deadline,
 };
 use crate::{
     cli::{OutputArgs, SnapshotArgs},
@@ -26,7 +26,7 @@ pub async fn execute(arguments: &SnapshotArgs) -> anyhow::Result<ExitCode> {
     check(&output)?;
     let mut session = session::attach(arguments.pid, &TracerOptions::from(&arguments.tracing))?;
     let mut steering = Steering::new(arguments.pid, &output);
-    let deadline = tokio::time::Instant::now() + arguments.duration;
+    let deadline = Deadline::after(arguments.duration);
     trace(&mut session, &mut steering, deadline, &mut termination).await?;
     let last = session.take_snapshot();
     // Lines are looked up when the process is no longer traced.
@@ -39,7 +39,7 @@ pub async fn execute(arguments: &SnapshotArgs) -> anyhow::Result<ExitCode> {
 async fn trace(
     session: &mut Session,
     steering: &mut Steering,
-    deadline: tokio::time::Instant,
+    deadline: Deadline,
     termination: &mut Termination,
 ) -> std::io::Result<()> {
     let nothing = BTreeSet::new();
@@ -61,7 +61,7 @@ async fn trace(
                 Outcome::Stop => return Ok(()),
             },
             () = termination.requested() => return Ok(()),
-            () = reached(Some(deadline)) => return Ok(()),
+            () = deadline.reached() => return Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::bail;
 
-use super::{live::reached, signals::Termination, steering::describe, taking::say};
+use super::{signals::Termination, steering::describe, taking::say, timing::Deadline};
 use crate::{
     cli::WhereArgs,
     control::{self, Answer, Block, Command, ControlError},
@@ -45,14 +45,14 @@ async fn trace_and_find(arguments: &WhereArgs) -> anyhow::Result<Option<Block>> 
         arguments.pid,
         units::duration(arguments.duration)
     ));
-    let deadline = tokio::time::Instant::now() + arguments.duration;
+    let deadline = Deadline::after(arguments.duration);
     let nothing = BTreeSet::new();
     let wait = async {
         loop {
             tokio::select! {
                 update = session.next(&nothing) => if matches!(update?, session::Update::Ended) { return Ok(()) },
                 () = termination.requested() => return Ok(()),
-                () = reached(Some(deadline)) => return Ok(()),
+                () = deadline.reached() => return Ok(()),
             }
         }
     };

@@ -4,13 +4,12 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
-use tokio::time::Instant;
 
 use super::super::{
-    live::reached,
     live_export,
     logging::Log,
     signals::{Caught, Termination},
+    timing::Deadline,
 };
 use crate::{
     cli::TopArgs,
@@ -29,7 +28,7 @@ use crate::{
 pub(super) async fn show(
     session: &mut Everyone,
     arguments: &TopArgs,
-    deadline: Option<Instant>,
+    deadline: Deadline,
     termination: &mut Termination,
     log: &Log,
 ) -> anyhow::Result<()> {
@@ -64,7 +63,7 @@ pub(super) async fn show(
                 Caught::Continued => guard.resume()?,
                 Caught::Snapshot => screens.refuse(),
             },
-            () = reached(deadline) => return Ok(()),
+            () = deadline.reached() => return Ok(()),
             update = session.next(&wanted) => screens.take(update?, session),
         }
     }

@@ -6,19 +6,21 @@ mod plain;
 use std::{
     io::{self, IsTerminal as _},
     process::ExitCode,
-    time::Duration,
 };
 
-use super::{functions, logging::Log, signals::Termination, stream::unless_closed};
+use super::{
+    functions,
+    logging::Log,
+    signals::Termination,
+    stream::unless_closed,
+    timing::{Deadline, interval},
+};
 use crate::{
     cli::TopArgs,
     process::Selection,
     session::trace_everyone,
     tracer::{Follow, Shares, TracerOptions},
 };
-
-const LIVE_INTERVAL: Duration = Duration::from_secs(1);
-const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs the command.
 ///
@@ -27,9 +29,9 @@ const PLAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn execute(arguments: &TopArgs, log: &Log) -> anyhow::Result<ExitCode> {
     let mut termination = Termination::new()?;
     let mut session = trace_everyone(selection(arguments), &options(arguments))?;
-    let deadline = arguments.duration.map(|duration| tokio::time::Instant::now() + duration);
+    let deadline = Deadline::after(arguments.duration);
     let is_live = arguments.format.is_none() && io::stdout().is_terminal() && io::stdin().is_terminal();
-    session.set_interval(arguments.interval.unwrap_or(if is_live { LIVE_INTERVAL } else { PLAIN_INTERVAL }));
+    session.set_interval(interval(arguments.interval, is_live));
     if is_live {
         live::show(&mut session, arguments, deadline, &mut termination, log).await?;
         return Ok(ExitCode::SUCCESS);

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::super::{
-    live::reached,
     signals::{Caught, Termination},
     stream::{BETWEEN_REPORTS, Stream},
+    timing::Deadline,
 };
 use crate::{
     cli::{TopArgs, TopFormat},
@@ -26,7 +26,7 @@ use crate::{
 pub(super) async fn print(
     session: &mut Everyone,
     arguments: &TopArgs,
-    deadline: Option<tokio::time::Instant>,
+    deadline: Deadline,
     termination: &mut Termination,
 ) -> io::Result<()> {
     let mut pages = Pages::new(arguments);
@@ -52,7 +52,7 @@ pub(super) async fn print(
                 false
             }
             caught = termination.next(), if !is_last => caught == Caught::End,
-            () = reached(deadline), if !is_last => true,
+            () = deadline.reached(), if !is_last => true,
         };
         if ends {
             is_last = true;
