@@ -208,6 +208,9 @@ fn sort_parser() -> impl TypedValueParser<Value = SortBy> {
     word_parser(SortBy::all().map(|sort| (sort, sort.word(), sort.meaning())))
 }
 
+/// What is longer than this may lie beyond the clock.
+const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
+
 /// Reads a time with a unit: `500ms`, `2s`, `1.5m`, `1h`; a bare number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let problem = || format!("`{text}` is no time: write it as 500ms, 30s, 5m or 1h");
@@ -222,7 +225,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(problem()),
     };
     let duration = Duration::try_from_secs_f64(seconds).map_err(|_| problem())?;
-    if duration.is_zero() { Err("the time must be greater than zero".into()) } else { Ok(duration) }
+    if duration.is_zero() {
+        return Err("the time must be greater than zero".into());
+    }
+    if duration > LONGEST { Err("the time must be at most 100 years".into()) } else { Ok(duration) }
 }
 
 /// Reads a number of bytes: `4096`, `4KiB`, `4k`, `1M`. Units are powers of 1024, as everywhere in memtrace's output.
@@ -264,7 +270,8 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("2"), Ok(Duration::from_secs(2)));
         assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
-        for bad in ["", "s", "-1s", "1d", "0s", "1e9s", "1.2.3s", "999999999999999999999999h"] {
+        for bad in ["", "s", "-1s", "1d", "0s", "1e9s", "1.2.3s", "10000000000000000000s", "999999999999999999999999h"]
+        {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
