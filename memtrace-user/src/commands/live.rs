@@ -36,7 +36,7 @@ pub struct Screen<'a> {
     guard: TerminalGuard,
     app: App,
     events: EventStream,
-    _log: LogAside<'a>,
+    _log: Option<LogAside<'a>>,
 }
 
 /// What whoever looks at the screen wants to go on.

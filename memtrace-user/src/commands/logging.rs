@@ -84,31 +84,26 @@ pub fn start(verbose: u8, file: Option<&Path>) -> anyhow::Result<Log> {
 }
 
 impl Log {
-    /// Sends the log to a file of its own until what is returned is dropped, as the terminal is taken.
+    /// Sends the log to a file of its own until what is returned is dropped, as the terminal is taken. One that has a file
+    /// already is left alone.
     ///
     /// Without `-v` no file is made: the few warnings are dropped meanwhile.
     ///
     /// # Errors
     /// When no file can be made.
-    pub fn aside(&self) -> io::Result<LogAside<'_>> {
-        Ok(LogAside { path: self.to_file()?, log: self })
-    }
-
-    /// Sends the log to a file; returns its path if it was made.
-    fn to_file(&self) -> io::Result<Option<PathBuf>> {
+    pub fn aside(&self) -> io::Result<Option<LogAside<'_>>> {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*sink, Sink::File(_)) {
             return Ok(None);
         }
-        if !self.verbose {
-            *sink = Sink::File(File::options().write(true).open("/dev/null")?);
-            return Ok(None);
-        }
-        let path = std::env::temp_dir().join(format!("memtrace-{}.log", std::process::id()));
-        // A new file or none: in a directory that others write to, an old one may be somebody's link.
-        let file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
+        let path = self.verbose.then(|| std::env::temp_dir().join(format!("memtrace-{}.log", std::process::id())));
+        let file = match &path {
+            // A new file or none: in a directory that others write to, an old one may be somebody's link.
+            Some(path) => OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)?,
+            None => File::options().write(true).open("/dev/null")?,
+        };
         *sink = Sink::File(file);
-        Ok(Some(path))
+        Ok(Some(LogAside { log: self, path }))
     }
 }
 
@@ -124,6 +119,26 @@ impl Drop for LogAside<'_> {
         *self.log.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::StandardError;
         if let Some(path) = &self.path {
             eprintln!("memtrace: the log is in {}", path.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// When the view is gone, the log is where it was before: on standard error, or in the file that the user has named.
+    #[test]
+    fn log_is_where_it_was() {
+        let is_file = |log: &Log| matches!(*log.sink.lock().unwrap(), Sink::File(_));
+        let log = |sink| Log { verbose: false, sink: Arc::new(Mutex::new(sink)) };
+        for (log, has_file) in
+            [(log(Sink::StandardError), false), (log(Sink::File(tempfile::tempfile().unwrap())), true)]
+        {
+            let aside = log.aside().unwrap();
+            assert!(is_file(&log));
+            drop(aside);
+            assert_eq!(is_file(&log), has_file);
         }
     }
 }
