@@ -85,6 +85,20 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// What it does to a filter that is being typed.
+    pub(super) fn edit(self, filter: &mut String) {
+        match self {
+            Self::Type(character) => filter.push(character),
+            Self::Erase => {
+                filter.pop();
+            }
+            Self::EraseAll => filter.clear(),
+            _ => {}
+        }
+    }
+}
+
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {

@@ -253,11 +253,7 @@ impl App {
             Action::To(turn) => self.table.marks.move_to(turn.is_forward()),
             Action::Filter => self.typing = true,
             Action::EndFilter => self.typing = false,
-            Action::Type(character) => self.filter(|filter| filter.push(character)),
-            Action::Erase => self.filter(|filter| {
-                filter.pop();
-            }),
-            Action::EraseAll => self.filter(String::clear),
+            Action::Type(_) | Action::Erase | Action::EraseAll => self.filter(|filter| action.edit(filter)),
             Action::Click { column, line } => self.click(column, line),
             Action::Resize { width, height } => self.size = (width, height),
         }

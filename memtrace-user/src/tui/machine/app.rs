@@ -164,11 +164,9 @@ impl MachineApp {
             Action::Back => self.back(),
             Action::Filter => self.typing = true,
             Action::EndFilter => self.typing = false,
-            Action::Type(character) => self.keeping_selection(|app| app.filter.push(character)),
-            Action::Erase => self.keeping_selection(|app| {
-                app.filter.pop();
-            }),
-            Action::EraseAll => self.keeping_selection(|app| app.filter.clear()),
+            Action::Type(_) | Action::Erase | Action::EraseAll => {
+                self.keeping_selection(|app| action.edit(&mut app.filter));
+            }
             Action::Click { column, line } => self.click(column, line),
             Action::Resize { width, height } => self.size = (width, height),
             // What only the view of one process has.
