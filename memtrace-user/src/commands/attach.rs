@@ -15,12 +15,12 @@ use super::{
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
     stream::{Stream, unless_closed},
-    taking::{check, say},
+    taking::{check, last_snapshot, say},
     timing::{Deadline, interval},
 };
 use crate::{
-    cli::AttachArgs,
-    profile::Profile,
+    cli::{AttachArgs, RankingArgs},
+    profile::{Profile, SymbolTable},
     session::{Attachment, Session, Update},
     tracer::TracerOptions,
 };
@@ -48,21 +48,17 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
     let mut steering = Steering::new(arguments.pid, &arguments.output);
     session.set_interval(interval(arguments.interval, is_terminal));
     let deadline = Deadline::after(arguments.duration);
-    let mut last = None;
+    let mut reports = Reports::new(arguments.ranking);
     let shown = if let Some(mut screen) = screen {
         let shown = screen.show(&mut session, &mut steering, deadline, &mut termination).await;
         // The terminal is given back before anything is said on it.
         drop(screen);
         shown.map(|left| left.iter().for_each(|message| say(message)))
     } else {
-        let printed = print(&mut session, &mut steering, arguments, deadline, &mut termination, &mut last).await;
+        let printed = reports.print(&mut session, &mut steering, deadline, &mut termination).await;
         unless_closed(printed).map_err(Into::into)
     };
-    // The numbers of the last report, where there is one.
-    let last = match last {
-        Some(profile) => session.snapshot_of(&profile),
-        None => session.take_snapshot(),
-    };
+    let last = last_snapshot(&mut session, reports.last.as_deref());
     // Lines are looked up when the process is no longer traced.
     drop(session);
     steering.finish(last, termination.requested()).await?;
@@ -70,63 +66,80 @@ pub async fn execute(arguments: &AttachArgs, log: &Log) -> anyhow::Result<ExitCo
     shown.map(|()| ExitCode::SUCCESS)
 }
 
-/// Prints a report at each interval, and a last one when tracing ends; its profile is left in `last`.
-async fn print(
-    session: &mut Session,
-    steering: &mut Steering,
-    arguments: &AttachArgs,
-    deadline: Deadline,
-    termination: &mut Termination,
-    last: &mut Option<Arc<Profile>>,
-) -> io::Result<()> {
-    let mut reporter = Reporter::new(arguments.ranking, Stream::Output);
-    let nothing = BTreeSet::new();
-    // The first reading comes at once and shows nothing but that tracing has begun: reports start with the second.
-    let mut first = true;
-    let mut written: Option<Instant> = None;
-    loop {
-        let outcome = tokio::select! {
-            update = session.next(&nothing) => {
-                match update? {
-                    Update::Reading { profile, symbols } if !first || session.has_ended() => {
-                        reporter.write(session, &profile, &symbols).await?;
-                        written = Some(Instant::now());
-                        *last = Some(profile);
-                    }
-                    Update::Ended => return Ok(()),
-                    Update::Budget { message, ends } => {
-                        say(&message);
-                        if ends {
-                            break;
-                        }
-                    }
-                    Update::Reading { .. } => first = false,
-                    // The reading that follows comes at once, too.
-                    Update::Cleared | Update::PeakReset => first = true,
-                    Update::Symbols(_) | Update::Exec => {}
-                }
-                Outcome::Nothing
-            }
-            steer = steering.next() => steering.handle(steer, session),
-            caught = termination.next() => match caught {
-                Caught::End => Outcome::Stop,
-                Caught::Snapshot => steering.take(session),
-                Caught::Continued => Outcome::Nothing,
-            },
-            () = deadline.reached() => {
-                if written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
-                    return Ok(());
-                }
-                Outcome::Stop
-            }
-        };
-        match outcome {
-            Outcome::Nothing => {}
-            Outcome::Say(message) => say(&message),
-            Outcome::Stop => break,
-        }
+/// Reports, one after the other.
+struct Reports {
+    reporter: Reporter,
+    /// The next reading shows nothing but that tracing has begun: reports start with the second.
+    first: bool,
+    written: Option<Instant>,
+    /// The last profile that was reported.
+    last: Option<Arc<Profile>>,
+}
+
+impl Reports {
+    fn new(arguments: RankingArgs) -> Self {
+        Self { reporter: Reporter::new(arguments, Stream::Output), first: true, written: None, last: None }
     }
-    let (profile, symbols) = session.read_now().await;
-    *last = Some(Arc::clone(&profile));
-    reporter.write(session, &profile, &symbols).await
+
+    /// Prints a report at each interval, and a last one when tracing ends.
+    async fn print(
+        &mut self,
+        session: &mut Session,
+        steering: &mut Steering,
+        deadline: Deadline,
+        termination: &mut Termination,
+    ) -> io::Result<()> {
+        let nothing = BTreeSet::new();
+        loop {
+            let outcome = tokio::select! {
+                update = session.next(&nothing) => match update? {
+                    Update::Ended => return Ok(()),
+                    update => self.take(update, session).await?,
+                },
+                steer = steering.next() => steering.handle(steer, session),
+                caught = termination.next() => match caught {
+                    Caught::End => Outcome::Stop,
+                    Caught::Snapshot => steering.take(session),
+                    Caught::Continued => Outcome::Nothing,
+                },
+                () = deadline.reached() => {
+                    if self.written.is_some_and(|time| time.elapsed() < SAME_REPORT) {
+                        return Ok(());
+                    }
+                    Outcome::Stop
+                }
+            };
+            match outcome {
+                Outcome::Nothing => {}
+                Outcome::Say(message) => say(&message),
+                Outcome::Stop => break,
+            }
+        }
+        let (profile, symbols) = session.read_now().await;
+        self.report(session, profile, &symbols).await
+    }
+
+    async fn take(&mut self, update: Update, session: &mut Session) -> io::Result<Outcome> {
+        match update {
+            Update::Reading { profile, symbols } if !self.first || session.has_ended() => {
+                self.report(session, profile, &symbols).await?;
+            }
+            Update::Reading { .. } => self.first = false,
+            // The reading that follows comes at once, too.
+            Update::Cleared | Update::PeakReset => self.first = true,
+            Update::Budget { message, ends } => {
+                say(&message);
+                return Ok(if ends { Outcome::Stop } else { Outcome::Nothing });
+            }
+            Update::Ended | Update::Symbols(_) | Update::Exec => {}
+        }
+        Ok(Outcome::Nothing)
+    }
+
+    async fn report(&mut self, session: &mut Session, profile: Arc<Profile>, names: &SymbolTable) -> io::Result<()> {
+        let written = self.reporter.write(session, &profile, names).await;
+        self.written = Some(Instant::now());
+        self.last = Some(profile);
+        written
+    }
 }

@@ -17,7 +17,7 @@ use super::{
     signals::{Forwarding, News},
     steering::{Outcome, Steering},
     stream::{Stream, unless_closed},
-    taking::{check, say},
+    taking::{check, last_snapshot, say},
     timing::Deadline,
 };
 use crate::{
@@ -75,10 +75,7 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
         result = forwarding.run() => result?,
     }
     let Tracing { steering, last, .. } = tracing;
-    let last = match last {
-        Some(profile) => session.snapshot_of(&profile),
-        None => session.take_snapshot(),
-    };
+    let last = last_snapshot(&mut session, last.as_deref());
     // Probes go before lines are looked up, and before the command's end is waited for, which --duration may put off for
     // long.
     drop(session);

@@ -18,7 +18,7 @@ use tokio::{
 use super::numbered::{Numbered, default_name, directory_of};
 use crate::{
     cli::OutputArgs,
-    profile::Snapshot,
+    profile::{Profile, Snapshot},
     report::units,
     session::{Finder, Progress, Session, Unfinished},
     snapshot::{self, SnapshotError},
@@ -234,6 +234,14 @@ async fn write(path: PathBuf, snapshot: Snapshot) -> Result<(), SnapshotError> {
     let work = move || snapshot::write_file(&path, &snapshot);
     // A panic of the writer is none of the reader's making: it goes on.
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// The snapshot that is written at the end: with the numbers of the last report, where there is one.
+pub fn last_snapshot(session: &mut Session, reported: Option<&Profile>) -> Unfinished {
+    match reported {
+        Some(profile) => session.snapshot_of(profile),
+        None => session.take_snapshot(),
+    }
 }
 
 /// That the file of `-o` can be: better said before than after an hour of tracing.
