@@ -8,11 +8,11 @@ mod made_up;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use made_up::{made, profile, timed};
 use memtrace::{
     profile::{Modules, SiteNamer, SortBy, StackSample, SymbolTable},
-    tui::{App, Reading, Theme, keys, view},
+    tui::{App, KEYS, Reading, Theme, view},
 };
 use ratatui::{Terminal, backend::TestBackend};
 
@@ -125,8 +125,8 @@ impl Screen {
     }
 
     fn press(&mut self, code: KeyCode) {
-        let event = KeyEvent::new(code, KeyModifiers::NONE);
-        if let Some(action) = keys::action_for(event, self.app.input()) {
+        let event = Event::Key(KeyEvent::new(code, KeyModifiers::NONE));
+        if let Some(action) = KEYS.action_for_event(&event, self.app.input()) {
             self.app.apply(action);
         }
         self.draw();
