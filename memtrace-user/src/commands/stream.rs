@@ -15,14 +15,15 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Columns of the terminal, when the stream is one.
+    /// Columns of the terminal, when the stream is one that says how wide it is: serial consoles say 0.
     #[must_use]
     pub fn width(self) -> Option<usize> {
         let terminal = match self {
             Self::Output => io::stdout().is_terminal(),
             Self::Error => io::stderr().is_terminal(),
         };
-        terminal.then(|| crossterm::terminal::size().ok()).flatten().map(|(columns, _)| usize::from(columns))
+        let size = terminal.then(|| crossterm::terminal::size().ok()).flatten();
+        size.map(|(columns, _)| usize::from(columns)).filter(|columns| *columns > 0)
     }
 
     /// Writes all of it at once.

@@ -92,10 +92,11 @@ pub fn below_floor(release: &str) -> bool {
 }
 
 /// Whether return probes keep shadow stacks right (6.11, commit 1713b63a07a2). That cannot be tried out without such a
-/// stack; an older release with the change is taken for one without, at the price of slower probes.
+/// stack; an older release with the change is taken for one without, at the price of slower probes. On aarch64 they always
+/// do: `CONFIG_ARM64_GCS` depended on `!UPROBES` until uprobes had learnt it.
 #[must_use]
 pub fn return_probes_keep_shadow_stacks() -> bool {
-    version(&kernel_release()).is_some_and(|version| version >= (6, 11))
+    cfg!(target_arch = "aarch64") || version(&kernel_release()).is_some_and(|version| version >= (6, 11))
 }
 
 /// Whether the kernel may be one on which return probes kill processes confined by seccomp: `x86_64`, 6.11 to 6.13. Says
