@@ -21,6 +21,11 @@ pub(super) struct RowNumbers {
 }
 
 impl RowNumbers {
+    /// How far live bytes may be from the truth in 95 of 100 cases; 0 where they are exact.
+    pub(super) fn live_error(&self) -> u64 {
+        self.stats.live_interval().map_or(0, |interval| interval.high.saturating_sub(interval.low) / 2)
+    }
+
     /// Short-lived blocks per allocated block, 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "a share is shown with three digits")]
     pub(super) fn short_lived(&self) -> f64 {
@@ -43,6 +48,8 @@ pub(super) struct Column {
 pub(super) const COLUMNS: &[Column] = &[
     Column { heading: Heading { title: "Live", meaning: "bytes allocated and not freed", widths: (7, 10), from_width: 0, key: '1' },
         value: |row| float(row.stats.live_bytes()), cell: |row| units::bytes(row.stats.live_bytes()), adds_up: true },
+    Column { heading: Heading { title: "±Live", meaning: "live bytes may be so many more or less (95 %)", widths: (7, 10), from_width: 50, key: '-' },
+        value: |row| float(row.live_error()), cell: |row| units::bytes(row.live_error()), adds_up: false },
     Column { heading: Heading { title: "ΔMark", meaning: "live bytes more or less than at the last mark", widths: (8, 11), from_width: 60, key: '2' },
         value: |row| negative_too(row.change.bytes), cell: |row| signed(SortBy::LiveBytes, row.change.bytes.into()), adds_up: false },
     Column { heading: Heading { title: "Blocks", meaning: "blocks allocated and not freed", widths: (8, 10), from_width: 50, key: '3' },
@@ -62,6 +69,9 @@ pub(super) const COLUMNS: &[Column] = &[
     Column { heading: Heading { title: "Freed", meaning: "bytes freed since tracing began", widths: (7, 10), from_width: 200, key: '0' },
         value: |row| float(row.stats.freed_bytes), cell: |row| units::bytes(row.stats.freed_bytes), adds_up: true },
 ];
+
+/// The column of what estimates may be wrong by, which is shown where numbers are estimates.
+pub(super) const ERROR: usize = 1;
 
 /// The heads of the columns.
 pub(super) fn headings() -> impl Iterator<Item = &'static Heading> {
@@ -125,6 +135,7 @@ mod tests {
         }
         let keys: std::collections::HashSet<char> = COLUMNS.iter().map(|column| column.heading.key).collect();
         assert_eq!(keys.len(), COLUMNS.len());
+        assert_eq!(COLUMNS[ERROR].heading.title, "±Live");
         let count = COLUMNS.len();
         for order in (0..count).map(Order::Column).chain([Order::Name]) {
             assert_eq!(order.step_among(count, true).step_among(count, false), order);

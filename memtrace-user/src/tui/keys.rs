@@ -180,11 +180,13 @@ impl Keys {
         match (input, pressed) {
             (Input::Text, (KeyCode::Char(character), KeyModifiers::NONE)) => Some(Action::Type(character)),
             (Input::Text, pressed) => TYPING.iter().find(|(key, _)| *key == pressed).map(|(_, action)| *action),
-            (Input::Commands, (KeyCode::Char(digit), KeyModifiers::NONE)) if digit.is_ascii_digit() => {
-                (self.order_of)(digit).map(Action::Sort)
-            }
             (Input::Commands, pressed) => {
-                self.bindings().find(|binding| binding.keys.contains(&pressed)).map(|binding| binding.action)
+                let order = match pressed {
+                    (KeyCode::Char(digit), KeyModifiers::NONE) => (self.order_of)(digit).map(Action::Sort),
+                    _ => None,
+                };
+                let bound = || self.bindings().find(|binding| binding.keys.contains(&pressed));
+                order.or_else(|| bound().map(|binding| binding.action))
             }
         }
     }

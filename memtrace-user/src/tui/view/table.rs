@@ -20,7 +20,7 @@ use crate::{
     },
     tui::{
         App,
-        columns::{COLUMNS, RowNumbers, headings},
+        columns::{COLUMNS, ERROR, RowNumbers, headings},
         heading::{Headings, Order, Shown},
     },
 };
@@ -33,7 +33,7 @@ const SUM_FROM: usize = 70;
 
 pub(super) fn render(frame: &mut Frame, area: Rect, app: &App) {
     let width = usize::from(area.width);
-    let columns = Columns::of(width, app.table.sort);
+    let columns = Columns::of(width, app);
     let order = app.table.order();
     let line = |place: usize| line(order[place], place, &columns, app, width);
     rows::render(frame, area, &app.theme, titles(&columns, app), (app.cursor, order.len()), line);
@@ -62,8 +62,10 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(width: usize, sort: Order) -> Self {
-        Self { headings: Headings::of(headings(), width, sort, |_| false), sum: width >= SUM_FROM }
+    fn of(width: usize, app: &App) -> Self {
+        let is_estimate = app.shown.as_ref().is_some_and(|shown| shown.profile.sample_bytes.is_some());
+        let headings = Headings::of(headings(), width, app.table.sort, |index| index == ERROR && !is_estimate);
+        Self { headings, sum: width >= SUM_FROM }
     }
 
     /// A number in its column; a count that is too long is said in thousands.
@@ -76,7 +78,7 @@ impl Columns {
 
 /// The column whose title lies there.
 pub(super) fn title_at(app: &App, width: u16, column: u16) -> Option<Order> {
-    let columns = Columns::of(usize::from(width), app.table.sort);
+    let columns = Columns::of(usize::from(width), app);
     columns.headings.at(usize::from(column), if columns.sum { SUM + 1 } else { 0 })
 }
 

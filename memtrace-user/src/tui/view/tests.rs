@@ -150,6 +150,20 @@ fn exited() {
     assert_snapshot!(draw(fixture::exited(), (80, 24), &[]).backend());
 }
 
+/// Estimates are said to be some, each with how far it may be off.
+#[test]
+fn estimates() {
+    let (mut profile, symbols) = fixture::typical();
+    profile.sample_bytes = Some(512 << 10);
+    for sample in &mut profile.samples {
+        sample.stats.allocated_variance = u128::from(sample.stats.allocated_bytes) << 17;
+        sample.stats.freed_variance = u128::from(sample.stats.freed_bytes) << 17;
+    }
+    profile.totals.stats.allocated_variance = u128::from(profile.totals.stats.allocated_bytes) << 17;
+    profile.totals.stats.freed_variance = u128::from(profile.totals.stats.freed_bytes) << 17;
+    assert_snapshot!(draw((profile, symbols), (80, 24), &[]).backend());
+}
+
 /// Of several processes the head speaks of all; only what the kernel counts is of the one that is named.
 #[test]
 fn several_processes() {
