@@ -53,7 +53,8 @@ pub struct ProcessRecord {
     pub started: u64,
     /// Stacks copied to user space: see [`crate::copy::MOST_OF_MANY`].
     pub copies: u64,
-    /// Index in `PYTHONS`, plus 1, when its threads may run Python and its frames are understood; else 0.
+    /// Of its interpreter, when its threads may run Python and its frames are understood: see [`crate::python::interpreter`];
+    /// else 0.
     pub python: u64,
     /// CPU time of the process's threads that have ended, in nanoseconds: once all have, the process's.
     pub ended_nanos: u64,

@@ -127,14 +127,34 @@ pub mod frame {
     }
 }
 
+/// What a process record says of its interpreter, in one word: where its [`PythonRecord`] is, and a number that no other
+/// process has had. What is known of code objects belongs to that number: a forked child has its parent's, and from then on
+/// its own.
+pub mod interpreter {
+    /// Packs a word. `slot` is where the process has begun, and the index of its record; `serial` is its number.
+    #[must_use]
+    #[inline]
+    pub const fn pack(slot: u32, serial: u32) -> u64 {
+        (serial as u64) << 32 | slot as u64
+    }
+
+    /// Index of the record; 0 when there is none, as slot 0 is never used.
+    #[must_use]
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+    pub const fn slot(word: u64) -> u32 {
+        word as u32
+    }
+}
+
 /// A code object, copied when it was first seen. The line table may have fewer bytes than the record has room for.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct CodeRecord {
     /// Its number.
     pub code: u32,
-    /// Index of the interpreter's [`PythonRecord`].
-    pub python: u32,
+    /// Slot in which the process has begun.
+    pub slot: u32,
     /// Its address.
     pub address: u64,
     /// Bytes of its line table.

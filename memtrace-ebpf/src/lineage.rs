@@ -20,6 +20,7 @@ use crate::{
         WITH_MAPPINGS,
     },
     process::{self, current_tgid},
+    python,
     registers::user_stack_pointer,
     selection, thread,
 };
@@ -45,6 +46,7 @@ fn begin(tgid: u32) -> u32 {
     record.started = unsafe { bpf_ktime_get_ns() };
     record.users = 1;
     record.copies = 0;
+    record.python = 0;
     // Last of all, as it opens the slot.
     record.era = Era::first(slot).0;
     slot
@@ -151,6 +153,7 @@ fn fork(child: u32, parent: u32) {
         && let Some(counted) = process::record(Era(home.era).slot())
     {
         inherit(record, counted);
+        python::inherit(record, slot, counted);
     }
     if TARGETS.insert(child, Target { slot, from_exec: 0 }, 0).is_err() {
         count(loss::NO_SLOT);

@@ -242,7 +242,7 @@ pub static WITH_MAPPINGS: Global<u32> = Global::new(0);
 #[map]
 pub static MAPPING_EVENTS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// Python interpreters; see `memtrace_common::python`.
+/// Python interpreters, by the slot in which their process has begun; see `memtrace_common::python`.
 #[map]
 pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
 
@@ -250,9 +250,11 @@ pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_M
 #[map]
 pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, 0);
 
-/// The number of the last code object.
+/// Word 0: number of the last code object. Word 1: number of the last forked child with an interpreter.
 #[map]
-pub static PYTHON_NEXT_CODE: Array<u64> = Array::with_max_entries(1, 0);
+pub static PYTHON_NUMBERS: Array<u64> = Array::with_max_entries(2, 0);
+pub const LAST_CODE: u32 = 0;
+pub const LAST_FORK: u32 = 1;
 
 /// Copies of code objects: `memtrace_common::python::CodeRecord`.
 #[map]

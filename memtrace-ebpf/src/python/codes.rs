@@ -8,7 +8,7 @@ use memtrace_common::{
     loss,
     python::{
         BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, SHORT_TEXT_BYTES,
-        TABLE_BYTES, TEXT_BYTES, frame,
+        TABLE_BYTES, TEXT_BYTES, frame, interpreter,
     },
 };
 
@@ -16,7 +16,7 @@ use super::{Context, state::read, storage::PythonThread};
 use crate::{
     atomic,
     loss::count,
-    maps::{PYTHON_CODE_RING, PYTHON_CODES, PYTHON_NEXT_CODE},
+    maps::{LAST_CODE, PYTHON_CODE_RING, PYTHON_CODES, PYTHON_NUMBERS},
     stack::opaque,
 };
 
@@ -24,12 +24,16 @@ use crate::{
 /// number and, above it, what is compared of the object besides its address.
 pub type Bucket = [[u64; 2]; BUCKET_CODES];
 
-/// Bits of an address; the interpreter's index lies above.
-const ADDRESS_BITS: u32 = 48;
-
+/// What the keys of one process are mixed with, by the word that names its interpreter.
 #[inline(always)]
-fn key_of(index: u32, address: u64) -> u64 {
-    address | (u64::from(index) + 1) << ADDRESS_BITS
+pub fn seed_of(interpreter: u64) -> u64 {
+    interpreter.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Different for all addresses of one process, and spread over all 64 bits: those of two are as good as never equal.
+#[inline(always)]
+fn key_of(seed: u64, address: u64) -> u64 {
+    seed ^ address.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 #[inline(always)]
@@ -47,7 +51,7 @@ pub unsafe fn number(context: *mut Context, address: u64) -> u64 {
     // SAFETY: as promised by the caller; map values, of which torn pairs are told by the mixed key.
     unsafe {
         let python = (*context).python;
-        let key = key_of((*python).index as u32, address);
+        let key = key_of((*python).seed, address);
         let Some(bucket) = bucket_of(key) else { return 0 };
         for way in 0..BUCKET_CODES {
             let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
@@ -83,7 +87,7 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
     // SAFETY: as promised by the caller.
     unsafe {
         let python = (*context).python;
-        let Some(next) = PYTHON_NEXT_CODE.get_ptr_mut(0) else { return 0 };
+        let Some(next) = PYTHON_NUMBERS.get_ptr_mut(LAST_CODE) else { return 0 };
         let to = (&raw mut (*python).record.object).cast::<c_void>();
         let length = opaque((*(*context).record).code_length & 0xf8);
         if length > CODE_BYTES as u64 || bpf_probe_read_user(to, length as u32, address as *const c_void) != 0 {
@@ -94,7 +98,7 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
             return 0;
         }
         (*python).record.code = number as u32;
-        (*python).record.python = (*python).index as u32;
+        (*python).record.slot = interpreter::slot((*python).interpreter);
         (*python).record.address = address;
         if !send(context) {
             count(loss::PYTHON_CODE);
@@ -165,8 +169,8 @@ unsafe fn object_word(python: *mut PythonThread, offset: u64) -> u64 {
 
 /// The code object at an address is no more, if there was one.
 #[inline(always)]
-pub fn forget(index: u32, address: u64) {
-    let key = key_of(index, address);
+pub fn forget(interpreter: u64, address: u64) {
+    let key = key_of(seed_of(interpreter), address);
     let Some(bucket) = bucket_of(key) else { return };
     for way in 0..BUCKET_CODES {
         // SAFETY: map values, of which torn pairs are told by the mixed key.

@@ -5,14 +5,19 @@
 mod codes;
 mod end;
 mod frames;
+mod inherit;
 mod state;
 mod storage;
 
-use memtrace_common::{process::ProcessRecord, python::PythonRecord};
+use memtrace_common::{
+    process::ProcessRecord,
+    python::{PythonRecord, interpreter},
+};
 
 pub use self::{
     codes::Bucket,
     end::end,
+    inherit::inherit,
     storage::{PythonThread, word},
 };
 use crate::{
@@ -28,28 +33,27 @@ pub struct Context {
     record: *const PythonRecord,
 }
 
-/// The interpreter of a process; `None` without.
+/// The interpreter of a process, and what is known of it; `None` without.
 #[inline(always)]
-fn record_of(process: &ProcessRecord) -> Option<(u32, *const PythonRecord)> {
+fn record_of(process: &ProcessRecord) -> Option<(u64, *const PythonRecord)> {
     // Constant in the loaded program: where there is no `bpf_loop`, the verifier drops all that follows.
     if MAY_LOOP.load() == 0 {
         return None;
     }
     // SAFETY: a map value; volatile, as user space writes it.
-    let index = unsafe { core::ptr::read_volatile(&raw const process.python) };
-    if index == 0 {
+    let interpreter = unsafe { core::ptr::read_volatile(&raw const process.python) };
+    if interpreter == 0 {
         return None;
     }
-    let index = (index - 1) as u32;
-    Some((index, PYTHONS.get_ptr(index)?))
+    Some((interpreter, PYTHONS.get_ptr(interpreter::slot(interpreter))?))
 }
 
 /// Adds the thread's Python frames to the walk.
 #[inline(always)]
 pub fn walk(thread: &mut Thread, process: &ProcessRecord, walked: &mut Walked) {
     thread.python_frames = 0;
-    let Some((index, record)) = record_of(process) else { return };
-    let count = walk_interpreter(index, record);
+    let Some((interpreter, record)) = record_of(process) else { return };
+    let count = walk_interpreter(interpreter, record);
     if count == 0 {
         return;
     }
@@ -61,12 +65,13 @@ pub fn walk(thread: &mut Thread, process: &ProcessRecord, walked: &mut Walked) {
 
 /// The number of frames found; a function of its own, so that the verifier walks it once.
 #[inline(never)]
-fn walk_interpreter(index: u32, record: *const PythonRecord) -> u32 {
+fn walk_interpreter(interpreter: u64, record: *const PythonRecord) -> u32 {
     let Some(python) = storage::current() else { return 0 };
     python.count = 0;
     python.hash = 0;
     python.window_length = 0;
-    python.index = u64::from(index);
+    python.interpreter = interpreter;
+    python.seed = codes::seed_of(interpreter);
     let python: *mut PythonThread = python;
     // SAFETY: this thread's storage, and a map value that user space has written before it named it.
     unsafe {
@@ -81,7 +86,7 @@ fn walk_interpreter(index: u32, record: *const PythonRecord) -> u32 {
 /// A block is freed: if it is a code object, another one may get its address.
 #[inline(always)]
 pub fn freed(process: &ProcessRecord, address: u64) {
-    if let Some((index, _)) = record_of(process) {
-        codes::forget(index, address);
+    if let Some((interpreter, _)) = record_of(process) {
+        codes::forget(interpreter, address);
     }
 }

@@ -41,7 +41,7 @@ pub unsafe fn find_frame(python: *mut PythonThread, record: *const PythonRecord)
 unsafe fn find_thread(python: *mut PythonThread, record: *const PythonRecord) -> bool {
     // SAFETY: as promised by the caller; the helper checks the kernel's address.
     unsafe {
-        if (*python).known == (*python).index + 1 {
+        if (*python).known == (*python).interpreter {
             return true;
         }
         let mut pointer = 0u64;
@@ -49,7 +49,7 @@ unsafe fn find_thread(python: *mut PythonThread, record: *const PythonRecord) ->
         if bpf_probe_read_kernel((&raw mut pointer).cast(), 8, at as *const c_void) != 0 {
             return false;
         }
-        (*python).known = (*python).index + 1;
+        (*python).known = (*python).interpreter;
         (*python).thread = pointer.wrapping_sub((*record).thread_below);
         (*python).own_state = 0;
         true

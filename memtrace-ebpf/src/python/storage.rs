@@ -16,14 +16,16 @@ use crate::{loss::count, maps::PYTHON_THREADS, stack::opaque, thread::FRAME_PLAC
 /// State of one thread, and of its walk under way.
 #[repr(C)]
 pub struct PythonThread {
-    /// Index of the interpreter that the next two are of, plus 1.
+    /// The interpreter that the next two are of.
     pub known: u64,
     /// The thread's id as the C library has it.
     pub thread: u64,
     /// Address of the pointer to the thread's own state; 0 until it is known.
     pub own_state: u64,
-    /// Index of the interpreter.
-    pub index: u64,
+    /// The process's interpreter: see `memtrace_common::python::interpreter`.
+    pub interpreter: u64,
+    /// What keys of its code objects are mixed with.
+    pub seed: u64,
     /// The frame that is looked at.
     pub frame: u64,
     /// Frames met.

@@ -155,6 +155,12 @@ impl AddressSpace {
         self.directory.open_file(std::path::Path::new("mem"), nix::fcntl::OFlag::O_RDONLY).ok()
     }
 
+    /// Whether the process was started with `NAME=value` in its environment. A process can change that later.
+    #[must_use]
+    pub fn has_environment(&self, setting: &[u8]) -> bool {
+        self.directory.read("environ").is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == setting))
+    }
+
     /// Adds a module that no file is behind.
     #[must_use]
     pub fn add_pseudo_file(&self, name: &str) -> ModuleId {

@@ -113,12 +113,6 @@ impl TargetProcess {
         self.directory.arguments().ok().flatten()
     }
 
-    /// Whether the process was started with `NAME=value` in its environment. A process can change that later.
-    #[must_use]
-    pub fn has_environment(&self, setting: &[u8]) -> bool {
-        self.directory().read("environ").is_ok_and(|all| all.split(|byte| *byte == 0).any(|one| one == setting))
-    }
-
     /// Resident set size in bytes; `None` when the process has exited.
     #[must_use]
     pub fn rss_bytes(&self) -> Option<u64> {

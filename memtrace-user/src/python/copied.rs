@@ -100,14 +100,20 @@ fn read_text(copied: &[u8], address: u64, interpreter: &Interpreter, memory: Mem
     {
         return Some(shape.characters(copied));
     }
-    // Longer than the copy, or in no memory at that moment. It is constant, and lives as long as its code.
+    // Longer than the copy, or in no memory at that moment. It is constant, and lives as long as its code; what is read must
+    // go on where the copy ends.
     let mut head = vec![0; copied.len().min(64)];
     let shape = if memory(address, &mut head) { Shape::of(&head, layout) } else { Shape::of(copied, layout) }?;
     let mut whole = vec![0; shape.bytes()];
+    let beginning = shape.characters(copied);
     if memory(address, &mut whole) && Shape::of(&whole, layout) == Some(shape) {
-        return Some(shape.characters(&whole));
+        let text = shape.characters(&whole);
+        // Of a text that could not be copied, the copy is what was there before.
+        if Shape::of(copied, layout).is_none() || text.starts_with(&beginning) {
+            return Some(text);
+        }
     }
-    Some(shape.characters(copied))
+    Some(beginning)
 }
 
 fn read_table(copied: &[u8], length: u64, address: u64, memory: Memory<'_>) -> Vec<u8> {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     ended::{Ended, Kept},
     locate::{Locator, Wanted},
+    python::Shared as PythonShared,
 };
 use crate::{
     process::{AddressSpace, MapEvent, MappedFiles, MappingEvent},
@@ -56,6 +57,7 @@ pub(super) struct Family {
     executed: HashMap<u32, Vec<MapEvent>>,
     files: MappedFiles,
     wanted: Wanted,
+    python: PythonShared,
     ended: Ended,
     /// Most bytes that lived in all of them at a reading, or in one of them at any time.
     peak_bytes: u64,
@@ -63,9 +65,9 @@ pub(super) struct Family {
 
 impl Family {
     /// None but the process that the session is named by, whose files and wishes they share.
-    pub(super) fn new(files: MappedFiles, wanted: Wanted) -> Self {
+    pub(super) fn new(files: MappedFiles, wanted: Wanted, python: PythonShared) -> Self {
         let (places, vacant, by_slot, by_pid, executed, ended, peak_bytes) = Default::default();
-        Self { places, vacant, by_slot, by_pid, executed, files, wanted, ended, peak_bytes }
+        Self { places, vacant, by_slot, by_pid, executed, files, wanted, python, ended, peak_bytes }
     }
 
     /// The member that counts, or has begun, in a slot.
@@ -163,7 +165,7 @@ impl Family {
         for event in maps.into_iter().flatten() {
             space.apply(&MappingEvent::Map(event));
         }
-        let mut locator = Locator::new(space, self.wanted.clone());
+        let mut locator = Locator::new(space, self.wanted.clone()).with_python(self.python.clone());
         if !is_told {
             locator.refresh();
         }

@@ -16,7 +16,10 @@ const PRESSING: usize = 512;
 
 /// The family of a session that follows.
 pub(super) fn family_of(follow: Follow, locator: &Locator, wanted: &Wanted) -> Option<Family> {
-    (follow != Follow::Nobody).then(|| Family::new(locator.files().clone(), wanted.in_children()))
+    (follow != Follow::Nobody).then(|| {
+        let python = locator.python().shared().clone();
+        Family::new(locator.files().clone(), wanted.in_children(), python)
+    })
 }
 
 impl Session {
@@ -109,6 +112,7 @@ impl Session {
             None => (self.locator.fork(pid), self.info.command.clone()),
         };
         family.add(Member::running(pid, slot, command, locator));
+        self.inherit_python(slot);
     }
 
     /// The process that the session is named by runs another program: what the one before has done is kept.
@@ -156,6 +160,9 @@ impl Session {
             return;
         }
         let slots = std::mem::take(&mut self.retiring.unused);
+        // Before a slot is another's.
+        self.take_python_codes();
+        self.waiting_codes.forget(&slots);
         for slot in &slots {
             self.fold(*slot);
         }
@@ -174,7 +181,7 @@ impl Session {
 
     /// What a member has done whose slot still holds it.
     pub(super) fn read_member(&mut self, slot: u32) -> Option<Done> {
-        let (index, member) = self.family.as_mut()?.in_slot(slot)?;
+        let (_, member) = self.family.as_mut()?.in_slot(slot)?;
         let slot = member.slot;
         let locator = member.locator.as_mut()?;
         if locator.take_changed()
@@ -183,6 +190,10 @@ impl Session {
             store.publish(slot, locator.code_mappings());
         }
         let mut raw = self.tracer.read(slot);
+        // After the stacks: what they name has come before them.
+        self.take_python_codes();
+        let (index, member) = self.family.as_mut()?.in_slot(slot)?;
+        let locator = member.locator.as_mut()?;
         let samples = locator.samples(&raw, index, &mut self.threads);
         self.names.add_jit(&samples, locator);
         let cpu = self.cpu_of_member(self.family.as_ref()?.member_in(slot)?);

@@ -11,7 +11,7 @@ use std::{
 
 use self::resolved::Resolved;
 use super::{
-    python::Python,
+    python::{Python, Shared as PythonShared},
     safety,
     threads::Threads,
     unwinding::{WantedTable, file_id},
@@ -118,11 +118,17 @@ impl Locator {
         Self { space, wanted, stacks, allocator_libraries, python, refreshed: None, changed: true, unexamined: true }
     }
 
+    /// The same in a session where this is known of Python.
+    #[must_use]
+    pub(super) fn with_python(self, shared: PythonShared) -> Self {
+        Self { python: Box::new(Python::new(shared)), ..self }
+    }
+
     /// Over the address space of a child that the process has just forked.
     #[must_use]
     pub fn fork(&self, pid: u32) -> Self {
-        let libraries = self.allocator_libraries.clone();
-        Self { allocator_libraries: libraries, ..Self::new(self.space.fork(pid), self.wanted.in_children()) }
+        let (allocator_libraries, python) = (self.allocator_libraries.clone(), self.python.clone());
+        Self { allocator_libraries, python, ..Self::new(self.space.fork(pid), self.wanted.in_children()) }
     }
 
     /// The samples of a raw profile.
@@ -192,6 +198,21 @@ impl Locator {
         self.python.frame(location).or_else(jit)
     }
 
+    /// The address space.
+    pub(super) const fn space(&self) -> &AddressSpace {
+        &self.space
+    }
+
+    /// What is known of its Python interpreter.
+    pub(super) const fn python(&self) -> &Python {
+        &self.python
+    }
+
+    /// Whether files may be mapped that have not been looked at.
+    pub(super) const fn is_unexamined(&self) -> bool {
+        self.unexamined
+    }
+
     /// The address space, and what is known of its Python interpreter.
     pub(super) const fn space_and_python(&mut self) -> (&mut AddressSpace, &mut Python) {
         (&mut self.space, &mut self.python)
@@ -234,7 +255,7 @@ impl Locator {
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.
     pub fn follow_exec(&mut self, has_events: bool) {
         self.space.forget_names();
-        *self.python = Python::default();
+        *self.python = Python::new(self.python.shared().clone());
         if !has_events {
             self.refresh();
         }

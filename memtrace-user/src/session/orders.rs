@@ -195,6 +195,7 @@ impl Session {
             {
                 store.publish(slot, locator.code_mappings());
             }
+            self.tracer.share_python(home, slot);
             self.tracer.begin_era(home, slot);
             if let Some(left) = family.move_to(home, slot, cpu_time(pid).unwrap_or_default()) {
                 self.retiring.add(left);

@@ -4,8 +4,8 @@ use std::{fs::File, mem::offset_of, sync::Arc};
 
 use aya::maps::Array;
 use memtrace_common::{
-    process::{Era, NO_SLOT, ProcessRecord, SLOTS},
-    python::PythonRecord,
+    process::{Era, NO_SLOT, ProcessRecord},
+    python::{PythonRecord, interpreter},
 };
 
 use super::{
@@ -22,7 +22,7 @@ impl Tracer {
         self.python_codes.is_some()
     }
 
-    /// Tells the BPF programs of the interpreter of the process in a slot, or, with `None`, to look at it no more.
+    /// Tells the BPF programs of the interpreter of the process that has begun in a slot, or, with `None`, to look at it no more.
     ///
     /// # Errors
     /// [`TracerError::Setup`].
@@ -33,15 +33,16 @@ impl Tracer {
             processes.store(slot, place, 0);
             return Ok(());
         };
-        // A new place for each: what the programs know of code objects and threads belongs to it.
-        let index = self.pythons % SLOTS;
+        // A new number for each: what the programs know of code objects and threads belongs to it. They count those of
+        // forked children upwards.
         self.pythons += 1;
+        let word = interpreter::pack(slot, u32::MAX - self.pythons);
         let setup = TracerError::setup("the map PYTHONS");
         let pythons = self.ebpf.map_mut("PYTHONS").ok_or_else(|| setup("the object has no such map".into()))?;
         let pythons = Array::<_, PythonRecord>::try_from(pythons);
-        pythons.and_then(|mut pythons| pythons.set(index, record, 0)).map_err(|error| setup(Box::new(error)))?;
+        pythons.and_then(|mut pythons| pythons.set(slot, record, 0)).map_err(|error| setup(Box::new(error)))?;
         // When all the rest is there.
-        processes.store(slot, place, u64::from(index) + 1);
+        processes.store(slot, place, word);
         Ok(())
     }
 
@@ -70,6 +71,12 @@ impl Tracer {
             self.link(ENDING, &file, pid)?;
         }
         Ok(())
+    }
+
+    /// Whether the BPF programs know of an interpreter of the process that has begun in a slot.
+    #[must_use]
+    pub fn has_python(&self, slot: u32) -> bool {
+        self.reader.maps().processes.load(slot, offset_of!(ProcessRecord, python)) != 0
     }
 
     /// Whether the process that has begun in slot `home` is counted no more, as its interpreter has taken itself apart.

@@ -143,7 +143,9 @@ impl Tracer {
                 everyone.empty(*slot);
             }
             let processes = &self.reader.maps().processes;
-            for offset in PROCESS_COUNTERS.into_iter().chain([offset_of!(ProcessRecord, era)]) {
+            for offset in
+                PROCESS_COUNTERS.into_iter().chain([offset_of!(ProcessRecord, era), offset_of!(ProcessRecord, python)])
+            {
                 processes.store(*slot, offset, 0);
             }
             if let Err(error) = self.slots.free.push(slot, 0) {

@@ -1,14 +1,14 @@
 //! Lines of Python, compared with what tracemalloc counts in the same program.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use memtrace::{
     profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable, Unfollowed},
-    tracer::TracerOptions,
+    tracer::{Follow, TracerOptions},
 };
 
 use crate::support::{Outcome, options, run_traced};
@@ -165,6 +165,40 @@ fn code_at_an_address_used_again_has_its_own_lines() {
         }
     }
     assert_eq!(found, 700);
+}
+
+/// What lines hold that `wanted` names, by process and line.
+fn lines_by_process(outcome: &Outcome, wanted: impl Fn(&Line) -> bool) -> BTreeMap<(u32, Line), AllocStats> {
+    let mut lines: BTreeMap<_, AllocStats> = BTreeMap::new();
+    for sample in &outcome.profile.samples {
+        let line = python_frames(&sample.stack, &outcome.profile, &outcome.symbols).into_iter().next();
+        if let Some(line) = line.filter(&wanted) {
+            *lines.entry((sample.process.0, line)).or_default() += sample.stats;
+        }
+    }
+    lines
+}
+
+/// Each process that a Python program starts has lines of its own, to the byte: forked ones from their first block on, also by
+/// code that they have made since, and such as execute an interpreter.
+#[test]
+fn processes_that_python_starts_have_their_own_lines() {
+    let outcome = run("forks.py", &TracerOptions { follow: Follow::Children, ..options() });
+    let file = script("forks.py").display().to_string();
+    let kept = lines_by_process(&outcome, |(of, function, line)| *of == file && function == "keep" && *line == 15);
+    let mut held: Vec<_> = kept.values().map(|stats| (stats.live_blocks(), stats.live_bytes())).collect();
+    held.sort_unstable();
+    // The header of a `bytes` object, and its end.
+    assert_eq!(held, [500, 1000, 2000, 3000, 4000].map(|blocks| (blocks, blocks * 1033)));
+    let made = lines_by_process(&outcome, |(of, function, _)| of.starts_with('<') && function == "f");
+    assert_eq!(made.len(), 4 * 60);
+    for ((process, (file, _, line)), stats) in &made {
+        let (who, number) = file.trim_matches(['<', '>']).split_once(' ').expect("two words");
+        let number: u64 = number.parse().expect("a number");
+        assert_eq!((stats.live_blocks(), stats.live_bytes()), (1, 20033 + number), "{file}:{line}");
+        assert_eq!(u64::from(*line), number % 7 + 2, "{file}");
+        assert_eq!(*process == 0, who == "parent", "{file}");
+    }
 }
 
 /// The functions that are on a stack, whatever way Python has been called, are those that the program has called.

@@ -27,7 +27,7 @@ impl Resolved {
             native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
         let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &native);
         let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
-        let frames = python.merge(native, &stack.python);
+        let frames = python.merge(native, &stack.python, space);
         Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
     }
 }

@@ -1,0 +1,211 @@
+//! What a session does about the interpreters of its processes: the one that it is named by, and those that it follows.
+
+use std::{cell::OnceCell, collections::VecDeque, fs::File, mem::offset_of};
+
+use memtrace_common::python::{CodeRecord, PythonRecord};
+
+use super::{Found, Python, read};
+use crate::session::{Session, family::Family, locate::Locator};
+
+/// What is shown of a program that has ended.
+const ENDED: &str = "shown is what the program held when its last line, its threads and its exit handlers were done: what \
+    Python frees as it takes itself apart is not recorded (with --through-exit it is)";
+
+/// What cannot be seen while the interpreter has its own allocator.
+const POOLED: &str = "Python hands out objects of up to 512 bytes from memory that it maps itself (pymalloc): they are not \
+    seen; `memtrace run` sees each object, as does a program that was started with PYTHONMALLOC=malloc";
+
+/// Code objects that wait for their process at most.
+const MOST_WAITING: usize = 1024;
+
+/// Code objects of forked children that nothing else is known of yet.
+#[derive(Debug, Default)]
+pub(in crate::session) struct Waiting(VecDeque<Vec<u8>>);
+
+impl Waiting {
+    fn add(&mut self, record: &[u8]) {
+        if self.0.len() == MOST_WAITING {
+            self.0.pop_front();
+        }
+        self.0.push_back(record.to_vec());
+    }
+
+    /// Slots are given to other processes.
+    pub(in crate::session) fn forget(&mut self, slots: &[u32]) {
+        self.0.retain(|record| slot_of(record).is_some_and(|slot| !slots.contains(&slot)));
+    }
+}
+
+/// Where the process of a code object has begun.
+fn slot_of(record: &[u8]) -> Option<u32> {
+    record.get(offset_of!(CodeRecord, slot)..)?.first_chunk().map(|slot| u32::from_ne_bytes(*slot))
+}
+
+/// The memory of processes whose code objects are taken in: what was too long to be copied is read there.
+#[derive(Default)]
+struct Memories {
+    last: Option<(u32, Option<File>)>,
+    own: OnceCell<Option<File>>,
+}
+
+impl Memories {
+    /// Of the process that has begun in a slot, or, when it is gone, of the one that the session is named by: that may
+    /// have had the same when it forked. (Whoever reads compares with what has been copied.)
+    fn of(&mut self, slot: u32, process: &Locator, own: &Locator) -> impl Fn(u64, &mut [u8]) -> bool {
+        if self.last.as_ref().is_none_or(|(last, _)| *last != slot) {
+            self.last = Some((slot, process.space().memory()));
+        }
+        let (last, own_memory) = (&self.last, &self.own);
+        move |address, bytes| {
+            let last = last.as_ref().and_then(|(_, memory)| memory.as_ref());
+            read(last, address, bytes) || read(own_memory.get_or_init(|| own.space().memory()).as_ref(), address, bytes)
+        }
+    }
+}
+
+/// An interpreter that has been looked for in a process.
+struct Look {
+    home: u32,
+    slot: u32,
+    pid: u32,
+    found: Found,
+}
+
+impl Locator {
+    /// Looks for a Python interpreter among files that have not been looked at.
+    fn find_python(&mut self, to_its_end: bool) -> Found {
+        if !self.is_unexamined() {
+            return Found::Nothing;
+        }
+        let (space, python) = self.space_and_python();
+        python.look(space, to_its_end)
+    }
+}
+
+impl Session {
+    /// Looks for Python interpreters among new files, and tells the BPF programs of them. Before other looks at new files.
+    pub(in crate::session) fn follow_python(&mut self) {
+        if !self.tracer.sees_python() {
+            return;
+        }
+        let to_its_end = self.tracer.options().through_exit;
+        let mut looks = Vec::new();
+        if self.slot != 0 {
+            let found = self.locator.find_python(to_its_end);
+            looks.push(Look { home: self.home, slot: self.slot, pid: self.info.pid, found });
+        }
+        for member in self.family.iter_mut().flat_map(Family::counting) {
+            let (home, slot, pid) = (member.home, member.slot, member.info.pid);
+            if let Some(locator) = &mut member.locator {
+                looks.push(Look { home, slot, pid, found: locator.find_python(to_its_end) });
+            }
+        }
+        for look in looks {
+            self.take_look(look);
+        }
+    }
+
+    fn take_look(&mut self, Look { home, slot, pid, found }: Look) {
+        match found {
+            Found::Nothing => {}
+            Found::Interpreter(record) => {
+                if record.check_innermost != 0 {
+                    self.notes.extend([POOLED.to_owned()]);
+                }
+                self.set_python(home, slot, &record);
+                if record.finalizing != 0 {
+                    self.probe_python_end(home, pid);
+                }
+            }
+            Found::NotUnderstood(reason) => self.no_python(home, &reason),
+        }
+    }
+
+    fn set_python(&mut self, home: u32, slot: u32, record: &PythonRecord) {
+        if let Err(error) = self.tracer.set_python(home, Some(record)) {
+            log::warn!("Python frames: {error}");
+        }
+        self.tracer.share_python(home, slot);
+    }
+
+    /// A child has its parent's interpreter. The BPF programs have given it to it, unless they learnt of it after the fork.
+    pub(in crate::session) fn inherit_python(&mut self, slot: u32) {
+        let record = self.python_in(slot).and_then(|(_, python)| python.record().copied());
+        if let Some(record) = record
+            && !self.tracer.has_python(slot)
+        {
+            self.set_python(slot, slot, &record);
+        }
+    }
+
+    fn probe_python_end(&mut self, home: u32, pid: u32) {
+        let Some((locator, python)) = self.python_in(home) else { return };
+        let Some((file, module)) = python.file().cloned() else { return };
+        let Some(opened) = locator.file(module) else { return };
+        if let Err(error) = self.tracer.probe_python_end(&file, &opened, pid) {
+            log::warn!("{}: its end is not seen: {error}", file.path);
+        }
+    }
+
+    /// The process that has begun in a slot, and its interpreter.
+    fn python_in(&self, home: u32) -> Option<(&Locator, &Python)> {
+        let locator =
+            if home == self.home { &self.locator } else { self.family.as_ref()?.member_in(home)?.locator.as_ref()? };
+        Some((locator, locator.python()))
+    }
+
+    /// Says so when Python has ended, from when on nothing is recorded.
+    pub(in crate::session) fn note_python_end(&mut self) {
+        let members = self.family.iter_mut().flat_map(Family::counting).map(|member| member.home);
+        let homes: Vec<u32> = members.chain([self.home]).collect();
+        if homes.into_iter().any(|home| self.tracer.has_python_ended(home)) {
+            self.notes.extend([ENDED.to_owned()]);
+        }
+    }
+
+    /// Takes in the code objects that have come.
+    pub(in crate::session) fn take_python_codes(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting_codes);
+        let mut memories = Memories::default();
+        let mut strange = None;
+        let (own, home, family) = (&self.locator, self.home, &self.family);
+        let mut take = |record: &[u8], waiting: &mut Waiting| {
+            let Some(slot) = slot_of(record) else { return };
+            let member = || family.as_ref()?.member_in(slot)?.locator.as_ref();
+            let locator = if slot == home { Some(own) } else { member() };
+            let Some(locator) = locator else { return waiting.add(record) };
+            if !locator.python().take_code(record, &memories.of(slot, locator, own)) {
+                strange = Some(slot);
+            }
+        };
+        for record in std::mem::take(&mut waiting.0) {
+            take(&record, &mut waiting);
+        }
+        self.tracer.take_python_codes(|record| take(record, &mut waiting));
+        self.waiting_codes = waiting;
+        // Where much code is new, so are many stacks.
+        self.tracer.keep_room_for_stacks();
+        if let Some(slot) = strange {
+            self.no_python(slot, "what its frames name is not code");
+        }
+    }
+
+    /// Python frames of the process that has begun in a slot are off from here on.
+    fn no_python(&mut self, home: u32, reason: &str) {
+        let mut slot = home;
+        if home == self.home {
+            slot = self.slot;
+            self.locator.space_and_python().1.forget();
+        } else if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(home)) {
+            slot = member.slot;
+            if let Some(locator) = &mut member.locator {
+                locator.space_and_python().1.forget();
+            }
+        }
+        for slot in [home, slot] {
+            // Without a record, nothing can fail.
+            let _none = self.tracer.set_python(slot, None);
+        }
+        self.notes.extend([format!("Python frames are not seen: {reason}")]);
+    }
+}
