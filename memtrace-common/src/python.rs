@@ -90,6 +90,8 @@ pub struct PythonRecord {
     pub code_length: u64,
     /// Address of a word that is not 0 from when the interpreter takes itself apart; 0 when recording goes on then.
     pub finalizing: u64,
+    /// Bytes that were live when the interpreter began with its program, plus 1, as BPF has found them; 0 when that was not seen.
+    pub began: u64,
 }
 
 /// The word of a frame: number of its code object (24 bits; 0 when it is not known), its instruction as an offset (32 bits),

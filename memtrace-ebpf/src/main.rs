@@ -117,6 +117,13 @@ pub fn release_other(context: ProbeContext) -> u32 {
     0
 }
 
+/// Entry of the function by which Python begins with its program.
+#[uprobe]
+pub fn python_begin(_context: ProbeContext) -> u32 {
+    python::begin();
+    0
+}
+
 /// Entry of a function that Python calls as it ends.
 #[uprobe]
 pub fn python_end(_context: ProbeContext) -> u32 {

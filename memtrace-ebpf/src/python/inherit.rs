@@ -19,6 +19,7 @@ pub fn inherit(child: &mut ProcessRecord, slot: u32, parent: &ProcessRecord) {
     // as user space reads and writes the word.
     unsafe {
         *own = *known;
+        (*own).began = 0;
         let serial = (atomic::fetch_add(serials, 1) + 1) as u32;
         core::ptr::write_volatile(&raw mut child.python, interpreter::pack(slot, serial));
     }

@@ -2,6 +2,7 @@
 //!
 //! A process that runs no Python pays for one word that is looked at. Needs `bpf_loop` (5.17).
 
+mod begin;
 mod codes;
 mod end;
 mod frames;
@@ -15,6 +16,7 @@ use memtrace_common::{
 };
 
 pub use self::{
+    begin::begin,
     codes::Bucket,
     end::end,
     inherit::inherit,

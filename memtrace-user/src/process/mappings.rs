@@ -155,6 +155,11 @@ impl AddressSpace {
         self.directory.open_file(std::path::Path::new("mem"), nix::fcntl::OFlag::O_RDONLY).ok()
     }
 
+    /// The process's directory in `/proc`.
+    pub(crate) const fn directory(&self) -> &ProcDir {
+        &self.directory
+    }
+
     /// Whether the process was started with `NAME=value` in its environment. A process can change that later.
     #[must_use]
     pub fn has_environment(&self, setting: &[u8]) -> bool {

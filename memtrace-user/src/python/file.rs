@@ -26,6 +26,8 @@ pub struct PythonFile {
     pub segments: Vec<Segment>,
     /// The interpreter's loop, as places in the file.
     pub eval: Vec<Range<u64>>,
+    /// The function by which a program's interpreter begins with the program, when it has set itself up.
+    pub begins: Vec<Function>,
     /// Functions that it calls as it ends, when threads and exit handlers are done and nothing is taken apart yet. (Few
     /// programs call them at other times.)
     pub ends: Vec<Function>,
@@ -55,6 +57,8 @@ pub enum PythonError {
 
 /// The interpreter's loop, and the part of it that compilers put apart.
 const EVAL: [&str; 2] = ["_PyEval_EvalFrameDefault", "_PyEval_EvalFrameDefault.cold"];
+/// What runs the program, of interpreters that are programs themselves.
+const BEGINS: [&str; 1] = ["Py_RunMain"];
 /// What `Py_FinalizeEx` calls first once `_PyRuntime` says so: to 3.8 the one, from 3.9 on the other.
 const ENDS: [&str; 2] = ["_PyGC_CollectIfEnabled", "PyGC_Collect"];
 /// Data that an interpreter exports.
@@ -79,9 +83,9 @@ impl PythonFile {
         let layout = layout::known(version).or_else(table);
         let layout = layout.ok_or_else(|| PythonError::Unknown { path: Arc::clone(&path), version })?;
         let segments = elf.segments().collect();
-        let (eval, ends) = (eval_loop(&elf), elf.functions(ENDS)?.found);
+        let (eval, begins, ends) = (eval_loop(&elf), elf.functions(BEGINS)?.found, elf.functions(ENDS)?.found);
         let machine = elf.machine();
-        Ok(Some(Self { path, machine, version, layout, runtime, code_type, segments, eval, ends }))
+        Ok(Some(Self { path, machine, version, layout, runtime, code_type, segments, eval, begins, ends }))
     }
 }
 

@@ -33,6 +33,17 @@ pub struct Interpreter {
     eval: Vec<Range<u64>>,
 }
 
+/// What a look at an interpreter has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing: it has not begun.
+    NotBegun,
+    /// It is as its layout says.
+    Understood,
+    /// It is not, or is just beginning.
+    Strange,
+}
+
 /// States of threads that a check looks at.
 const MAX_STATES: usize = 4096;
 
@@ -86,13 +97,29 @@ impl Interpreter {
             check_innermost: u64::from(!sees_frees),
             code_length: layout.code_length(),
             finalizing: if to_its_end { 0 } else { self.runtime + layout.finalizing },
+            began: 0,
         }
     }
 
     /// Looks whether a running interpreter is as its layout says: a key for thread states, and states of the first
-    /// interpreter that name it and a thread. `None` when it has not begun yet.
+    /// interpreter that name it and a thread.
     #[must_use]
-    pub fn is_understood(&self, memory: Memory<'_>) -> Option<bool> {
+    pub fn check(&self, memory: Memory<'_>) -> Check {
+        match self.has_understood_states(memory) {
+            Some(true) => Check::Understood,
+            None if !self.has_begun(memory) => Check::NotBegun,
+            _ => Check::Strange,
+        }
+    }
+
+    /// Whether there is any interpreter.
+    fn has_begun(&self, memory: Memory<'_>) -> bool {
+        let mut word = [0; 8];
+        memory(self.runtime + self.layout.interpreters, &mut word) && word != [0; 8]
+    }
+
+    /// `None` when it has no states yet.
+    fn has_understood_states(&self, memory: Memory<'_>) -> Option<bool> {
         let word = |address: u64| {
             let mut bytes = [0; 8];
             memory(address, &mut bytes).then(|| u64::from_ne_bytes(bytes))

@@ -2,7 +2,8 @@
 //! and lines; see `memtrace_common::python`, and docs/python.md for what can be seen and what not.
 //!
 //! [`PythonFile`] recognises an interpreter in a file, [`Interpreter`] is one in a process, [`Codes`] keeps what its code
-//! objects are, and [`merge()`] puts its frames where they belong on native stacks.
+//! objects are, and [`merge()`] puts its frames where they belong on native stacks. [`Pooled`] counts what its own allocator
+//! hands out, of which nothing else is seen.
 
 mod codes;
 mod copied;
@@ -11,14 +12,16 @@ mod interpreter;
 mod layout;
 mod lines;
 mod merge;
+mod pools;
 mod texts;
 mod thread_values;
 
 pub use self::{
     codes::{Codes, Known},
     file::{PythonError, PythonFile},
-    interpreter::{Interpreter, Mapped},
+    interpreter::{Check, Interpreter, Mapped},
     layout::Version,
     merge::{Piece, Rule, merge},
+    pools::{HEADER, Pooled, arena_bytes, pool_bytes},
     thread_values::ThreadValues,
 };

@@ -161,8 +161,7 @@ impl Session {
         }
         let slots = std::mem::take(&mut self.retiring.unused);
         // Before a slot is another's.
-        self.take_python_codes();
-        self.waiting_codes.forget(&slots);
+        self.leave_python(&slots);
         for slot in &slots {
             self.fold(*slot);
         }

@@ -108,6 +108,8 @@ pub struct Locator {
     changed: bool,
     /// Files may be mapped that have not been looked at.
     unexamined: bool,
+    /// The same, for Python.
+    has_new_files: bool,
 }
 
 impl Locator {
@@ -115,7 +117,17 @@ impl Locator {
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
         let (stacks, allocator_libraries, python) = Default::default();
-        Self { space, wanted, stacks, allocator_libraries, python, refreshed: None, changed: true, unexamined: true }
+        Self {
+            space,
+            wanted,
+            stacks,
+            allocator_libraries,
+            python,
+            refreshed: None,
+            changed: true,
+            unexamined: true,
+            has_new_files: true,
+        }
     }
 
     /// The same in a session where this is known of Python.
@@ -208,9 +220,9 @@ impl Locator {
         &self.python
     }
 
-    /// Whether files may be mapped that have not been looked at.
-    pub(super) const fn is_unexamined(&self) -> bool {
-        self.unexamined
+    /// Whether files may be mapped that have not been looked at for Python since the last call.
+    pub(super) const fn take_new_files(&mut self) -> bool {
+        std::mem::replace(&mut self.has_new_files, false)
     }
 
     /// The address space, and what is known of its Python interpreter.
@@ -233,7 +245,7 @@ impl Locator {
     /// Reads the mappings of the process.
     pub fn refresh(&mut self) {
         self.refreshed = Some(Instant::now());
-        (self.changed, self.unexamined) = (true, true);
+        (self.changed, self.unexamined, self.has_new_files) = (true, true, true);
         if let Err(error) = self.space.refresh() {
             log::debug!("mappings: {error}");
         }
@@ -249,7 +261,7 @@ impl Locator {
     /// Takes in a mapping event.
     pub fn apply(&mut self, event: &MappingEvent) {
         self.space.apply(event);
-        (self.changed, self.unexamined) = (true, true);
+        (self.changed, self.unexamined, self.has_new_files) = (true, true, true);
     }
 
     /// The process runs another program. With mapping events its mappings are told; otherwise they are read.

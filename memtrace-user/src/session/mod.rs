@@ -61,7 +61,7 @@ use self::{
     threads::Threads,
     unnamed::Unnamed,
     unwinding::InTheMaking,
-    waits::{CopySource, MappingSource, ended, mappings_ready, readable, swept, unknown_code},
+    waits::{CopySource, MappingSource, ended, mappings_ready, readable, stack_ticks, swept, unknown_code},
 };
 use crate::{
     process::TargetProcess,
@@ -122,7 +122,7 @@ pub struct Session {
     mapping_events: Option<MappingSource>,
     copies: Option<CopySource>,
     python_codes: Option<Readable>,
-    waiting_codes: python::Waiting,
+    python: python::State,
     locator: Locator,
     names: Names,
     notes: Notes,
@@ -173,19 +173,12 @@ struct Beginning {
     exit: Exit,
 }
 
-/// Time between two looks at how full the store of new stacks is.
-const STACK_PERIOD: Duration = Duration::from_millis(50);
-
-fn stack_ticks() -> Interval {
-    let mut ticks = tokio::time::interval(STACK_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
-}
-
 impl Session {
     /// Begins; the cost of a trap is measured beside from here on.
     fn begin(beginning: Beginning) -> Self {
         let mut session = Self::before_counting(beginning);
+        // As soon as can be: what is recorded before has no lines of Python.
+        session.follow_python();
         session.count_anew();
         session
     }
@@ -202,7 +195,7 @@ impl Session {
             retiring: Retiring::new(),
             nameless: BTreeSet::new(),
             python_codes: tracer.python_codes(),
-            waiting_codes: python::Waiting::default(),
+            python: python::State::default(),
             tracer,
             events,
             mapping_events,
@@ -290,7 +283,10 @@ impl Session {
                 event = self.orders.next() => self.take_order_event(event),
                 () = ended(exit) => self.end(),
                 () = self.spending.next() => if let Some(update) = self.look_at_cost() { return Ok(update) },
-                _ = self.stack_ticks.tick() => self.tracer.keep_room_for_stacks(),
+                _ = self.stack_ticks.tick() => {
+                    self.tracer.keep_room_for_stacks();
+                    self.check_python();
+                }
                 _ = self.ticks.tick() => self.unnamed = Some(self.read()),
             }
         }
@@ -328,8 +324,6 @@ impl Session {
     fn follow_exec(&mut self, slot: u32) {
         for old in [self.home, self.slot, self.orders.take_spare().unwrap_or(0)] {
             self.retiring.add(old);
-            // Whoever gets the slot next may run no Python, or another one. Without a record, nothing can fail.
-            let _none = self.tracer.set_python(old, None);
         }
         if let Some(store) = self.tracer.unwind_store() {
             store.remove(self.slot);
@@ -399,5 +393,6 @@ impl Session {
         self.stage = Stage::Ending;
         // What was mapped until the end.
         self.take_mappings();
+        self.check_python_at_end();
     }
 }

@@ -1,5 +1,7 @@
 //! What the numbers cannot show, in sentences: memory that grows unseen, and what is not traced.
 
+use std::collections::BTreeMap;
+
 use crate::profile::{AllocStats, ProcessTotals};
 
 /// Growth below this is no sign of anything: start-up, stacks, files.
@@ -8,12 +10,23 @@ const NOTABLE_GROWTH: u64 = 8 << 20;
 /// Growth that allocations which were seen explain to less than this part is noted.
 const EXPLAINED_PART: u64 = 8;
 
+/// What a sentence is about whose numbers change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// What Python's own allocator hands out.
+    PythonPools,
+    /// What Python has held before it began with its program.
+    PythonStart,
+    /// How blocks are chosen to stay below `--max-overhead`, as long as that is not simply all.
+    Budget,
+}
+
 /// Sentences that hold from some moment on, and the memory that the process had at the beginning.
 #[derive(Debug, Default)]
 pub struct Notes {
     lasting: Vec<String>,
-    /// How blocks are chosen to stay below `--max-overhead`, as long as that is not simply all.
-    budget: Option<String>,
+    /// Sentences that replace what was said of the same before.
+    newest: BTreeMap<Subject, String>,
     /// Anonymous memory at the first reading, in bytes.
     before: Option<u64>,
     /// The most that it has had since.
@@ -30,9 +43,18 @@ impl Notes {
         }
     }
 
-    /// Says how blocks are chosen, instead of what was said before.
-    pub fn set_budget(&mut self, note: String) {
-        self.budget = Some(note);
+    /// Says this of a subject, instead of what was said before; nothing any more with `None`.
+    pub fn set(&mut self, subject: Subject, note: Option<String>) {
+        match note {
+            Some(note) => drop(self.newest.insert(subject, note)),
+            None => drop(self.newest.remove(&subject)),
+        }
+    }
+
+    /// Whether something is said of a subject.
+    #[must_use]
+    pub fn has(&self, subject: Subject) -> bool {
+        self.newest.contains_key(&subject)
     }
 
     /// A new program runs in the process, which has no memory of its own yet.
@@ -52,7 +74,7 @@ impl Notes {
     #[must_use]
     pub fn lines(&self, totals: &ProcessTotals) -> Vec<String> {
         let growth = self.most.saturating_sub(self.before.unwrap_or(self.most));
-        self.lasting.iter().chain(&self.budget).cloned().chain(unseen(growth, &totals.stats)).collect()
+        self.lasting.iter().chain(self.newest.values()).cloned().chain(unseen(growth, &totals.stats)).collect()
     }
 }
 
@@ -96,11 +118,16 @@ mod tests {
         assert_eq!(lines(&[], 0), 0);
     }
 
-    /// A sentence stands once.
+    /// A sentence stands once, and one that replaces another stands alone.
     #[test]
     fn notes_stand_once() {
         let mut notes = Notes::default();
         notes.extend(["a".to_owned(), "a".to_owned()]);
         assert_eq!(notes.lines(&ProcessTotals::default()), ["a"]);
+        notes.set(Subject::Budget, Some("b".to_owned()));
+        notes.set(Subject::Budget, Some("c".to_owned()));
+        assert_eq!(notes.lines(&ProcessTotals::default()), ["a", "c"]);
+        notes.set(Subject::Budget, None);
+        assert!(notes.lines(&ProcessTotals::default()) == ["a"] && !notes.has(Subject::Budget));
     }
 }

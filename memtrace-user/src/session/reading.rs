@@ -109,7 +109,7 @@ impl Session {
         let threads = self.target.as_ref().and_then(TargetProcess::threads).unwrap_or(1);
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
-        self.note_python_end();
+        self.note_python(&raw.totals);
         self.info.notes = self.notes.lines(&raw.totals);
         self.info.notes.extend(self.notes_on_others(raw.elapsed));
         let mut samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);

@@ -10,6 +10,7 @@ use super::{
     budget_words::{Change, too_dear},
     family::{Family, Member},
     meter::Spent,
+    notes::Subject,
 };
 use crate::{
     process::cpu_time,
@@ -166,7 +167,7 @@ impl Session {
     fn say_step(&mut self, share: f64, most: f64, before: u64, next: u64) -> String {
         let mean = self.tracer.choice().mean(next).unwrap_or_default();
         let change = Change { share, most, before, next, mean, seconds: self.tracer.elapsed().as_secs() };
-        self.notes.set_budget(change.note());
+        self.notes.set(Subject::Budget, Some(change.note()));
         change.news()
     }
 

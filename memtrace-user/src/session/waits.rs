@@ -4,11 +4,21 @@ use std::time::Duration;
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, sleep_until},
 };
 
 use super::Exit;
 use crate::{process::MappingEvents, readable::Readable};
+
+/// Time between two looks at how full the store of new stacks is.
+const STACK_PERIOD: Duration = Duration::from_millis(50);
+
+/// When to look.
+pub(super) fn stack_ticks() -> Interval {
+    let mut ticks = tokio::time::interval(STACK_PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
 
 /// Mapping events, and their descriptor to wait on.
 pub(super) struct MappingSource {

@@ -24,7 +24,7 @@ use super::{
     error::TracerError,
     object::{
         self, BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, FLOOR_SESSION, LEAVE, MultiPrograms,
-        PYTHON_END, RELEASE, RELEASE_OTHER,
+        PYTHON_BEGIN, PYTHON_END, RELEASE, RELEASE_OTHER,
     },
     probe_point::exits::{Exit, ExitsError},
     syscall::{LinkKind, MultiLink, link_multi},
@@ -231,6 +231,9 @@ pub const RECORDING: ProgramNames = ProgramNames {
     release: RELEASE,
     release_other: RELEASE_OTHER,
 };
+
+/// Where the release of a block is probed, this one hears that a Python interpreter begins with its program.
+pub const BEGINNING: ProgramNames = ProgramNames { release: PYTHON_BEGIN, ..RECORDING };
 
 /// Where the release of a block is probed, this one hears of a Python interpreter's end.
 pub const ENDING: ProgramNames = ProgramNames { release: PYTHON_END, ..RECORDING };

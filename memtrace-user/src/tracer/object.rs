@@ -47,6 +47,8 @@ pub const RELEASE: &str = "release";
 /// See [`BEGIN`].
 pub const RELEASE_OTHER: &str = "release_other";
 /// See [`BEGIN`].
+pub const PYTHON_BEGIN: &str = "python_begin";
+/// See [`BEGIN`].
 pub const PYTHON_END: &str = "python_end";
 /// See [`BEGIN`].
 pub const FLOOR_ENTRY: &str = "floor_entry";

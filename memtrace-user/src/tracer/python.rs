@@ -10,7 +10,7 @@ use memtrace_common::{
 
 use super::{
     Probe, ProbedFile, Tracer, TracerError,
-    links::ENDING,
+    links::{BEGINNING, ENDING},
     probe_point::{self, Purpose},
 };
 use crate::{allocators::Call, process::elf::Function, python::PythonFile, readable::Readable};
@@ -46,31 +46,40 @@ impl Tracer {
         Ok(())
     }
 
-    /// Probes what an interpreter calls as it ends, in one process or, when others are followed, in all. Once for each file.
+    /// Probes what an interpreter calls as it begins with its program and, unless recording goes on `to_its_end`, as it ends:
+    /// in one process or, when others are followed, in all. Once for each file.
     ///
     /// # Errors
     /// As [`Self::place_probes`].
-    pub fn probe_python_end(&mut self, file: &PythonFile, opened: &Arc<File>, pid: u32) -> Result<(), TracerError> {
-        // All that matters of the call is that it is made.
-        let purpose = Purpose { arguments: Vec::new(), with_return: false, skip_null: None };
-        let probe = |function: &Function| {
-            let point = probe_point::choose(function.into(), file.machine, &purpose).ok()?;
-            Some(Probe {
-                name: function.names.first()?.clone(),
-                offset: function.offset + point.offset_in_function,
-                call: Call::release(0),
-                exits: Ok(Vec::new()),
-                without_return_probe: true,
-                nests: false,
-            })
-        };
-        let probes = file.ends.iter().filter_map(probe).collect();
-        let file = ProbedFile { name: file.path.to_string(), file: Arc::clone(opened), probes };
-        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+    pub fn probe_python(
+        &mut self,
+        file: &PythonFile,
+        opened: &Arc<File>,
+        pid: u32,
+        to_its_end: bool,
+    ) -> Result<(), TracerError> {
+        let ends = if to_its_end { &[][..] } else { &file.ends };
+        let begins = probed(file, opened, &file.begins);
+        let inode = begins.inode().map_err(|source| TracerError::Attach { path: begins.name.clone(), source })?;
         if self.python_ends.insert(inode) {
-            self.link(ENDING, &file, pid)?;
+            for (names, file) in [(BEGINNING, begins), (ENDING, probed(file, opened, ends))] {
+                if !file.probes.is_empty() {
+                    self.link(names, &file, pid)?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Bytes that were live in the process that has begun in slot `home` when its interpreter began with the program; `None`
+    /// when that was not seen.
+    #[must_use]
+    pub fn live_before_python(&self, home: u32) -> Option<u64> {
+        if !self.has_python(home) {
+            return None;
+        }
+        let pythons = Array::<_, PythonRecord>::try_from(self.ebpf.map("PYTHONS")?).ok()?;
+        pythons.get(&home, 0).ok()?.began.checked_sub(1)
     }
 
     /// Whether the BPF programs know of an interpreter of the process that has begun in a slot.
@@ -107,4 +116,22 @@ impl Tracer {
             take(&record);
         }
     }
+}
+
+/// Functions of an interpreter, of whose calls nothing matters but that they are made.
+fn probed(file: &PythonFile, opened: &Arc<File>, functions: &[Function]) -> ProbedFile {
+    let purpose = Purpose { arguments: Vec::new(), with_return: false, skip_null: None };
+    let probe = |function: &Function| {
+        let point = probe_point::choose(function.into(), file.machine, &purpose).ok()?;
+        Some(Probe {
+            name: function.names.first()?.clone(),
+            offset: function.offset + point.offset_in_function,
+            call: Call::release(0),
+            exits: Ok(Vec::new()),
+            without_return_probe: true,
+            nests: false,
+        })
+    };
+    let probes = functions.iter().filter_map(probe).collect();
+    ProbedFile { name: file.path.to_string(), file: Arc::clone(opened), probes }
 }

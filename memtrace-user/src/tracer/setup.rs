@@ -74,11 +74,12 @@ pub fn unwind_store(ebpf: &Ebpf, keeps_tables: bool) -> Result<UnwindStore, Trac
 }
 
 /// Programs that every uprobe-multi link may need.
-const MULTI_PROGRAMS: [&str; 7] = [
+const MULTI_PROGRAMS: [&str; 8] = [
     object::BEGIN,
     object::LEAVE,
     object::RELEASE,
     object::RELEASE_OTHER,
+    object::PYTHON_BEGIN,
     object::PYTHON_END,
     object::FLOOR_ENTRY,
     object::FLOOR_RETURN,

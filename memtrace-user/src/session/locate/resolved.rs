@@ -25,7 +25,8 @@ impl Resolved {
         let (native, end) = resolve(space, stack);
         let lacks_name =
             native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
-        let maps_for_blocks = stack.domain == Domain::Mmap && is_allocators(space, libraries, &native);
+        let maps_for_blocks = stack.domain == Domain::Mmap
+            && (is_allocators(space, libraries, &native) || python.is_arena(&native, &stack.stats));
         let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
         let frames = python.merge(native, &stack.python, space);
         Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }

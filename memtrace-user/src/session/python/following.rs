@@ -4,23 +4,19 @@ use std::{cell::OnceCell, collections::VecDeque, fs::File, mem::offset_of};
 
 use memtrace_common::python::{CodeRecord, PythonRecord};
 
-use super::{Found, Python, read};
-use crate::session::{Session, family::Family, locate::Locator};
-
-/// What is shown of a program that has ended.
-const ENDED: &str = "shown is what the program held when its last line, its threads and its exit handlers were done: what \
-    Python frees as it takes itself apart is not recorded (with --through-exit it is)";
-
-/// What cannot be seen while the interpreter has its own allocator.
-const POOLED: &str = "Python hands out objects of up to 512 bytes from memory that it maps itself (pymalloc): they are not \
-    seen; `memtrace run` sees each object, as does a program that was started with PYTHONMALLOC=malloc";
+use super::{Found, Python, read, remarks};
+use crate::{
+    profile::ProcessTotals,
+    python::Pooled,
+    session::{Session, family::Family, locate::Locator, notes::Subject},
+};
 
 /// Code objects that wait for their process at most.
 const MOST_WAITING: usize = 1024;
 
 /// Code objects of forked children that nothing else is known of yet.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Waiting(VecDeque<Vec<u8>>);
+pub(super) struct Waiting(VecDeque<Vec<u8>>);
 
 impl Waiting {
     fn add(&mut self, record: &[u8]) {
@@ -31,7 +27,7 @@ impl Waiting {
     }
 
     /// Slots are given to other processes.
-    pub(in crate::session) fn forget(&mut self, slots: &[u32]) {
+    fn forget(&mut self, slots: &[u32]) {
         self.0.retain(|record| slot_of(record).is_some_and(|slot| !slots.contains(&slot)));
     }
 }
@@ -74,7 +70,7 @@ struct Look {
 impl Locator {
     /// Looks for a Python interpreter among files that have not been looked at.
     fn find_python(&mut self, to_its_end: bool) -> Found {
-        if !self.is_unexamined() {
+        if !self.take_new_files() {
             return Found::Nothing;
         }
         let (space, python) = self.space_and_python();
@@ -83,7 +79,7 @@ impl Locator {
 }
 
 impl Session {
-    /// Looks for Python interpreters among new files, and tells the BPF programs of them. Before other looks at new files.
+    /// Looks for Python interpreters among new files, and tells the BPF programs of them.
     pub(in crate::session) fn follow_python(&mut self) {
         if !self.tracer.sees_python() {
             return;
@@ -110,14 +106,33 @@ impl Session {
             Found::Nothing => {}
             Found::Interpreter(record) => {
                 if record.check_innermost != 0 {
-                    self.notes.extend([POOLED.to_owned()]);
+                    self.notes.set(Subject::PythonPools, Some(remarks::pooled(None)));
                 }
                 self.set_python(home, slot, &record);
-                if record.finalizing != 0 {
-                    self.probe_python_end(home, pid);
-                }
+                self.python.unchecked.push(home);
+                self.probe_python(home, pid);
             }
             Found::NotUnderstood(reason) => self.no_python(home, &reason),
+        }
+    }
+
+    /// The process has ended: of an interpreter that has been strange whenever it was looked at, this is said, too.
+    pub(in crate::session) fn check_python_at_end(&mut self) {
+        if let Some(reason) = self.locator.python().strange().filter(|_| self.python.unchecked.contains(&self.home)) {
+            self.no_python(self.home, &reason);
+        }
+    }
+
+    /// Looks at interpreters that have been found.
+    pub(in crate::session) fn check_python(&mut self) {
+        for home in std::mem::take(&mut self.python.unchecked) {
+            let Some(locator) = self.locator_in(home) else { continue };
+            let (space, python) = locator.space_and_python();
+            match python.check(space) {
+                None => self.python.unchecked.push(home),
+                Some(Ok(())) => {}
+                Some(Err(reason)) => self.no_python(home, &reason),
+            }
         }
     }
 
@@ -131,19 +146,20 @@ impl Session {
     /// A child has its parent's interpreter. The BPF programs have given it to it, unless they learnt of it after the fork.
     pub(in crate::session) fn inherit_python(&mut self, slot: u32) {
         let record = self.python_in(slot).and_then(|(_, python)| python.record().copied());
-        if let Some(record) = record
-            && !self.tracer.has_python(slot)
-        {
+        let Some(record) = record else { return };
+        if !self.tracer.has_python(slot) {
             self.set_python(slot, slot, &record);
         }
+        self.python.unchecked.push(slot);
     }
 
-    fn probe_python_end(&mut self, home: u32, pid: u32) {
+    fn probe_python(&mut self, home: u32, pid: u32) {
         let Some((locator, python)) = self.python_in(home) else { return };
         let Some((file, module)) = python.file().cloned() else { return };
         let Some(opened) = locator.file(module) else { return };
-        if let Err(error) = self.tracer.probe_python_end(&file, &opened, pid) {
-            log::warn!("{}: its end is not seen: {error}", file.path);
+        let to_its_end = self.tracer.options().through_exit;
+        if let Err(error) = self.tracer.probe_python(&file, &opened, pid, to_its_end) {
+            log::warn!("{}: its beginning and end are not seen: {error}", file.path);
         }
     }
 
@@ -155,17 +171,58 @@ impl Session {
     }
 
     /// Says so when Python has ended, from when on nothing is recorded.
-    pub(in crate::session) fn note_python_end(&mut self) {
+    fn note_python_end(&mut self) {
         let members = self.family.iter_mut().flat_map(Family::counting).map(|member| member.home);
         let homes: Vec<u32> = members.chain([self.home]).collect();
         if homes.into_iter().any(|home| self.tracer.has_python_ended(home)) {
-            self.notes.extend([ENDED.to_owned()]);
+            self.notes.extend([remarks::ENDED.to_owned()]);
         }
+    }
+
+    /// Says what of Python is not seen one by one, and what of what is seen `tracemalloc` does not count.
+    pub(in crate::session) fn note_python(&mut self, totals: &ProcessTotals) {
+        self.note_python_end();
+        let before = self.tracer.live_before_python(self.home).filter(|_| self.slot == self.home);
+        self.notes.set(Subject::PythonStart, before.map(|before| remarks::beyond_start(before, totals)));
+        if self.notes.has(Subject::PythonPools) {
+            let held = self.look_at_pools();
+            self.notes.set(Subject::PythonPools, Some(remarks::pooled(held)));
+        }
+    }
+
+    /// Slots are given to other processes: what has been seen of those before is taken in.
+    pub(in crate::session) fn leave_python(&mut self, slots: &[u32]) {
+        self.take_python_codes();
+        self.python.waiting.forget(slots);
+    }
+
+    /// What the process that has begun in a slot has mapped.
+    fn locator_in(&mut self, home: u32) -> Option<&mut Locator> {
+        if home == self.home {
+            return Some(&mut self.locator);
+        }
+        self.family.as_mut()?.in_slot(home)?.1.locator.as_mut()
+    }
+
+    /// What the interpreters' own pools hold, as of the last look; begins the next one.
+    fn look_at_pools(&mut self) -> Option<Pooled> {
+        let held = self.python.pools.last();
+        if self.python.pools.is_due() {
+            let members =
+                self.family.iter_mut().flat_map(Family::counting).filter_map(|member| member.locator.as_ref());
+            let places = members.chain([&self.locator]).filter_map(|locator| {
+                let pool_bytes = locator.python().pool_bytes()?;
+                Some((locator.space().directory().try_clone().ok()?, pool_bytes))
+            });
+            let places = places.collect();
+            self.python.pools.begin(places);
+        }
+        held
     }
 
     /// Takes in the code objects that have come.
     pub(in crate::session) fn take_python_codes(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting_codes);
+        let mut waiting = std::mem::take(&mut self.python.waiting);
         let mut memories = Memories::default();
         let mut strange = None;
         let (own, home, family) = (&self.locator, self.home, &self.family);
@@ -182,7 +239,7 @@ impl Session {
             take(&record, &mut waiting);
         }
         self.tracer.take_python_codes(|record| take(record, &mut waiting));
-        self.waiting_codes = waiting;
+        self.python.waiting = waiting;
         // Where much code is new, so are many stacks.
         self.tracer.keep_room_for_stacks();
         if let Some(slot) = strange {
@@ -192,15 +249,13 @@ impl Session {
 
     /// Python frames of the process that has begun in a slot are off from here on.
     fn no_python(&mut self, home: u32, reason: &str) {
-        let mut slot = home;
-        if home == self.home {
-            slot = self.slot;
-            self.locator.space_and_python().1.forget();
-        } else if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(home)) {
-            slot = member.slot;
-            if let Some(locator) = &mut member.locator {
-                locator.space_and_python().1.forget();
-            }
+        let slot = match &self.family {
+            _ if home == self.home => self.slot,
+            Some(family) => family.member_in(home).map_or(home, |member| member.slot),
+            None => home,
+        };
+        if let Some(locator) = self.locator_in(home) {
+            locator.space_and_python().1.forget();
         }
         for slot in [home, slot] {
             // Without a record, nothing can fail.

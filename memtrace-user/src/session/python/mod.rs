@@ -3,6 +3,8 @@
 
 mod environment;
 mod following;
+mod pooled;
+mod remarks;
 mod shared;
 
 use std::{
@@ -13,16 +15,19 @@ use std::{
 
 use memtrace_common::python::PythonRecord;
 
-use self::shared::{Kind, List};
 pub(super) use self::{
     environment::{remark, variables_for},
-    following::Waiting,
     shared::Shared,
+};
+use self::{
+    following::Waiting,
+    pooled::Looks,
+    shared::{Kind, List},
 };
 use crate::{
     process::AddressSpace,
-    profile::{CallStack, Frame, Location, ModuleId},
-    python::{Interpreter, Known, Mapped, Piece, PythonFile, ThreadValues, merge},
+    profile::{AllocStats, CallStack, Frame, Location, ModuleId},
+    python::{Check, Interpreter, Known, Mapped, Piece, PythonFile, ThreadValues, arena_bytes, merge, pool_bytes},
     tracer::thread_pointer,
 };
 
@@ -36,6 +41,20 @@ pub(super) struct Python {
     record: Option<Box<PythonRecord>>,
     /// It is not looked for: it is not understood, or has been found.
     settled: bool,
+    /// How often it was not as it should be when it was looked at.
+    strange_looks: u32,
+}
+
+/// Looks, 50 ms apart, after which an interpreter is taken for a strange one: while it begins, for less than a millisecond, each is.
+const MOST_STRANGE_LOOKS: u32 = 10;
+
+/// What a session knows of Python besides what it knows of each process.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    waiting: Waiting,
+    pools: Looks,
+    /// Processes, by where they have begun, whose interpreters have not been looked at when they run.
+    unchecked: Vec<u32>,
 }
 
 /// What a look at the files has brought.
@@ -64,6 +83,12 @@ impl Python {
         self.record.as_deref()
     }
 
+    /// Bytes of the pools that its small objects are in, which are not seen; `None` where all are seen, or nothing is known.
+    fn pool_bytes(&self) -> Option<u64> {
+        let is_pooled = self.record.as_ref().is_some_and(|record| record.check_innermost != 0);
+        self.interpreter.as_ref().filter(|_| is_pooled).map(|interpreter| pool_bytes(interpreter.version))
+    }
+
     /// Its file, once there is one.
     fn file(&self) -> Option<&(Arc<PythonFile>, ModuleId)> {
         self.file.as_ref()
@@ -71,7 +96,7 @@ impl Python {
 
     /// Its frames are not seen any more.
     fn forget(&mut self) {
-        (self.record, self.settled) = (None, true);
+        (self.record, self.interpreter, self.settled) = (None, None, true);
     }
 
     /// Looks at what is mapped. `to_its_end` says whether recording goes on when an interpreter takes itself apart.
@@ -101,18 +126,33 @@ impl Python {
             file_offset: region.file_offset,
         });
         let Some(interpreter) = mapped.and_then(|mapped| Interpreter::of(file, mapped)) else { return Ok(None) };
-        let (path, version) = (&interpreter.path, format!("{}.{}", file.version.0, file.version.1));
-        let memory = space.memory();
-        if interpreter.is_understood(&|address, bytes| read(memory.as_ref(), address, bytes)) == Some(false) {
-            return Err(format!("{path} does not keep its threads as CPython {version} does"));
-        }
         let pointer = thread_pointer();
         let pointer = pointer.ok_or_else(|| "the kernel does not tell where threads keep their pointer".to_owned())?;
-        log::info!("{path}: CPython {version}");
+        log::info!("{}: CPython {}.{}", interpreter.path, interpreter.version.0, interpreter.version.1);
         let sees_frees = space.has_environment(b"PYTHONMALLOC=malloc");
         let record = interpreter.record(pointer, values, sees_frees, to_its_end);
         self.interpreter = Some(Arc::new(interpreter));
         Ok(Some(Box::new(record)))
+    }
+
+    /// Looks whether an interpreter that has been found is as it should be: `None` when that cannot be said yet. Until then its
+    /// frames are seen: what they name is looked at by itself.
+    fn check(&mut self, space: &AddressSpace) -> Option<Result<(), String>> {
+        let Some(interpreter) = &self.interpreter else { return Some(Ok(())) };
+        match check(interpreter, space) {
+            Check::NotBegun => None,
+            Check::Understood => Some(Ok(())),
+            Check::Strange if self.strange_looks < MOST_STRANGE_LOOKS => {
+                self.strange_looks += 1;
+                None
+            }
+            Check::Strange => Some(Err(strange(interpreter))),
+        }
+    }
+
+    /// What was strange about the interpreter, if anything.
+    fn strange(&self) -> Option<String> {
+        self.interpreter.as_deref().filter(|_| self.strange_looks > 0).map(strange)
     }
 
     /// Finds the interpreter's file and the C library, without which it does not run.
@@ -121,10 +161,9 @@ impl Python {
         let mut known = self.shared.list();
         for region in space.present_regions() {
             match known.kind(region.module, space.file_list()) {
-                Kind::Other => {}
                 Kind::CLibrary(found) => values = Some(*found),
                 Kind::Interpreter(file) if self.file.is_none() => self.file = Some((Arc::clone(file), region.module)),
-                Kind::Interpreter(_) => {}
+                Kind::Other | Kind::Interpreter(_) => {}
                 Kind::NotUnderstood(reason) => return Err(reason.clone()),
             }
         }
@@ -162,11 +201,31 @@ impl Python {
         located.collect()
     }
 
+    /// Whether what was mapped through these frames are arenas, out of which the interpreter takes its pools: by their size, and as
+    /// it is the interpreter that has called for them.
+    pub(super) fn is_arena(&self, frames: &[Location], mapped: &AllocStats) -> bool {
+        let Some((interpreter, innermost)) = self.interpreter.as_ref().zip(frames.first()) else { return false };
+        let is_own = |frame: &&Location| frame.module == interpreter.module;
+        let caller = frames.iter().find(|frame| is_own(frame) || frame.module != innermost.module);
+        let arenas = mapped.allocated_blocks.saturating_mul(arena_bytes(interpreter.version));
+        caller.is_some_and(|caller| is_own(&caller)) && arenas > 0 && mapped.allocated_bytes == arenas
+    }
+
     /// Takes in a code object; `false` when it is none, so that the interpreter is not understood.
     fn take_code(&self, record: &[u8], memory: &dyn Fn(u64, &mut [u8]) -> bool) -> bool {
         let Some(interpreter) = &self.interpreter else { return true };
         self.shared.list().codes.add(record, interpreter, memory)
     }
+}
+
+fn check(interpreter: &Interpreter, space: &AddressSpace) -> Check {
+    let memory = space.memory();
+    interpreter.check(&|address, bytes| read(memory.as_ref(), address, bytes))
+}
+
+fn strange(interpreter: &Interpreter) -> String {
+    let Interpreter { path, version, .. } = interpreter;
+    format!("{path} does not keep its threads as CPython {}.{} does", version.0, version.1)
 }
 
 fn read(memory: Option<&File>, address: u64, bytes: &mut [u8]) -> bool {

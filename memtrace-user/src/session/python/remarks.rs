@@ -1,0 +1,33 @@
+//! What is said of Python in the sentences of reports and views.
+
+use crate::{profile::ProcessTotals, python::Pooled};
+
+/// What is shown of a program that has ended.
+pub(super) const ENDED: &str = "shown is what the program held when its last line, its threads and its exit handlers were done: \
+    what Python frees as it takes itself apart is not recorded (with --through-exit it is)";
+
+/// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known.
+pub(super) fn pooled(held: Option<Pooled>) -> String {
+    let held = held.map_or_else(String::new, |Pooled { blocks, bytes, pool_bytes }| {
+        format!(" {blocks} of them hold {}, in pools of {};", mebibytes(bytes), mebibytes(pool_bytes))
+    });
+    format!(
+        "Python hands out objects of up to 512 bytes from memory that it maps itself (pymalloc): they are not seen one by \
+         one;{held} `memtrace run` sees each object, as does a program that was started with PYTHONMALLOC=malloc"
+    )
+}
+
+/// What `tracemalloc` would say of a program that has been recorded from its interpreter's beginning.
+pub(super) fn beyond_start(before: u64, totals: &ProcessTotals) -> String {
+    let [live, peak] = [totals.current_bytes, totals.peak_bytes].map(|bytes| mebibytes(bytes.saturating_sub(before)));
+    format!(
+        "Python held {} before it began with the program; beyond that {live} are live, peak {peak}: to be compared with a \
+         tracemalloc that the program starts",
+        mebibytes(before)
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.2} MiB", bytes as f64 / f64::from(1 << 20))
+}
