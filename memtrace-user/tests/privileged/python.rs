@@ -2,34 +2,29 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    os::unix::fs::FileExt as _,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use memtrace::{
-    process::elf::ElfFile,
-    profile::{AllocStats, Domain, PYTHON_MODULE, Profile, SymbolTable, Unfollowed},
+    process::{CommandSpec, SignalState},
+    profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable, Unfollowed},
     session::{self, Update},
-    tracer::{Follow, Recorded, TracerOptions},
+    tracer::{Follow, TracerOptions},
 };
 
-use crate::{
-    support::{Outcome, options, run_traced, runtime},
-    target::Target,
-};
+use crate::support::{Outcome, options, run_traced, runtime};
 
 /// Debian's interpreter. (Others are tried by hand: see docs/python.md.)
-const PYTHON: &str = "/usr/bin/python3";
+pub const PYTHON: &str = "/usr/bin/python3";
 
-fn script(name: &str) -> PathBuf {
+pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(name)
 }
 
-fn run(name: &str, options: &TracerOptions) -> Outcome {
+pub fn run(name: &str, options: &TracerOptions) -> Outcome {
     let outcome = run_traced(&[PYTHON, script(name).to_str().expect("a UTF-8 path")], options);
     assert!(outcome.status.success());
     assert_eq!(outcome.profile.losses.total(), 0, "{:?}", outcome.profile.losses);
@@ -51,7 +46,7 @@ fn python_frames(stack: &[memtrace::profile::Location], profile: &Profile, symbo
 }
 
 /// What lines hold, by file and number.
-fn lines(outcome: &Outcome) -> HashMap<(String, u32), AllocStats> {
+pub fn lines(outcome: &Outcome) -> HashMap<(String, u32), AllocStats> {
     let mut lines: HashMap<_, AllocStats> = HashMap::new();
     for sample in &outcome.profile.samples {
         if let Some((file, _, line)) =
@@ -122,7 +117,7 @@ fn sums_are_those_of_tracemalloc() {
 }
 
 /// To a KiB.
-fn mebibytes(bytes: u64) -> f64 {
+pub fn mebibytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes >> 10).expect("less than 4 TiB")) / 1024.0
 }
 
@@ -149,15 +144,6 @@ fn lines_are_exact_when_stacks_find_no_room() {
     }
     let cut = outcome.profile.unfollowed.ranked().iter().any(|(reason, _)| *reason == Unfollowed::NotKept);
     assert!(cut, "{:?}", outcome.profile.unfollowed);
-}
-
-/// With Python's own allocator left alone, small objects are not seen, and that is said.
-#[test]
-fn kept_allocator_is_told() {
-    let outcome = run("objects.py", &TracerOptions { keep_pymalloc: true, ..options() });
-    assert!(outcome.profile.totals.stats.allocated_blocks < 100_000);
-    let notes = &outcome.profile.process.notes;
-    assert!(notes.iter().any(|note| note.contains("pymalloc")), "{notes:?}");
 }
 
 /// Code objects that get the addresses of others which have died are not taken for these.
@@ -197,12 +183,48 @@ fn lines_by_process(outcome: &Outcome, wanted: impl Fn(&Line) -> bool) -> BTreeM
     lines
 }
 
+/// Runs a command under tracing to its end, and shows each reading.
+fn run_watched(words: &[&OsStr], options: &TracerOptions, mut watch: impl FnMut(&Outcome)) -> Outcome {
+    let mut words = words.iter().map(OsString::from);
+    let program = words.next().expect("a command");
+    let command = CommandSpec { program, arguments: words.collect(), run_as: None, signals: SignalState::default() };
+    runtime().block_on(async {
+        let mut launched = session::launch(&command, options).expect("the command is traced");
+        launched.session.set_interval(Duration::from_millis(200));
+        let mut last = None;
+        loop {
+            match launched.session.next(&BTreeSet::new()).await.expect("events arrive") {
+                Update::Reading { profile, symbols } => {
+                    let reading = Outcome { profile, symbols, status: ExitStatus::default() };
+                    watch(&reading);
+                    last = Some(reading);
+                }
+                Update::Ended => break,
+                _ => {}
+            }
+        }
+        let status = launched.status.await.expect("the command is waited for").expect("the command has a status");
+        Outcome { status, ..last.expect("a last reading") }
+    })
+}
+
 /// Each process that a Python program starts has lines of its own, to the byte: forked ones from their first block on, also by
 /// code that they have made since, and such as execute an interpreter.
 #[test]
 fn processes_that_python_starts_have_their_own_lines() {
-    let outcome = run("forks.py", &TracerOptions { follow: Follow::Children, ..options() });
-    let file = script("forks.py").display().to_string();
+    let directory = tempfile::tempdir().expect("a directory");
+    let go = directory.path().join("go");
+    let program = script("forks.py");
+    let words = [PYTHON.as_ref(), program.as_os_str(), go.as_os_str()];
+    // An interpreter that is executed may run before it is found; what it keeps, it allocates afterwards.
+    let outcome = run_watched(&words, &TracerOptions { follow: Follow::Children, ..options() }, |outcome| {
+        if !lines_by_process(outcome, |(_, function, _)| function == "wait").is_empty() {
+            std::fs::write(&go, "").expect("it can be written");
+        }
+    });
+    assert!(outcome.status.success());
+    assert_eq!(outcome.profile.losses.total(), 0, "{:?}", outcome.profile.losses);
+    let file = program.display().to_string();
     let kept = lines_by_process(&outcome, |(of, function, line)| *of == file && function == "keep" && *line == 15);
     let mut held: Vec<_> = kept.values().map(|stats| (stats.live_blocks(), stats.live_bytes())).collect();
     held.sort_unstable();
@@ -216,149 +238,6 @@ fn processes_that_python_starts_have_their_own_lines() {
         assert_eq!((stats.live_blocks(), stats.live_bytes()), (1, 20033 + number), "{file}:{line}");
         assert_eq!(u64::from(*line), number % 7 + 2, "{file}");
         assert_eq!(*process == 0, who == "parent", "{file}");
-    }
-}
-
-/// Attached to a server that runs already, with Python's own allocator, and keeps a large object of each request: its line is
-/// the one that holds most by far, as soon as there has been a reading.
-#[test]
-fn line_that_leaks_in_a_running_server_is_found() {
-    let mut server = Target::start_command(Command::new(PYTHON).arg(script("leaking_server.py")));
-    let port: u16 = server.hear().parse().expect("a port");
-    let request = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("it takes requests");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.ends_with("ok\n"), "{answer}");
-    };
-    let start = Instant::now();
-    let (outcome, took) = runtime().block_on(async {
-        let mut session = session::attach(server.pid(), &options()).expect("it is traced");
-        for _ in 0..20 {
-            request();
-        }
-        let (profile, symbols) = session.read_now().await;
-        (Outcome { profile, symbols, status: ExitStatus::default() }, start.elapsed())
-    });
-    let mut lines: Vec<_> = lines(&outcome).into_iter().collect();
-    lines.sort_by_key(|(_, stats)| std::cmp::Reverse(stats.live_bytes()));
-    let ((file, line), first) = &lines[0];
-    assert_eq!((file.as_str(), *line), (script("leaking_server.py").to_str().expect("UTF-8"), 9), "{lines:?}");
-    // The list may have grown, too.
-    let rest = first.live_bytes() - 20 * (65536 + 33);
-    assert!((20..=21).contains(&first.live_blocks()) && rest < 1024, "{first:?}");
-    assert!(lines[1..].iter().map(|(_, stats)| stats.live_bytes()).sum::<u64>() < first.live_bytes() / 4, "{lines:?}");
-    assert!(took < Duration::from_secs(10), "{took:?}");
-}
-
-/// A number out of what `sys._debugmallocstats` says, as `# bytes in allocated blocks        =            9,132,048`.
-fn counted(text: &str, name: &str) -> u64 {
-    let line = text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {text}"));
-    let digits: String = line.rsplit('=').next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    digits.parse().expect("a number")
-}
-
-/// What lies in the pools of Python's own allocator, where objects are not seen one by one, is told, and is what the
-/// interpreter itself counts.
-#[test]
-fn what_python_pools_hold_is_told() {
-    let mut target = Target::start_command(Command::new(PYTHON).arg(script("small_objects.py")));
-    let mut text = String::new();
-    while !text.ends_with("done") {
-        text += "\n";
-        text += &target.hear();
-    }
-    let expected = counted(&text, "bytes in allocated blocks");
-    let note = runtime().block_on(async {
-        let mut session = session::attach(target.pid(), &options()).expect("it is traced");
-        loop {
-            let (profile, _) = session.read_now().await;
-            let note = profile.process.notes.iter().find(|note| note.contains("of them hold")).cloned();
-            match note {
-                Some(note) => break note,
-                // The look goes on beside.
-                None => tokio::task::yield_now().await,
-            }
-        }
-    });
-    let words: Vec<&str> = note.split(' ').collect();
-    let held: f64 =
-        words.windows(2).find(|pair| pair[0] == "hold").and_then(|pair| pair[1].parse().ok()).expect("a number");
-    // What `_debugmallocstats` itself has allocated is there no more.
-    assert!((held - mebibytes(expected)).abs() * 200.0 <= held, "{note}; {text}");
-}
-
-/// The arenas that Python maps for its own allocator count as an allocator's, and are as many as it says itself.
-#[test]
-fn arenas_of_python_are_an_allocators() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let words = directory.path().join("words");
-    let command = format!("exec {PYTHON} {} </dev/null >{}", script("small_objects.py").display(), words.display());
-    let options = TracerOptions { keep_pymalloc: true, recorded: Recorded::Both, ..options() };
-    let outcome = run_traced(&["/bin/sh", "-c", &command], &options);
-    assert!(outcome.status.success());
-    let arenas = counted(&std::fs::read_to_string(words).expect("text"), "arenas allocated total");
-    let of = |domain: Domain| {
-        let samples = outcome.profile.samples.iter().filter(|sample| sample.domain == domain);
-        let stats = samples.map(|sample| sample.stats);
-        let is_arena = |stats: &AllocStats| stats.allocated_bytes == stats.allocated_blocks << 20;
-        stats.filter(is_arena).map(|stats| stats.allocated_blocks).sum::<u64>()
-    };
-    assert!(arenas > 10);
-    assert_eq!((of(Domain::Allocator), of(Domain::Mmap)), (arenas, 0));
-}
-
-/// A copy of the interpreter that says that it is another version.
-fn interpreter_that_lies(directory: &Path, version: u8) -> PathBuf {
-    let copy = directory.join("python3.11");
-    std::fs::copy(PYTHON, &copy).expect("it can be copied");
-    let elf = ElfFile::open(&copy).expect("an ELF file");
-    let [Some(address)] = elf.data_addresses(["Py_Version"]).expect("symbols") else { panic!("no Py_Version") };
-    let segment =
-        elf.segments().find(|segment| (segment.address..segment.address + segment.file_size).contains(&address));
-    let segment = segment.expect("it is in the file");
-    let file = std::fs::File::options().write(true).open(&copy).expect("it can be written");
-    // PY_VERSION_HEX, of which the third byte is the minor version.
-    file.write_all_at(&[version], segment.offset + (address - segment.address) + 2).expect("written");
-    copy
-}
-
-/// Of an interpreter that is not what it seems, or that nobody knows, no frame is shown, and the reason is said: when it is run,
-/// and when it is found running. What it allocates counts under native code.
-#[test]
-fn python_that_is_not_understood_has_no_frames() {
-    let directory = tempfile::tempdir().expect("a directory");
-    for (version, reason) in [(12, "does not keep its threads as CPython 3.12 does"), (15, "CPython 3.15 of this kind")]
-    {
-        let python = interpreter_that_lies(directory.path(), version);
-        let is_said = |profile: &Profile| {
-            let is_it = |note: &String| note.starts_with("Python frames are not seen") && note.contains(reason);
-            profile.process.notes.iter().any(is_it)
-        };
-        let check = |outcome: &Outcome| {
-            assert!(is_said(&outcome.profile), "{version}: {:?}", outcome.profile.process.notes);
-            let lines = lines(outcome);
-            assert!(lines.is_empty(), "{version}: {lines:?}");
-        };
-        let words = [python.to_str().expect("UTF-8"), script("objects.py").to_str().expect("UTF-8")].map(str::to_owned);
-        let outcome = run_traced(&words.each_ref().map(String::as_str), &options());
-        assert!(outcome.status.success() && outcome.profile.totals.stats.allocated_blocks > 1000);
-        check(&outcome);
-        let mut target = Target::start_command(Command::new(&python).arg(script("small_objects.py")));
-        while target.hear() != "done" {}
-        check(&runtime().block_on(async {
-            let mut session = session::attach(target.pid(), &options()).expect("it is traced");
-            session.set_interval(Duration::from_millis(100));
-            loop {
-                // It is looked at again while it may be just beginning.
-                if let Update::Reading { profile, symbols } = session.next(&BTreeSet::new()).await.expect("events")
-                    && is_said(&profile)
-                {
-                    break Outcome { profile, symbols, status: ExitStatus::default() };
-                }
-            }
-        }));
     }
 }
 

@@ -1,7 +1,7 @@
 """Processes that come of one: forked by multiprocessing, and executed by subprocess. Each keeps objects of known sizes.
 
 A forked child, as its parent, also runs code that it has made after the fork, whose objects may lie where others of its
-relatives have theirs.
+relatives have theirs. The one that is executed goes on when a file is there, whose name is the argument.
 """
 import multiprocessing
 import os
@@ -31,8 +31,14 @@ def child(number):
     os._exit(0 if kept else 1)
 
 
-if sys.argv[1:]:
-    kept = keep(int(sys.argv[1]))
+def wait(file):
+    while not os.path.exists(file):
+        bytes(777)
+
+
+if sys.argv[2:]:
+    wait(sys.argv[1])
+    kept = keep(int(sys.argv[2]))
 else:
     context = multiprocessing.get_context("fork")
     children = [context.Process(target=child, args=(number,)) for number in (1, 2, 3)]
@@ -42,4 +48,4 @@ else:
     for one in children:
         one.join()
         assert one.exitcode == 0
-    subprocess.run([sys.executable, __file__, "4000"], check=True)
+    subprocess.run([sys.executable, __file__, sys.argv[1], "4000"], check=True)
