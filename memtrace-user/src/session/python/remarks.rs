@@ -9,11 +9,11 @@ pub(super) const ENDED: &str = "shown is what the program held when its last lin
 /// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known.
 pub(super) fn pooled(held: Option<Pooled>) -> String {
     let held = held.map_or_else(String::new, |Pooled { blocks, bytes, pool_bytes }| {
-        format!(" {blocks} of them hold {}, in pools of {};", mebibytes(bytes), mebibytes(pool_bytes))
+        format!(": {blocks} of them hold {}, in {}", mebibytes(bytes), mebibytes(pool_bytes))
     });
     format!(
-        "Python hands out objects of up to 512 bytes from memory that it maps itself (pymalloc): they are not seen one by \
-         one;{held} `memtrace run` sees each object, as does a program that was started with PYTHONMALLOC=malloc"
+        "Python's objects of up to 512 bytes lie in pools of its own (pymalloc) and are not seen one by one{held}; `memtrace \
+         run` sees each, as PYTHONMALLOC=malloc does"
     )
 }
 
