@@ -16,14 +16,12 @@ mod window;
 mod x86_64;
 
 use memtrace_common::{
-    loss,
     process::ProcessRecord,
     site::{FIRST_SITE, domain, end},
     unwind::mode,
 };
 
 use crate::{
-    loss::count,
     maps::{PER_THREAD, UNWIND_MODE},
     python,
     registers::Caller,
@@ -65,13 +63,12 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
         walked.hash = mix(walked.hash, thread::number(thread));
     }
     let site = site::find_or_add(finish_hash(walked.hash), slot, end);
-    let mut site = forget(thread, u64::from(site)) as u32;
-    if site < FIRST_SITE && copied == 0 {
+    let site = forget(thread, u64::from(site)) as u32;
+    if site < FIRST_SITE {
+        // A copy is left where it is: what it would complete is the site of one call.
         let seed = if PER_THREAD.load() == 0 { domain } else { mix(domain, thread::number(thread)) };
         let short = site::find_or_add_short(mix(seed, u64::from(slot)), slot);
-        site = forget(thread, u64::from(short)) as u32;
-    } else if site < FIRST_SITE {
-        count(loss::SITES_FULL);
+        return forget(thread, u64::from(short)) as u32;
     }
     if copied != 0 {
         copy::send(thread, site, copied);

@@ -10,7 +10,7 @@ use super::{
     Session, Update,
     complete::{Unfinished, about},
     ended,
-    family::Family,
+    family::{Family, Member},
     released, safety,
     unnamed::{Unnamed, log_stacks},
 };
@@ -20,6 +20,7 @@ use crate::{
         AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, TracedProcess,
         Unfollowed, UnfollowedBytes, mark_whole_stacks,
     },
+    tracer::Tracer,
 };
 
 impl Session {
@@ -178,10 +179,7 @@ impl Session {
             let Some(done) = self.read_member(slot) else { continue };
             if let Some((_, member)) = self.family.as_mut().and_then(|family| family.in_slot(slot)) {
                 member.totals = done.0;
-                // A forked worker says by it what it does.
-                if let Some(command) = command_of(member.info.pid).filter(|_| !member.info.exited) {
-                    member.info.command = command;
-                }
+                name_worker(&self.tracer, member);
             }
             samples.extend(done.1);
             unfollowed.extend(done.2);
@@ -194,6 +192,22 @@ impl Session {
         fresh
     }
 }
+
+/// A forked worker says by its command line what it does. One that is about to execute a program does so at once: its name is
+/// its parent's. Whether the image that is named still runs is looked at last.
+fn name_worker(tracer: &Tracer, member: &mut Member) {
+    let age = member.started_at.and_then(|start| start.elapsed().ok()).unwrap_or_default();
+    if member.info.exited || age < WORKERS_LIVE {
+        return;
+    }
+    let command = command_of(member.info.pid);
+    if tracer.home_of(member.info.pid) == Some(member.home) {
+        member.info.command = command.unwrap_or_else(|| std::mem::take(&mut member.info.command));
+    }
+}
+
+/// A process that has lived so long without executing a program will hardly do so any more.
+const WORKERS_LIVE: Duration = Duration::from_secs(1);
 
 /// What following costs others is said for so long: whoever has read it wants the space on the screen.
 const COST_IS_SAID: Duration = Duration::from_secs(30);

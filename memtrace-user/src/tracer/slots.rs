@@ -71,6 +71,12 @@ impl Slots {
 }
 
 impl Tracer {
+    /// Where the image that runs in a process has begun.
+    #[must_use]
+    pub fn home_of(&self, tgid: u32) -> Option<u32> {
+        self.slots.targets.get(&tgid, 0).ok().map(|target| target.slot)
+    }
+
     /// Takes a slot for a process.
     ///
     /// # Errors

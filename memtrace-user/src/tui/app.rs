@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    action::{Action, Request, Wish},
-    columns::COLUMNS,
+    action::{Action, Request, Turn, Wish},
+    columns::{COLUMNS, ERROR},
     detail::Detail,
     flame::{Flame, Measure},
     heading::Order,
@@ -228,7 +228,7 @@ impl App {
             }
             Action::Export => return self.shown.is_some().then_some(Request::Export),
             Action::Sort(order) => self.sort_by(order),
-            Action::SortNext(turn) => self.sort_by(self.table.sort.step_among(COLUMNS.len(), turn.is_forward())),
+            Action::SortNext(turn) => self.sort_by(self.next_order(turn)),
             Action::Reverse => self.keeping_selection(|app| {
                 app.table.reversed = !app.table.reversed;
                 app.table.rank();
@@ -264,6 +264,18 @@ impl App {
     /// The selected group.
     pub(super) fn selected_group(&self) -> Option<u32> {
         self.table.order().get(self.cursor.at).copied()
+    }
+
+    /// The order after or before. What is exact has no error to be sorted by.
+    fn next_order(&self, turn: Turn) -> Order {
+        let step = |order: Order| order.step_among(COLUMNS.len(), turn.is_forward());
+        let next = step(self.table.sort);
+        if next == Order::Column(ERROR) && !self.shows_estimates() { step(next) } else { next }
+    }
+
+    /// Whether numbers are estimates.
+    pub(super) fn shows_estimates(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.profile.sample_bytes.is_some())
     }
 
     pub(super) fn sort_by(&mut self, order: Order) {

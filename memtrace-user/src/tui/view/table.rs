@@ -63,8 +63,8 @@ struct Columns {
 
 impl Columns {
     fn of(width: usize, app: &App) -> Self {
-        let is_estimate = app.shown.as_ref().is_some_and(|shown| shown.profile.sample_bytes.is_some());
-        let headings = Headings::of(headings(), width, app.table.sort, |index| index == ERROR && !is_estimate);
+        let is_left_out = |index| index == ERROR && !app.shows_estimates();
+        let headings = Headings::of(headings(), width, app.table.sort, is_left_out);
         Self { headings, sum: width >= SUM_FROM }
     }
 
