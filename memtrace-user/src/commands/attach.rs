@@ -109,10 +109,8 @@ impl Reports {
                     Outcome::Stop
                 }
             };
-            match outcome {
-                Outcome::Nothing => {}
-                Outcome::Say(message) => say(&message),
-                Outcome::Stop => break,
+            if !outcome.goes_on() {
+                break;
             }
         }
         let (profile, symbols) = session.read_now().await;

@@ -144,10 +144,8 @@ impl Tracing {
                 () = news.snapshot.notified() => self.steering.take(session),
                 steer = self.steering.next() => self.steering.handle(steer, session),
             };
-            match outcome {
-                Outcome::Nothing => {}
-                Outcome::Say(message) => say(&message),
-                Outcome::Stop => break,
+            if !outcome.goes_on() {
+                break;
             }
         }
         let (profile, symbols) = session.read_now().await;

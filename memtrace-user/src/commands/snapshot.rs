@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::ExitCode, time::SystemTime};
 use super::{
     numbered::default_name,
     signals::Termination,
-    steering::{Outcome, Steering},
+    steering::Steering,
     taking::{check, say},
     timing::Deadline,
 };
@@ -55,10 +55,8 @@ async fn trace(
                 }
                 _ => {}
             },
-            steer = steering.next() => match steering.handle(steer, session) {
-                Outcome::Nothing => {}
-                Outcome::Say(message) => say(&message),
-                Outcome::Stop => return Ok(()),
+            steer = steering.next() => if !steering.handle(steer, session).goes_on() {
+                return Ok(());
             },
             () = termination.requested() => return Ok(()),
             () = deadline.reached() => return Ok(()),

@@ -4,7 +4,7 @@ use std::{future::pending, path::PathBuf};
 
 use tokio::sync::{oneshot, watch};
 
-use super::taking::{Taking, TakingEvent};
+use super::taking::{Taking, TakingEvent, say};
 use crate::{
     cli::OutputArgs,
     control::{Answer, Block, Command, Reply, Request, Server, Status},
@@ -37,6 +37,17 @@ pub enum Outcome {
     Say(String),
     /// To end.
     Stop,
+}
+
+impl Outcome {
+    /// Says what there is to say on standard error. Whether the loop goes on.
+    #[must_use]
+    pub fn goes_on(self) -> bool {
+        if let Self::Say(message) = &self {
+            say(message);
+        }
+        self != Self::Stop
+    }
 }
 
 impl Steering {

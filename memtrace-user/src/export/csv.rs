@@ -11,7 +11,7 @@ use super::{
     tree::NO_STACK,
 };
 use crate::{
-    profile::{Frame, Location, SiteNamer, SiteReader, Snapshot},
+    profile::{Frame, Interval, Location, SiteNamer, SiteReader, Snapshot},
     report::escape::escape,
 };
 
@@ -114,11 +114,11 @@ impl Rows<'_> {
         }
         writer.write_field(&*text(&self.stack(key.stack)))?;
         for interval in [stats.live_interval(), stats.allocated_interval()] {
-            // Empty where the numbers are exact.
-            let bounds = interval
-                .map_or_else(Default::default, |interval| [interval.low, interval.high].map(|bound| bound.to_string()));
-            writer.write_field(&bounds[0])?;
-            writer.write_field(&bounds[1])?;
+            let (low, high) = interval.map(Interval::ends).unzip();
+            for bound in [low, high] {
+                // Empty where the numbers are exact.
+                writer.write_field(bound.map_or_else(String::new, |bound| bound.to_string()))?;
+            }
         }
         writer.write_record(None::<&[u8]>)
     }

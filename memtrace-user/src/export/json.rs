@@ -9,7 +9,7 @@ use std::{
 use serde::{Serialize, Serializer};
 
 use super::{Export, ExportError, Exporter, caption, safe_json};
-use crate::profile::{Frame, Location, Module, Snapshot, SortBy, StackSample, TracedProcess, TracedThread};
+use crate::profile::{Frame, Interval, Location, Module, Snapshot, SortBy, StackSample, TracedProcess, TracedThread};
 
 /// Raised when a field changes its meaning or goes away; new fields do not raise it.
 const VERSION: u32 = 1;
@@ -287,7 +287,8 @@ struct SampleEntry {
 impl Samples<'_> {
     fn entry(&self, sample: &StackSample) -> SampleEntry {
         let StackSample { stack, end, domain, process, thread, stats } = sample;
-        let (live, allocated) = (stats.live_interval(), stats.allocated_interval());
+        let (live_bytes_low, live_bytes_high) = stats.live_interval().map(Interval::ends).unzip();
+        let (allocated_bytes_low, allocated_bytes_high) = stats.allocated_interval().map(Interval::ends).unzip();
         SampleEntry {
             process: process.0,
             thread: thread.map(|thread| thread.0),
@@ -300,10 +301,10 @@ impl Samples<'_> {
             allocated_blocks: stats.allocated_blocks,
             freed_bytes: stats.freed_bytes,
             freed_blocks: stats.freed_blocks,
-            live_bytes_low: live.map(|interval| interval.low),
-            live_bytes_high: live.map(|interval| interval.high),
-            allocated_bytes_low: allocated.map(|interval| interval.low),
-            allocated_bytes_high: allocated.map(|interval| interval.high),
+            live_bytes_low,
+            live_bytes_high,
+            allocated_bytes_low,
+            allocated_bytes_high,
         }
     }
 }

@@ -14,6 +14,14 @@ pub struct Interval {
     pub high: u64,
 }
 
+impl Interval {
+    /// Least and most.
+    #[must_use]
+    pub const fn ends(self) -> (u64, u64) {
+        (self.low, self.high)
+    }
+}
+
 impl AllocStats {
     /// The interval of live bytes; `None` where they are exact.
     #[must_use]

@@ -66,6 +66,7 @@ pub use python::{PYTHON_MODULE, keep_python_frames};
 pub use ranking::{OtherSites, Ranking, RankingOptions, Site, SiteStack};
 pub use raw::{
     AllocRates, Coverage, Hits, Overhead, ProcessInfo, ProcessTotals, Profile, RawProfile, RawStack, RawThread,
+    some_run,
 };
 pub use site_name::{SiteNamer, SiteReader};
 pub use snapshot::{About, Lack, Snapshot, TraceOptions, TracedProcess, TracedThread};

@@ -229,12 +229,18 @@ impl AllocRates {
     }
 }
 
+/// Whether any process of a family runs: the one that it is named by, which may have exited, or one of the others.
+#[must_use]
+pub fn some_run(own_exited: bool, others: &[TracedProcess]) -> bool {
+    !own_exited || others.iter().any(|process| !process.info.exited)
+}
+
 impl Profile {
     /// Whether any of the processes still runs. While one does, what others held that have ended is no longer live; when
     /// none does, the numbers are of what each held at its end.
     #[must_use]
     pub fn some_run(&self) -> bool {
-        !self.process.exited || self.others.iter().any(|process| !process.info.exited)
+        some_run(self.process.exited, &self.others)
     }
 
     /// Processes that are followed besides, those included that are added up.

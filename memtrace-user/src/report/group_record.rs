@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{group_label, timestamp};
-use crate::profile::{AllocStats, GroupBy, GroupName, Place, ProcessName, StackEnd};
+use crate::profile::{AllocStats, GroupBy, GroupName, Interval, Place, ProcessName, StackEnd};
 
 /// What a group is called. Names are as they were recorded; `name` is the text of the plain report, escaped.
 #[derive(Debug, Default, Serialize)]
@@ -69,6 +69,8 @@ pub struct StatsRecord {
 
 impl From<&AllocStats> for StatsRecord {
     fn from(stats: &AllocStats) -> Self {
+        let (live_bytes_low, live_bytes_high) = stats.live_interval().map(Interval::ends).unzip();
+        let (allocated_bytes_low, allocated_bytes_high) = stats.allocated_interval().map(Interval::ends).unzip();
         Self {
             live_bytes: stats.live_bytes(),
             live_blocks: stats.live_blocks(),
@@ -77,10 +79,10 @@ impl From<&AllocStats> for StatsRecord {
             freed_bytes: stats.freed_bytes,
             freed_blocks: stats.freed_blocks,
             average_bytes: stats.average_bytes(),
-            live_bytes_low: stats.live_interval().map(|interval| interval.low),
-            live_bytes_high: stats.live_interval().map(|interval| interval.high),
-            allocated_bytes_low: stats.allocated_interval().map(|interval| interval.low),
-            allocated_bytes_high: stats.allocated_interval().map(|interval| interval.high),
+            live_bytes_low,
+            live_bytes_high,
+            allocated_bytes_low,
+            allocated_bytes_high,
         }
     }
 }

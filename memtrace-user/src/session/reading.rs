@@ -18,7 +18,7 @@ use crate::{
     process::{TargetProcess, command_of},
     profile::{
         AllocRates, Location, ProcessIndex, ProcessTotals, Profile, Snapshot, StackSample, SymbolTable, TracedProcess,
-        Unfollowed, UnfollowedBytes, mark_whole_stacks,
+        Unfollowed, UnfollowedBytes, mark_whole_stacks, some_run,
     },
     tracer::Tracer,
 };
@@ -158,9 +158,8 @@ impl Session {
         let Some(family) = &mut self.family else { return (Vec::new(), *own) };
         let mut others: Vec<_> = family.processes().collect();
         let mut totals = released::release(self.info.exited, own, &mut others, samples);
-        let some_run = !self.info.exited || others.iter().any(|process| !process.info.exited);
         // What each held at its end has not lived at one time.
-        let at_once = if some_run { totals.current_bytes } else { 0 };
+        let at_once = if some_run(self.info.exited, &others) { totals.current_bytes } else { 0 };
         totals.peak_bytes = family.peak_of_all(totals.peak_bytes.max(at_once));
         (others, totals)
     }

@@ -1,7 +1,7 @@
 //! What a process holds when it ends goes with it: while others of its family run, that is live no more. Only when all of
 //! them have ended, the numbers are of what each held at its end.
 
-use crate::profile::{ProcessTotals, StackSample, TracedProcess};
+use crate::profile::{ProcessTotals, StackSample, TracedProcess, some_run};
 
 /// Makes live no more what processes held that have ended, if others run; the first is `own`, that by which the session is
 /// named. Returns the sum of all.
@@ -11,9 +11,9 @@ pub(super) fn release(
     others: &mut [TracedProcess],
     samples: &mut [StackSample],
 ) -> ProcessTotals {
-    let mut exited = vec![own_exited];
-    exited.extend(others.iter().map(|process| process.info.exited));
-    if exited.contains(&false) {
+    if some_run(own_exited, others) {
+        let mut exited = vec![own_exited];
+        exited.extend(others.iter().map(|process| process.info.exited));
         let others = others.iter_mut().map(|process| process.totals.get_or_insert_default());
         for (totals, _) in std::iter::once(&mut *own).chain(others).zip(&exited).filter(|(_, exited)| **exited) {
             *totals = totals.released();

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     os::unix::fs::FileExt as _,
-    process::Command,
+    process::{Command, Output},
 };
 
 use crate::binary::eventually;
@@ -52,15 +52,18 @@ pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
 /// Entries of a hash map that a process holds a descriptor of.
 pub fn entries_of_map(pid: u32, name: &str) -> usize {
     let maps = bpf_objects_of(pid).into_iter().filter(|(kind, _)| *kind == "map");
-    let found = maps.map(|(_, number)| number).find(|number| bpftool("show", *number)["name"] == name);
+    let found = maps.map(|(_, number)| number).find(|number| described("show", *number)["name"] == name);
     let number = found.unwrap_or_else(|| panic!("memtrace has no map {name}"));
-    bpftool("dump", number).as_array().expect("a list of entries").len()
+    described("dump", number).as_array().expect("a list of entries").len()
 }
 
-fn bpftool(what: &str, number: u64) -> serde_json::Value {
-    let output =
-        Command::new("bpftool").args(["-j", "map", what, "id", &number.to_string()]).output().expect("bpftool runs");
+fn described(what: &str, map: u64) -> serde_json::Value {
+    let output = bpftool(&["-j", "map", what, "id", &map.to_string()]);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn bpftool(arguments: &[&str]) -> Output {
+    Command::new("bpftool").args(arguments).output().expect("bpftool runs")
 }
 
 /// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
@@ -74,8 +77,7 @@ pub fn await_removal(objects: &BTreeSet<Object>) {
 
 /// Asked one by one: a list is given up when an object of anybody's vanishes while it is made.
 fn is_gone((kind, number): Object) -> bool {
-    let output =
-        Command::new("bpftool").args([kind, "show", "id", &number.to_string()]).output().expect("bpftool runs");
+    let output = bpftool(&[kind, "show", "id", &number.to_string()]);
     // ENOENT of BPF_*_GET_FD_BY_ID.
     !output.status.success() && String::from_utf8_lossy(&output.stderr).contains("No such file or directory")
 }

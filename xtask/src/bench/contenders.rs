@@ -4,11 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::running::{Running, until};
 use super::{Bench, program};
 
 /// One row of the table of pairs.
@@ -114,16 +113,13 @@ fn memleak(bench: &Bench, path: Option<&Path>, options: &[&str], pid: u32) -> Re
     Ok(tracer)
 }
 
-/// A running tracer; killed when dropped, and its probes with it.
+/// A running tracer; killed when dropped, and the kernel removes its probes with their descriptors.
 pub struct Tracer {
-    child: Option<Child>,
+    child: Option<Running>,
     output: Option<BufReader<ChildStdout>>,
     /// What the tracer prints, twice, once it does only what it does all the time.
     settling: Option<&'static str>,
 }
-
-/// A tracer that has not attached by then never will.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Tracer {
     fn none() -> Self {
@@ -133,7 +129,7 @@ impl Tracer {
     fn start(bench: &Bench, command: &mut Command) -> Result<Self> {
         let mut child = bench.cpus.spawn_tracer(command)?;
         let output = child.stdout.take().map(BufReader::new);
-        Ok(Self { child: Some(child), output, settling: None })
+        Ok(Self { child: Some(Running(child)), output, settling: None })
     }
 
     /// To be called when the target has made some calls: waits until the tracer has taken them in.
@@ -165,27 +161,13 @@ impl Tracer {
     }
 
     fn wait_until(&mut self, ready: impl Fn(&Child) -> Result<bool>) -> Result<()> {
-        let child = self.child.as_mut().context("it is not started")?;
-        let start = Instant::now();
-        while !ready(child)? {
-            if let Some(status) = child.try_wait()? {
-                bail!("it has ended: {status}");
+        let child = &mut self.child.as_mut().context("it is not started")?.0;
+        until("it is not ready", || {
+            let is_ready = ready(child)?;
+            match child.try_wait()? {
+                Some(status) if !is_ready => bail!("it has ended: {status}"),
+                _ => Ok(is_ready),
             }
-            if start.elapsed() > PATIENCE {
-                bail!("it is not ready after {} s", PATIENCE.as_secs());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Tracer {
-    fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            // The kernel removes the probes with their descriptors.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        })
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Bench;
 use super::program::Program;
+use super::running::Running;
 use super::table::Table;
 
 /// A mebibyte.
@@ -37,7 +38,7 @@ pub fn run(bench: &Bench) -> Result<()> {
             break report;
         }
     };
-    let kernel = Kernel::of(&memtrace.child)?;
+    let kernel = Kernel::of(&memtrace.child.0)?;
     println!("memtrace's own memory with {blocks} live blocks and {stacks} call stacks, in MiB\n");
     print!("{}", table(&report, &kernel)?.text());
     println!("\nThe report that states it:\n{}", report.join("\n"));
@@ -63,7 +64,7 @@ fn table(report: &[String], kernel: &Kernel) -> Result<Table> {
 
 /// memtrace, its reports read one by one.
 struct Memtrace {
-    child: Child,
+    child: Running,
     output: BufReader<ChildStdout>,
 }
 
@@ -71,7 +72,7 @@ impl Memtrace {
     fn start(bench: &Bench, command: &mut Command) -> Result<Self> {
         let mut child = bench.cpus.spawn_tracer(command.stdout(Stdio::piped()))?;
         let output = BufReader::new(child.stdout.take().context("memtrace has an output")?);
-        Ok(Self { child, output })
+        Ok(Self { child: Running(child), output })
     }
 
     /// The head of the next report, up to the line on overhead.
@@ -80,20 +81,13 @@ impl Memtrace {
         loop {
             let mut line = String::new();
             if self.output.read_line(&mut line).context("cannot read memtrace's report")? == 0 {
-                bail!("memtrace has ended: {}", self.child.wait()?);
+                bail!("memtrace has ended: {}", self.child.0.wait()?);
             }
             lines.push(line.trim_end().to_owned());
             if line.starts_with("Overhead") {
                 return Ok(lines);
             }
         }
-    }
-}
-
-impl Drop for Memtrace {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

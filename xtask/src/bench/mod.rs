@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod running;
 mod sampling;
 mod servers;
 mod snapshot;

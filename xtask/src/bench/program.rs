@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::cpus::Cpus;
+use super::running::Running;
 use crate::{process, workspace};
 
 /// The programs, one file each.
@@ -65,7 +66,7 @@ pub fn path(name: &str) -> PathBuf {
 
 /// A running program; killed when dropped.
 pub struct Program {
-    child: Child,
+    child: Running,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
@@ -98,7 +99,7 @@ impl Program {
     fn of(mut child: Child, name: &str) -> Result<Self> {
         let input = child.stdin.take().context("the program has an input")?;
         let output = BufReader::new(child.stdout.take().context("the program has an output")?);
-        let mut program = Self { child, input, output };
+        let mut program = Self { child: Running(child), input, output };
         let ready = program.line()?;
         if !ready.starts_with("ready ") {
             bail!("{name} says `{ready}` instead of `ready`");
@@ -108,7 +109,7 @@ impl Program {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     /// Gives an order.
@@ -126,16 +127,8 @@ impl Program {
     pub fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         if self.output.read_line(&mut line).context("cannot read from the traced program")? == 0 {
-            bail!("the traced program has ended: {}", self.child.wait()?);
+            bail!("the traced program has ended: {}", self.child.0.wait()?);
         }
         Ok(line.trim_end().to_owned())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{Bench, program, table::Table};
-use crate::{process::say, workspace};
+use crate::{process, workspace};
 
 /// Times that it is traced.
 const RUNS: u32 = 200;
@@ -43,7 +43,7 @@ pub fn run(bench: &Bench) -> Result<()> {
     let mut all: BTreeMap<(String, &str), Estimates> = BTreeMap::new();
     for run in 1..=RUNS {
         if run % 20 == 1 {
-            say(&format!("sampling: run {run} of {RUNS}"));
+            process::say(&format!("sampling: run {run} of {RUNS}"));
         }
         let truth = trace(bench, &file)?;
         let estimates = report(bench, &file)?;
@@ -70,11 +70,7 @@ pub fn run(bench: &Bench) -> Result<()> {
 fn trace(bench: &Bench, file: &Path) -> Result<Vec<(String, [f64; 2])>> {
     let mut command = Command::new(&bench.memtrace);
     command.args(["run", "--as-root", "--sample-bytes", SAMPLE_BYTES, "-o"]).arg(file).arg("--");
-    let output = command.arg(program::path("mixed")).output().context("cannot start memtrace")?;
-    if !output.status.success() {
-        bail!("memtrace: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = process::read(command.arg(program::path("mixed")))?;
     let site = |line: &str| {
         let mut words = line.split(' ');
         let name = words.next().filter(|name| name.bytes().all(|byte| byte.is_ascii_lowercase()))?;
@@ -89,8 +85,8 @@ fn trace(bench: &Bench, file: &Path) -> Result<Vec<(String, [f64; 2])>> {
 fn report(bench: &Bench, file: &Path) -> Result<BTreeMap<String, Value>> {
     let mut command = Command::new(&bench.memtrace);
     command.args(["report", "--format", "json", "--group-by", "function"]).arg(file);
-    let output = command.output().context("cannot start memtrace")?;
-    let document: Value = serde_json::from_slice(&output.stdout).context("memtrace report prints no JSON")?;
+    let document: Value =
+        serde_json::from_str(&process::read(&mut command)?).context("memtrace report prints no JSON")?;
     let groups = document["groups"].as_array().context("the report has no groups")?;
     let named = |group: &Value| Some((group["function"].as_str()?.to_owned(), group.clone()));
     Ok(groups.iter().filter_map(named).collect())

@@ -4,25 +4,22 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::Bench;
 use super::contenders::{BY_TABLES, CONTENDERS, Contender, MEMLEAK, SAMPLED, UNTRACED};
+use super::running::{Running, until};
 use super::stats::Summary;
 use super::table::Table;
-use crate::{process::say, workspace};
+use crate::{process, workspace};
 
 /// Requests of a measurement of redis, and of its warm-up.
 const REQUESTS: (u32, u32) = (100_000, 10_000);
 /// Seconds for which transactions are counted.
 const SECONDS: usize = 4;
-/// A server that is not up by then never will be.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// A column of the table: a server, and what it is asked for.
 const COLUMNS: [&str; 3] = ["redis SET/s", "redis GET/s", "pgbench tps"];
 
@@ -52,7 +49,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         }
     }
     for round in 1..=bench.arguments.rounds {
-        say(&format!("servers: round {round} of {}", bench.arguments.rounds));
+        process::say(&format!("servers: round {round} of {}", bench.arguments.rounds));
         for (contender, with_redis, rounds) in &mut rows {
             let [set, get] = if *with_redis { redis.measure(bench, contender)?.map(Some) } else { [None; 2] };
             rounds.push([set, get, Some(postgres.measure(bench, contender)?)]);
@@ -87,37 +84,6 @@ fn print(bench: &Bench, rows: &[(&Contender, bool, Vec<Round>)]) {
     print!("{}", table.text());
 }
 
-/// A child that is killed when dropped.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
-    let start = Instant::now();
-    while !is_so() {
-        if start.elapsed() > PATIENCE {
-            bail!("{what}: not within {} s", PATIENCE.as_secs());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// Runs a command to its end and returns what it prints.
-fn output(command: &mut Command) -> Result<String> {
-    let name = command.get_program().display().to_string();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {name}"))?;
-    if !output.status.success() {
-        bail!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
 struct Redis {
     server: Running,
     socket: PathBuf,
@@ -129,7 +95,7 @@ impl Redis {
         let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).arg("--dir").arg(directory);
         let server = Running(bench.cpus.spawn_target(command.stdout(Stdio::null()))?);
-        until("redis is up", || socket.exists())?;
+        until("redis is up", || Ok(socket.exists()))?;
         Ok(Self { server, socket })
     }
 
@@ -144,7 +110,7 @@ impl Redis {
     fn load(&self, requests: u32) -> Result<[f64; 2]> {
         let mut command = Command::new("redis-benchmark");
         command.arg("-s").arg(&self.socket).args(["-t", "set,get", "--csv", "-d", "100", "-r", "100000", "-n"]);
-        let text = output(command.arg(requests.to_string()))?;
+        let text = process::read(command.arg(requests.to_string()))?;
         let of = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(&format!("\"{name}\"")))?;
             line.split('"').nth(3)?.parse().ok()
@@ -163,20 +129,20 @@ const AS_NOBODY: [&str; 3] = ["setpriv", "--reuid=nobody", "--clear-groups"];
 
 impl Postgres {
     fn start(bench: &Bench, directory: &Path) -> Result<Self> {
-        let programs = output(Command::new("sh").args(["-c", "dirname $(readlink -f $(command -v postgres))"]))?;
+        let programs = process::read(Command::new("sh").args(["-c", "dirname $(readlink -f $(command -v postgres))"]))?;
         let programs = PathBuf::from(programs.trim());
         let directory = directory.join("postgres");
         fs::create_dir(&directory)?;
-        output(Command::new("chown").arg("nobody").arg(&directory))?;
+        process::read(Command::new("chown").arg("nobody").arg(&directory))?;
         let data = directory.join("data");
-        output(as_nobody(&programs.join("initdb")).args(["-A", "trust", "-D"]).arg(&data))?;
+        process::read(as_nobody(&programs.join("initdb")).args(["-A", "trust", "-D"]).arg(&data))?;
         let mut command = as_nobody(&programs.join("postgres"));
         command.arg("-D").arg(&data).arg("-k").arg(&directory);
         command.args(["-c", "fsync=off", "-c", "listen_addresses="]).stderr(Stdio::null()).stdout(Stdio::null());
         let server = Running(bench.cpus.spawn_target(&mut command)?);
         let postgres = Self { server, directory };
-        until("PostgreSQL is up", || output(postgres.client("psql").args(["-c", "select 1"])).is_ok())?;
-        output(postgres.client("pgbench").args(["-i", "-q"]))?;
+        until("PostgreSQL is up", || Ok(process::read(postgres.client("psql").args(["-c", "select 1"])).is_ok()))?;
+        process::read(postgres.client("pgbench").args(["-i", "-q"]))?;
         Ok(postgres)
     }
 
@@ -206,7 +172,7 @@ impl Postgres {
         let seconds = SECONDS as f64;
         drop(load);
         // The next connection is another process.
-        until("the connection's process is gone", || self.backend().is_none())?;
+        until("the connection's process is gone", || Ok(self.backend().is_none()))?;
         Ok(sum / seconds)
     }
 
