@@ -37,6 +37,9 @@ pub struct StatLine {
     pub start_time: u64,
 }
 
+/// Longest file that is read at once, in bytes.
+const READ_AT_ONCE: usize = 8192;
+
 impl ProcDir {
     /// Opens `/proc/PID`, where PID may be a thread's id too.
     pub fn open(pid: u32) -> io::Result<Self> {
@@ -56,9 +59,9 @@ impl ProcDir {
         Ok(openat(directory, path, flags | OFlag::O_CLOEXEC, Mode::empty())?.into())
     }
 
-    /// Reads a whole file below the directory.
+    /// Reads a whole file below the directory: at once if it is short, as that of a process which ends would break off.
     pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(READ_AT_ONCE);
         self.open_file(Path::new(name), OFlag::O_RDONLY)?.read_to_end(&mut content)?;
         Ok(content)
     }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    command::CommandLine,
     ended::{Ended, Kept},
     locate::{Locator, Wanted},
     python::Shared as PythonShared,
@@ -27,6 +28,7 @@ pub(super) type Done = (ProcessTotals, Vec<StackSample>, Vec<Option<Unfollowed>>
 pub(super) struct Member {
     /// Who it is.
     pub(super) info: ProcessInfo,
+    pub(super) command_line: CommandLine,
     /// Where it began: events name it by this slot.
     pub(super) home: u32,
     /// Where it counts; another than `home` once something has been forgotten.
@@ -279,8 +281,8 @@ impl Member {
     /// A process that runs.
     pub(super) fn running(pid: u32, slot: u32, command: String, locator: Locator) -> Self {
         let info = ProcessInfo { pid, command, ..ProcessInfo::default() };
-        let (totals, earlier, kept) = Default::default();
+        let (command_line, totals, earlier, kept) = Default::default();
         let (started_at, locator) = (Some(SystemTime::now()), Some(locator));
-        Self { info, home: slot, slot, started_at, locator, totals, earlier, kept, is_forgotten: false }
+        Self { info, command_line, home: slot, slot, started_at, locator, totals, earlier, kept, is_forgotten: false }
     }
 }

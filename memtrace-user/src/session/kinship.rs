@@ -75,13 +75,17 @@ impl Session {
         match kind {
             EventKind::Child { slot, parent } => self.follow_child(tgid, slot, parent),
             EventKind::Exec { slot, old, .. } if tgid == self.host_tgid => {
-                self.keep_image(old);
+                self.keep_image(old, slot);
                 self.begin_image(slot);
                 self.end_slot(old);
             }
             EventKind::Exec { slot, old, .. } => {
                 let command = self.tracer.command_in(slot);
                 if let Some(family) = &mut self.family {
+                    // Not of a parent whose slot it has used until now.
+                    if let Some((_, member)) = family.in_slot(old).filter(|(_, member)| member.info.pid == tgid) {
+                        member.command_line.at_exec(&mut member.info.command, command.as_deref());
+                    }
                     family.leave(tgid);
                     let locator = family.executed(tgid);
                     if slot != 0 {
@@ -116,8 +120,9 @@ impl Session {
     }
 
     /// The process that the session is named by runs another program: what the one before has done is kept.
-    fn keep_image(&mut self, old: u32) {
+    fn keep_image(&mut self, old: u32, next: u32) {
         let Some(family) = &mut self.family else { return };
+        self.command_line.at_exec(&mut self.info.command, self.tracer.command_in(next).as_deref());
         let locator = family.executed(self.info.pid);
         let before = std::mem::replace(&mut self.locator, locator);
         if old != 0 {

@@ -6,6 +6,7 @@
 mod attach;
 mod budget;
 mod budget_words;
+mod command;
 mod complete;
 mod ended;
 mod everyone;
@@ -48,6 +49,7 @@ pub use self::{
     orders::{FoundBlock, OrderError},
 };
 use self::{
+    command::CommandLine,
     family::Family,
     happenings::Happenings,
     kinship::family_of,
@@ -129,6 +131,7 @@ pub struct Session {
     meter: OwnUse,
     spending: Spending,
     info: ProcessInfo,
+    command_line: CommandLine,
     target: Option<TargetProcess>,
     /// The slot that the process began in.
     home: u32,
@@ -191,6 +194,7 @@ impl Session {
             spending: Spending::new(tracer.options()),
             copies: tracer.unknown_code().map(CopySource::new),
             family: family_of(tracer.options().follow, &locator, locator.wanted()),
+            command_line: CommandLine::default(),
             happenings: Happenings::default(),
             retiring: Retiring::new(),
             nameless: BTreeSet::new(),

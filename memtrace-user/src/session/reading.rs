@@ -101,7 +101,7 @@ impl Session {
         // Before the counters are read: that an allocator is found late is one of the losses.
         self.probe_new_allocators();
         if let Some(command) = self.target.as_ref().and_then(TargetProcess::current_command) {
-            self.info.command = command;
+            self.command_line.see(&mut self.info.command, command);
         }
         let mut raw = self.tracer.read(self.slot);
         self.add_cpu_time(&mut raw.totals);
@@ -199,9 +199,10 @@ fn name_worker(tracer: &Tracer, member: &mut Member) {
     if member.info.exited || age < WORKERS_LIVE {
         return;
     }
-    let command = command_of(member.info.pid);
-    if tracer.home_of(member.info.pid) == Some(member.home) {
-        member.info.command = command.unwrap_or_else(|| std::mem::take(&mut member.info.command));
+    if let Some(command) = command_of(member.info.pid)
+        && tracer.home_of(member.info.pid) == Some(member.home)
+    {
+        member.command_line.see(&mut member.info.command, command);
     }
 }
 
