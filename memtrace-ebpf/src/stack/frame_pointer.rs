@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use memtrace_common::site::{MAX_FRAMES, end};
 
-use super::{Walked, forget, keep, mix, opaque};
+use super::{Walked, first_hash, forget, keep, mix, opaque};
 use crate::{
     maps::FRAME_LIMIT,
     registers::{CODE_ADDRESS, Caller},
@@ -31,10 +31,10 @@ struct Chain {
 
 /// Walks from the registers at the return of a call.
 #[inline(always)]
-pub fn walk(thread: &mut Thread, registers: Caller, seed: u64) -> Walked {
+pub fn walk(thread: &mut Thread, slot: u32, registers: Caller) -> Walked {
     let stack_pointer = registers.stack_pointer();
     let caller = registers.instruction_pointer() & CODE_ADDRESS;
-    let mut chain = Chain { frame_pointer: registers.frame_pointer(), hash: mix(seed, caller), count: 1 };
+    let mut chain = Chain { frame_pointer: registers.frame_pointer(), hash: mix(first_hash(slot), caller), count: 1 };
     keep(thread, 0, caller);
     let limit = u64::from(FRAME_LIMIT.load());
     let lowest = walk_copy(thread, &mut chain, stack_pointer, limit);

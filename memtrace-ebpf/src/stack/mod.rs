@@ -42,7 +42,7 @@ pub fn opaque(mut value: u64) -> u64 {
 pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: Caller, domain: u64) -> u32 {
     // Constant in the loaded program: without tables, the verifier drops the second walker.
     let mut walked = if UNWIND_MODE.load() == mode::FRAME_POINTER {
-        frame_pointer::walk(thread, registers, u64::from(slot))
+        frame_pointer::walk(thread, slot, registers)
     } else {
         unwind::walk(thread, slot, process, registers)
     };
@@ -93,6 +93,13 @@ pub struct Walked {
     pub hash: u64,
     /// A constant of `memtrace_common::site::end`.
     pub end: u64,
+}
+
+/// What the hash of a process's stacks begins with. Spread over all bits: the slot by itself differs from another's by as
+/// little as one address from another, so that stacks of one frame of two processes would have one hash.
+#[inline(always)]
+pub fn first_hash(slot: u32) -> u64 {
+    mix(0x9e37_79b9_7f4a_7c15, u64::from(slot))
 }
 
 /// Adds a word to a running hash (the step of `FxHash`; its weak low bits are mended by [`finish_hash`]).

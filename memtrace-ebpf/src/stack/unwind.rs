@@ -14,7 +14,7 @@ use super::aarch64 as machine;
 #[cfg(bpf_target_arch = "x86_64")]
 use super::x86_64 as machine;
 use super::{
-    Walked, keep, mix,
+    Walked, first_hash, keep, mix,
     rules::{Context, rule_at},
     told, window,
 };
@@ -34,7 +34,7 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     walk.frame = registers.frame_pointer();
     walk.behind_call = 1;
     walk.link = 0;
-    walk.hash = u64::from(slot);
+    walk.hash = first_hash(slot);
     walk.end = end::TRUNCATED;
     walk.window_length = 0;
     walk.mapping_length = 0;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use memtrace::{
     profile::{AllocStats, Profile, TracedProcess},
     session::{self, Session, Update},
-    tracer::{Accelerator, Follow, TracerOptions},
+    tracer::{Accelerator, Follow, TracerOptions, UnwindMode},
 };
 
 use crate::{
@@ -136,6 +136,20 @@ fn forks_among_allocating_threads() {
     assert_eq!(lines, expected(&[("family forks-among-threads", 3, 60, 0); 50]));
     let children = outcome.profile.others.iter().map(|process| process.totals.expect("counters").stats);
     assert!(children.into_iter().all(|stats| stats.allocated_blocks == 3));
+}
+
+/// Call stacks of one frame, whose addresses differ as little as the numbers that processes are counted under, are each
+/// process's own.
+#[test]
+fn short_stacks_of_processes_are_apart() {
+    for unwind in [UnwindMode::Auto, UnwindMode::FramePointer] {
+        let outcome = family_with(&["resembles"], &TracerOptions { max_frames: 1, unwind, ..following() });
+        assert_sound(&outcome.profile);
+        let children: Vec<_> = outcome.profile.others.iter().map(|process| process.totals.expect("counters")).collect();
+        let numbers: Vec<_> =
+            children.iter().map(|totals| (totals.stats.allocated_blocks, totals.stats.allocated_bytes)).collect();
+        assert_eq!(numbers, (1..=16).map(|bytes| (16, 16 * bytes)).collect::<Vec<_>>(), "{unwind:?}");
+    }
 }
 
 /// Two processes that had one id after the other are two.

@@ -189,6 +189,37 @@ static void reuses_id(char *argument) {
     }
 }
 
+// Sixteen functions whose addresses differ in few bits, as the numbers do that processes are counted under.
+#define ALIKE(number) \
+    __attribute__((noinline, aligned(32))) static void alike##number(size_t size) { \
+        last = malloc(size); \
+        __asm__ volatile(""); \
+    }
+ALIKE(0) ALIKE(1) ALIKE(2) ALIKE(3) ALIKE(4) ALIKE(5) ALIKE(6) ALIKE(7)
+ALIKE(8) ALIKE(9) ALIKE(10) ALIKE(11) ALIKE(12) ALIKE(13) ALIKE(14) ALIKE(15)
+static void (*const all_alike[16])(size_t) = {alike0, alike1, alike2, alike3, alike4, alike5, alike6, alike7,
+                                              alike8, alike9, alike10, alike11, alike12, alike13, alike14, alike15};
+
+// Sixteen children that live at once, of which number N has 16 blocks of N + 1 bytes, one by each of those functions.
+static void resembles(char *argument) {
+    (void)argument;
+    int gate[2];
+    if (pipe(gate) != 0)
+        _exit(9);
+    pid_t children[16];
+    for (size_t number = 0; number < 16; number++)
+        if ((children[number] = fork()) == 0) {
+            char byte;
+            for (int function = 0; function < 16; function++)
+                all_alike[function](number + 1);
+            close(gate[1]);
+            _exit(read(gate[0], &byte, 1) == 0 ? 0 : 9);
+        }
+    close(gate[1]);
+    for (int number = 0; number < 16; number++)
+        await(children[number]);
+}
+
 static const struct {
     const char *name;
     void (*function)(char *);
@@ -201,6 +232,7 @@ static const struct {
     {"forks-among-threads", forks_among_threads},
     {"storms", storms},
     {"reuses-id", reuses_id},
+    {"resembles", resembles},
 };
 
 int main(int count, char **arguments) {
