@@ -15,6 +15,8 @@ pub mod control;
 pub mod doctor;
 pub mod export;
 pub mod file_owner;
+mod number_hash;
+mod own_memory;
 pub mod process;
 pub mod profile;
 pub mod python;

@@ -5,19 +5,22 @@
 //! each word is folded in by a multiplication to 128 bits, as in `wyhash` and `foldhash`.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::{HashMap, HashSet, hash_map::RandomState},
     hash::{BuildHasher, Hasher},
 };
 
 /// A map from a few numbers.
-pub(super) type NumberMap<K, V> = HashMap<K, V, NumberHash>;
+pub(crate) type NumberMap<K, V> = HashMap<K, V, NumberHash>;
+
+/// A set of the same.
+pub(crate) type NumberSet<K> = HashSet<K, NumberHash>;
 
 /// Odd, with its bits well spread: the golden ratio's fraction.
 const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Makes hashers with one secret.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NumberHash(u64);
+pub(crate) struct NumberHash(u64);
 
 impl Default for NumberHash {
     fn default() -> Self {
@@ -35,7 +38,7 @@ impl BuildHasher for NumberHash {
 
 /// One hash in the making.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {

@@ -134,8 +134,21 @@ impl AddressSpace {
     /// other function has, see [`Self::jit_name`].
     #[must_use]
     pub fn locate(&self, return_address: u64) -> Option<Location> {
+        self.locate_near(return_address, &mut None)
+    }
+
+    /// [Locates](Self::locate) the return addresses of a stack, up to the first that is in no mapping.
+    #[must_use]
+    pub fn locate_stack(&self, return_addresses: &[u64]) -> Vec<Location> {
+        let mut near = None;
+        return_addresses.iter().map_while(|address| self.locate_near(*address, &mut near)).collect()
+    }
+
+    /// Callers are mostly of one file: the region of the one before is tried first.
+    fn locate_near<'a>(&'a self, return_address: u64, near: &mut Option<&'a Region>) -> Option<Location> {
         let address = return_address.checked_sub(1)?;
-        let region = self.regions.containing(address);
+        let region = near.filter(|near| near.holds(address)).or_else(|| self.regions.containing(address));
+        *near = region;
         if let Some(region) = region.filter(|region| region.module != ModuleId::UNKNOWN) {
             let offset = region.file_offset.wrapping_add(return_address - region.start);
             return Some(Location { module: region.module, offset });

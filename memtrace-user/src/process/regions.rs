@@ -17,6 +17,14 @@ pub struct Region {
     pub module: ModuleId,
 }
 
+impl Region {
+    /// Whether an address lies in it.
+    #[must_use]
+    pub const fn holds(&self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+}
+
 /// Regions that do not overlap, by their first address.
 #[derive(Debug, Clone, Default)]
 pub struct Regions(BTreeMap<u64, Region>);
@@ -24,7 +32,7 @@ pub struct Regions(BTreeMap<u64, Region>);
 impl Regions {
     /// The region that holds an address.
     pub fn containing(&self, address: u64) -> Option<&Region> {
-        self.0.range(..=address).next_back().map(|(_, region)| region).filter(|region| address < region.end)
+        self.0.range(..=address).next_back().map(|(_, region)| region).filter(|region| region.holds(address))
     }
 
     /// Adds a region; parts of others that it covers are forgotten. Empty regions are ignored.

@@ -6,9 +6,9 @@ use std::{borrow::Cow, sync::Arc};
 
 use super::{
     Frame, GroupBy, Location, Modules, PYTHON_MODULE, Place, SourceLine,
-    number_hash::NumberMap,
     path_key::{PathKeys, file_name},
 };
+use crate::number_hash::NumberMap;
 
 /// Stands for a name that is not known or left out.
 const NONE: u32 = u32::MAX;

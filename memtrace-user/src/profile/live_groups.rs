@@ -8,8 +8,9 @@ use std::{collections::HashMap, hash::Hash, sync::Arc};
 
 use super::{
     AllocStats, Domain, GroupBy, GroupName, LiveNames, Names, NumberedStack, ProcessName, ThreadIndex, TracedThread,
-    live_names::PlaceKey, number_hash::NumberMap,
+    live_names::PlaceKey,
 };
+use crate::number_hash::NumberMap;
 
 /// A thread's name and id.
 pub type ThreadName = (Arc<str>, u32);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::{
     Frame, GroupBy, Location, ModuleId, Modules, NumberedStack, PYTHON_MODULE, Place, ProcessIndex, ProcessInfo,
-    ProcessName, SiteNamer, SymbolTable, TracedProcess, TracedThread, number_hash::NumberMap,
+    ProcessName, SiteNamer, SymbolTable, TracedProcess, TracedThread,
 };
+use crate::number_hash::NumberMap;
 
 /// Stands for a name that is not known or left out.
 const NONE: u32 = u32::MAX;

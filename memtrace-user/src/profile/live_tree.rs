@@ -5,9 +5,8 @@
 
 use std::{cmp::Reverse, collections::BTreeSet, sync::Arc};
 
-use super::{
-    GroupBy, GroupName, LiveNames, Location, Names, NumberedStack, live_names::PlaceKey, number_hash::NumberMap,
-};
+use super::{GroupBy, GroupName, LiveNames, Location, Names, NumberedStack, live_names::PlaceKey};
+use crate::number_hash::NumberMap;
 
 /// Stands for no node.
 const NOBODY: u32 = u32::MAX;

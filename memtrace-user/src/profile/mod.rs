@@ -28,7 +28,6 @@ mod losses;
 mod machine;
 #[cfg(test)]
 pub(crate) mod machine_fixture;
-mod number_hash;
 mod owners;
 mod path_key;
 mod pattern;

@@ -9,9 +9,9 @@ use std::{
 use super::{
     Domain, GroupBy, GroupName, ProcessName, StackSample,
     filter::{Filters, Owner, Verdict},
-    number_hash::NumberMap,
     tally::{GroupOptions, Runs, Samples},
 };
+use crate::number_hash::NumberMap;
 
 /// The groups of owners met so far.
 #[derive(Debug)]

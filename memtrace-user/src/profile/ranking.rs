@@ -4,8 +4,9 @@ use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
     AllocStats, CallStack, Domain, Frame, Location, Modules, Profile, SiteNamer, SortBy, StackEnd, StackSample,
-    SymbolTable, main_domain, number_hash::NumberMap,
+    SymbolTable, main_domain,
 };
+use crate::number_hash::NumberMap;
 
 /// How to rank.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -3,13 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Frame, Location, ModuleId, Modules, SymbolTable,
-    function_path::function_path,
-    number_hash::{NumberHash, NumberMap},
-    pattern::PatternSet,
-    plumbing,
+    Frame, Location, ModuleId, Modules, SymbolTable, function_path::function_path, pattern::PatternSet, plumbing,
     python::python_modules,
 };
+use crate::number_hash::{NumberHash, NumberMap};
 
 /// What a frame says about who wanted the memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

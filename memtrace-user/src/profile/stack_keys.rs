@@ -6,9 +6,9 @@ use super::{
     CallStack, GroupBy, GroupName, Location, Place, SiteReader, StackEnd,
     filter::{Filters, Verdict},
     frame_keys::FrameKeys,
-    number_hash::{NumberHash, NumberMap},
     tally::{GroupOptions, Samples, SiteRule, StackFrames},
 };
+use crate::number_hash::{NumberHash, NumberMap};
 
 /// What is known of a location: its frames are a part of [`StackReader::numbers`].
 #[derive(Debug, Clone, Copy)]

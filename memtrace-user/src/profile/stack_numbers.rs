@@ -3,8 +3,8 @@
 
 use super::{
     CallStack, Domain, Location, ProcessIndex, Profile, SiteNamer, StackEnd, StackSample, SymbolTable, ThreadIndex,
-    number_hash::NumberMap,
 };
+use crate::number_hash::NumberMap;
 
 /// A call stack that has been met.
 #[derive(Debug, Clone)]

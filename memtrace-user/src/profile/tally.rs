@@ -10,11 +10,11 @@ use super::{
     TracedThread,
     filter::{Filters, Verdict},
     frame_keys::FrameKeys,
-    number_hash::NumberMap,
     owners::Owners,
     path_key::PathKeys,
     stack_keys::{StackKeys, StackReader},
 };
+use crate::number_hash::NumberMap;
 
 /// Samples with what their numbers refer to.
 #[derive(Debug, Clone, Copy)]

@@ -1,9 +1,10 @@
 //! What processes that are gone have done. Those that allocated most stay as they were; the others are added up by the name of
 //! their program, so that memory is bounded however many come and go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::family::Done;
+use crate::number_hash::{NumberMap, NumberSet};
 use crate::profile::{
     AllocStats, CallStack, Domain, Location, ModuleId, ProcessIndex, ProcessInfo, ProcessTotals, StackEnd, StackSample,
     ThreadIndex, TracedProcess, Unfollowed,
@@ -40,7 +41,7 @@ pub(super) struct Kept(Vec<(Path, AllocStats)>);
 struct Sum {
     processes: u32,
     totals: ProcessTotals,
-    paths: HashMap<Path, AllocStats>,
+    paths: NumberMap<Path, AllocStats>,
 }
 
 /// What is kept of all of them, but for who they were.
@@ -54,7 +55,7 @@ pub(super) struct Ended {
     /// Call stacks of the sums.
     in_sums: usize,
     /// Each call stack once.
-    stacks: HashSet<CallStack>,
+    stacks: NumberSet<CallStack>,
     /// As many of them were in use when that was looked at last.
     stacks_in_use: usize,
 }
@@ -95,7 +96,7 @@ impl Ended {
     /// Takes over what the process at a place has done.
     pub(super) fn keep(&mut self, place: usize, (totals, samples, unfollowed): Done) -> (ProcessTotals, Kept) {
         // Stacks that were copied have a site a call.
-        let mut paths: HashMap<Path, AllocStats> = HashMap::new();
+        let mut paths: NumberMap<Path, AllocStats> = NumberMap::default();
         for (sample, unfollowed) in samples.into_iter().zip(unfollowed) {
             let StackSample { stack, end, domain, thread, stats, .. } = sample;
             let path = Path { stack: self.once(stack), end, domain, thread, unfollowed };

@@ -161,23 +161,24 @@ impl Session {
 
     /// Takes over what slots have counted that nobody uses any more, and gives them back.
     pub(super) fn fold_unused(&mut self) {
-        if !self.tables.is_empty() && self.retiring.unused.len() < PRESSING {
+        let (tables, tracer) = (&self.tables, &mut self.tracer);
+        let may = |unused| (tables.is_empty() || unused >= PRESSING) && tracer.knows_all_stacks();
+        let slots = self.retiring.take_unused(may);
+        if slots.is_empty() {
             return;
         }
-        let slots = std::mem::take(&mut self.retiring.unused);
         // Before a slot is another's.
         self.leave_python(&slots);
         for slot in &slots {
             self.fold(*slot);
         }
-        if !slots.is_empty() {
-            self.tracer.release_slots(&slots);
-        }
+        self.tracer.release_slots(&slots);
     }
 
     fn fold(&mut self, slot: u32) {
         let Some(done) = self.read_member(slot) else { return };
-        self.nameless.extend(done.1.iter().flat_map(|sample| sample.stack.iter().copied()));
+        let (names, places) = (&self.names, done.1.iter().flat_map(|sample| sample.stack.iter().copied()));
+        self.nameless.extend(places.filter(|place| !names.knows(*place)));
         if let Some(family) = &mut self.family {
             family.keep(slot, done);
         }

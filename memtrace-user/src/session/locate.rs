@@ -3,7 +3,7 @@
 mod resolved;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs::File,
     sync::Arc,
     time::{Duration, Instant},
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     allocators::UserFunctions,
+    number_hash::NumberMap,
     process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
     profile::{Frame, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackSample},
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
@@ -99,7 +100,7 @@ pub struct Locator {
     space: AddressSpace,
     wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
-    stacks: HashMap<u32, Resolved>,
+    stacks: NumberMap<u32, Resolved>,
     /// Libraries that are allocators and nothing else.
     allocator_libraries: HashSet<FileId>,
     python: Box<Python>,
@@ -145,53 +146,58 @@ impl Locator {
 
     /// The samples of a raw profile.
     pub fn samples(&mut self, raw: &RawProfile, process: ProcessIndex, threads: &mut Threads) -> Vec<StackSample> {
-        self.learn_mappings(&raw.stacks);
-        self.learn_names(&raw.stacks);
-        raw.stacks
-            .iter()
-            .map(|stack| {
-                let (space, libraries, python) = (&self.space, &self.allocator_libraries, &mut self.python);
-                let mut resolve = || Resolved::of(space, libraries, python, stack);
-                let resolved = self.stacks.entry(stack.id).or_insert_with(&mut resolve);
-                // Followed by user space in the meantime.
-                if !Arc::ptr_eq(&resolved.addresses, &stack.addresses) {
-                    *resolved = resolve();
-                }
-                let frames = Arc::clone(&resolved.frames);
-                StackSample {
-                    stack: frames,
-                    end: resolved.end,
-                    domain: resolved.domain,
-                    process,
-                    thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
-                    stats: stack.stats,
-                }
+        self.resolve(&raw.stacks);
+        let known = raw.stacks.iter().filter_map(|stack| Some((stack, self.stacks.get(&stack.id)?)));
+        known
+            .map(|(stack, resolved)| StackSample {
+                stack: Arc::clone(&resolved.frames),
+                end: resolved.end,
+                domain: resolved.domain,
+                process,
+                thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
+                stats: stack.stats,
             })
             .collect()
     }
 
-    /// Reads the mappings again when a new stack has an address that is not known.
-    fn learn_mappings(&mut self, stacks: &[RawStack]) {
-        let fresh = stacks.iter().filter(|stack| !self.stacks.contains_key(&stack.id));
-        let mut addresses = fresh.flat_map(|stack| stack.addresses.iter());
-        let unknown = addresses.any(|address| self.space.locate(*address).is_none());
+    /// Finds the places of stacks in files. When a new one has an address that is not known, the mappings are read again;
+    /// names of code compiled at run time where one has code of no file.
+    fn resolve(&mut self, stacks: &[RawStack]) {
+        let (mut is_unknown, mut is_unnamed) = (false, false);
+        for stack in stacks {
+            let known = self.stacks.get(&stack.id);
+            // It may have been followed by user space in the meantime.
+            if let Some(resolved) = known.filter(|resolved| Arc::ptr_eq(&resolved.addresses, &stack.addresses)) {
+                is_unnamed |= resolved.lacks_name;
+                continue;
+            }
+            let is_new = known.is_none();
+            let resolved = self.resolved(stack);
+            is_unknown |= is_new && resolved.lacks_mapping;
+            is_unnamed |= resolved.lacks_name;
+            self.stacks.insert(stack.id, resolved);
+        }
         let recent = self.refreshed.is_some_and(|time| time.elapsed() < REFRESH_INTERVAL);
-        if unknown && !recent {
+        if is_unknown && !recent {
             self.refresh();
+            self.resolve_again(stacks, |resolved| resolved.lacks_mapping);
+        }
+        if is_unnamed && self.space.update_names() {
+            self.resolve_again(stacks, |resolved| resolved.lacks_name);
         }
     }
 
-    /// Reads names of code compiled at run time where a stack has code of no file: stacks that were resolved before it was
-    /// named are resolved again.
-    fn learn_names(&mut self, stacks: &[RawStack]) {
-        let lacks_name = |location: Option<Location>| location.is_none_or(|place| place.module == ModuleId::UNKNOWN);
-        let is_unnamed = |stack: &RawStack| match self.stacks.get(&stack.id) {
-            Some(resolved) => resolved.lacks_name,
-            None => stack.addresses.iter().any(|address| lacks_name(self.space.locate(*address))),
-        };
-        if stacks.iter().any(is_unnamed) && self.space.update_names() {
-            self.stacks.retain(|_, resolved| !resolved.lacks_name);
+    fn resolve_again(&mut self, stacks: &[RawStack], wanted: impl Fn(&Resolved) -> bool) {
+        for stack in stacks {
+            if self.stacks.get(&stack.id).is_some_and(&wanted) {
+                let resolved = self.resolved(stack);
+                self.stacks.insert(stack.id, resolved);
+            }
         }
+    }
+
+    fn resolved(&mut self, stack: &RawStack) -> Resolved {
+        Resolved::of(&self.space, &self.allocator_libraries, &mut self.python, stack)
     }
 
     /// The name of a function that was compiled at run time.

@@ -35,6 +35,11 @@ impl Names {
         Arc::clone(&self.table)
     }
 
+    /// Whether a location has been looked up.
+    pub fn knows(&self, location: Location) -> bool {
+        self.table.knows(location)
+    }
+
     /// Finds the functions of locations that are not known yet.
     pub async fn find_names(&mut self, locations: impl Iterator<Item = Location>, locator: &Locator) {
         let fresh: BTreeSet<Location> = locations.filter(|location| !self.table.knows(*location)).collect();

@@ -21,13 +21,15 @@ pub(super) struct Retiring {
     work: Option<(JoinHandle<io::Result<()>>, Vec<u32>)>,
     not_before: Instant,
     /// Nobody uses them, and their blocks are forgotten.
-    pub(super) unused: Vec<u32>,
+    unused: Vec<u32>,
+    ask_again: Instant,
 }
 
 impl Retiring {
     /// None.
     pub(super) fn new() -> Self {
-        Self { waiting: Vec::new(), work: None, not_before: Instant::now(), unused: Vec::new() }
+        let now = Instant::now();
+        Self { waiting: Vec::new(), work: None, not_before: now, unused: Vec::new(), ask_again: now }
     }
 
     /// A slot whose process is gone.
@@ -49,9 +51,19 @@ impl Retiring {
                 }
                 self.work = None;
             }
+            None if !self.unused.is_empty() => sleep_until(self.ask_again).await,
             None if self.waiting.is_empty() => pending().await,
             None => sleep_until(self.not_before).await,
         }
+    }
+
+    /// Slots that can be given back, if `may` says so; otherwise they are asked for again in a moment.
+    pub(super) fn take_unused(&mut self, may: impl FnOnce(usize) -> bool) -> Vec<u32> {
+        if self.unused.is_empty() || may(self.unused.len()) {
+            return std::mem::take(&mut self.unused);
+        }
+        self.ask_again = Instant::now() + REST;
+        Vec::new()
     }
 
     /// Begins with what waits.

@@ -2,7 +2,7 @@
 
 mod stacks;
 
-use std::{collections::HashMap, mem::offset_of, time::Duration};
+use std::{mem::offset_of, time::Duration};
 
 use memtrace_common::{
     loss,
@@ -14,6 +14,7 @@ use memtrace_common::{
 
 use self::stacks::KnownStack;
 use super::{SAMPLING_STEP, choice::Choice, eras::SITE_COUNTERS, mapped::MappedArray, mapping::MappedStats};
+use crate::number_hash::NumberMap;
 use crate::profile::{AllocStats, Hits, LossReason, Losses, ProcessTotals, RawProfile, RawStack, Unfollowed};
 
 /// The kernel's counters of losses, by what they mean here.
@@ -68,10 +69,10 @@ pub struct Reader {
     /// Words of `frames` read, of all that were ever appended.
     next_word: u64,
     /// Where the stacks of sites are: process slot, and place in its list.
-    seen_sites: HashMap<u32, (u32, usize)>,
+    seen_sites: NumberMap<u32, (u32, usize)>,
     /// Stacks that were followed in user space, of sites that have not been read yet.
-    replacements: HashMap<u32, (Vec<u64>, u64)>,
-    stacks: HashMap<u32, Vec<KnownStack>>,
+    replacements: NumberMap<u32, (Vec<u64>, u64)>,
+    stacks: NumberMap<u32, Vec<KnownStack>>,
 }
 
 impl Reader {
@@ -158,7 +159,7 @@ impl Reader {
     pub fn add_mapped(&mut self, slot: u32, mapped: impl Iterator<Item = MappedStats>, profile: &mut RawProfile) {
         self.take_new_stacks();
         let known = self.stacks.get(&slot).map_or(&[][..], Vec::as_slice);
-        let known: HashMap<u32, &KnownStack> = known.iter().map(|stack| (stack.site, stack)).collect();
+        let known: NumberMap<u32, &KnownStack> = known.iter().map(|stack| (stack.site, stack)).collect();
         profile.stacks.extend(mapped.map(|MappedStats { site, domain, stats }| {
             let stack = known.get(&site).map_or_else(
                 || RawStack { id: site, unfollowed: Some(Unfollowed::NotKept), ..RawStack::default() },

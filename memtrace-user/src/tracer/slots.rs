@@ -134,9 +134,18 @@ impl Tracer {
         }
     }
 
-    /// Gives slots back after [`Self::retire_work`]; their counters and call stacks are gone.
+    /// Whether all stacks are known that programs which have ended have added. One that is interrupted while it adds a
+    /// stack holds up those behind it for a moment.
+    #[must_use]
+    pub fn knows_all_stacks(&mut self) -> bool {
+        self.reader.reads_all_stacks()
+    }
+
+    /// Gives slots back after [`Self::retire_work`] and once [all stacks are known](Self::knows_all_stacks); their counters
+    /// and call stacks are gone.
     pub fn release_slots(&mut self, slots: &[u32]) {
-        self.reader.take_new_stacks();
+        self.take_copies();
+        self.pieces.forget(slots);
         for slot in slots {
             self.reader.release(*slot);
             if let Some(mappings) = &self.mappings {

@@ -54,7 +54,10 @@ impl Everyone {
 
     /// Takes over what slots have counted that nobody uses any more, and gives them back.
     pub(super) fn fold_unused(&mut self) {
-        let slots = std::mem::take(&mut self.retiring.unused);
+        let slots = self.retiring.take_unused(|_| self.tracer.knows_all_stacks());
+        if slots.is_empty() {
+            return;
+        }
         for slot in &slots {
             self.leaving.remove(slot);
             // One that was closed has been counted.
@@ -62,9 +65,7 @@ impl Everyone {
                 self.add_ended(*slot);
             }
         }
-        if !slots.is_empty() {
-            self.tracer.release_slots(&slots);
-        }
+        self.tracer.release_slots(&slots);
     }
 
     /// Code has been mapped. What exactly is read from `/proc`.

@@ -16,6 +16,8 @@ pub(super) struct Resolved {
     pub(super) frames: CallStack,
     pub(super) end: StackEnd,
     pub(super) domain: Domain,
+    /// It has an address that is not known to be mapped.
+    pub(super) lacks_mapping: bool,
     /// It has code of no file.
     pub(super) lacks_name: bool,
 }
@@ -23,13 +25,15 @@ pub(super) struct Resolved {
 impl Resolved {
     pub(super) fn of(space: &AddressSpace, libraries: &HashSet<FileId>, python: &mut Python, stack: &RawStack) -> Self {
         let (native, end) = resolve(space, stack);
-        let lacks_name =
-            native.len() < stack.addresses.len() || native.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        let is_unknown = |frame: &Location| frame.module == ModuleId::UNKNOWN;
+        let lacks_mapping =
+            native.len() < stack.addresses.len() || native.len() == 1 && space.locate(stack.addresses[0]).is_none();
+        let lacks_name = lacks_mapping || native.iter().any(is_unknown);
         let maps_for_blocks = stack.domain == Domain::Mmap
             && (is_allocators(space, libraries, &native) || python.is_arena(&native, &stack.stats));
         let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
         let frames = python.merge(native, &stack.python, space);
-        Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_name }
+        Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_mapping, lacks_name }
     }
 }
 
@@ -46,8 +50,7 @@ fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Lo
 
 /// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
 fn resolve(space: &AddressSpace, stack: &RawStack) -> (Vec<Location>, StackEnd) {
-    let locate = |address: &u64| space.locate(*address);
-    let located: Vec<Location> = stack.addresses.iter().map_while(locate).collect();
+    let located = space.locate_stack(&stack.addresses);
     if located.len() == stack.addresses.len() {
         return (located, stack.end);
     }

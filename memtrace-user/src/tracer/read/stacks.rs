@@ -31,6 +31,13 @@ impl Reader {
         }
     }
 
+    /// Learns new stacks; whether none was there that is not committed yet, nor any behind such a one.
+    pub fn reads_all_stacks(&mut self) -> bool {
+        let appended = self.maps.cursors.load(NEXT_FRAME_WORD, 0);
+        self.take_new_stacks();
+        self.next_word >= appended
+    }
+
     /// Learns the stacks that were committed since the last reading, and leaves their words to others.
     pub fn take_new_stacks(&mut self) {
         let start = self.next_word;

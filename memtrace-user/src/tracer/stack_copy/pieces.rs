@@ -45,6 +45,16 @@ impl Pieces {
         }
     }
 
+    /// Forgets the stacks of slots that are given back: their sites will be others'.
+    pub fn forget(&mut self, slots: &[u32]) {
+        self.stacks.retain(|_, waiting| !slots.contains(&waiting.stack.header.slot));
+        self.bytes = self.bytes_waiting();
+    }
+
+    fn bytes_waiting(&self) -> usize {
+        self.stacks.values().map(|waiting| waiting.stack.bytes.len()).sum()
+    }
+
     /// Follows all stacks as far as they have come; `follow` says whether another attempt may lead further. Of some, more
     /// pieces may come as well.
     pub fn follow(&mut self, mut follow: impl FnMut(&StackCopy) -> bool) {
@@ -58,7 +68,7 @@ impl Pieces {
             kept += length;
             (again || has_more) && kept <= MAX_WAITING
         });
-        self.bytes = self.stacks.values().map(|waiting| waiting.stack.bytes.len()).sum();
+        self.bytes = self.bytes_waiting();
     }
 }
 
@@ -109,6 +119,21 @@ mod tests {
         assert_eq!(lengths(&mut pieces), [(2, full + 10)], "more of a stack that was followed before");
         pieces.add(&record(1, 0, full)[..20]);
         assert!(lengths(&mut pieces).is_empty(), "too short for a header");
+    }
+
+    /// A stack of a process that is gone does not become that of whoever has its site next.
+    #[test]
+    fn stacks_of_slots_are_forgotten() {
+        let mut pieces = Pieces::default();
+        pieces.add(&record(7 << 32 | 1, 0, 100));
+        pieces.add(&record(8 << 32 | 2, 0, 100));
+        pieces.forget(&[7, 9]);
+        let mut sites = Vec::new();
+        pieces.follow(|stack| {
+            sites.push(stack.header.site);
+            false
+        });
+        assert_eq!(sites, [2]);
     }
 
     /// A stack that another attempt may lead further is kept for some attempts, and not for ever.
