@@ -32,6 +32,8 @@ pub struct CopyHeader {
     pub stack: u64,
     /// Frame pointer register.
     pub frame: u64,
+    /// aarch64: x30, where the innermost function may still have its return address (a system call's). 0 otherwise.
+    pub link: u64,
     /// Bytes of the stack before this piece.
     pub offset: u64,
 }

@@ -165,6 +165,8 @@ impl Registers {
             instruction: self.instruction_pointer(),
             stack: self.stack_pointer(),
             frame: self.read::<{ offset::FRAME_POINTER }>(),
+            // It has made a call.
+            link: 0,
         }
     }
 
@@ -175,6 +177,8 @@ impl Registers {
             instruction: return_address,
             stack: self.stack_pointer().wrapping_add(RETURN_POPS),
             frame: self.read::<{ offset::FRAME_POINTER }>(),
+            // It has made a call.
+            link: 0,
         }
     }
 }
@@ -185,6 +189,7 @@ pub struct Caller {
     instruction: u64,
     stack: u64,
     frame: u64,
+    link: u64,
 }
 
 /// A system call of the running thread: the registers with which it entered the kernel.
@@ -203,6 +208,20 @@ impl SystemCall {
     fn read<const OFFSET: usize>(self) -> u64 {
         // SAFETY: the verifier checks that the offset is one of a field.
         unsafe { word_at::<OFFSET>(self.0) }
+    }
+
+    /// The register that return addresses are passed in: the C library's functions for calls need not save it.
+    #[cfg(bpf_target_arch = "aarch64")]
+    #[inline(always)]
+    fn link(self) -> u64 {
+        self.read::<{ offset::LINK }>()
+    }
+
+    /// None on this machine.
+    #[cfg(bpf_target_arch = "x86_64")]
+    #[inline(always)]
+    fn link(self) -> u64 {
+        0
     }
 
     /// Argument 0 to 3.
@@ -226,6 +245,7 @@ impl Caller {
             instruction: registers.read::<{ offset::INSTRUCTION_POINTER }>(),
             stack: registers.read::<{ offset::STACK_POINTER }>(),
             frame: registers.read::<{ offset::FRAME_POINTER }>(),
+            link: registers.link(),
         }
     }
 
@@ -245,5 +265,11 @@ impl Caller {
     #[inline(always)]
     pub fn instruction_pointer(self) -> u64 {
         self.instruction
+    }
+
+    /// aarch64: x30 of a function that may not have saved it; 0 otherwise.
+    #[inline(always)]
+    pub fn link(self) -> u64 {
+        self.link
     }
 }

@@ -31,7 +31,8 @@ pub unsafe fn caller(thread: *mut Thread, caller_frame: u64, found: u64) -> u64 
         let link = (*walk).link;
         (*walk).link = 0;
         let in_register = back == return_address::IN_REGISTER;
-        // Only a frame that a signal interrupted still has it there: all others have made a call.
+        // Only a function that a signal interrupted, or that is at a system call, still has it there: all others have
+        // made a call.
         if caller_frame < (*walk).stack || (in_register && link == 0) || (!in_register && caller_frame == (*walk).stack)
         {
             return end::UNREADABLE;

@@ -42,6 +42,7 @@ pub fn take(thread: &mut Thread, slot: u32, registers: Caller) -> u32 {
         instruction: registers.instruction_pointer(),
         stack,
         frame: registers.frame_pointer(),
+        link: registers.link(),
         offset: 0,
     };
     read_piece(thread, stack)

@@ -33,7 +33,7 @@ pub fn walk(thread: &mut Thread, slot: u32, process: &ProcessRecord, registers: 
     walk.stack = registers.stack_pointer();
     walk.frame = registers.frame_pointer();
     walk.behind_call = 1;
-    walk.link = 0;
+    walk.link = registers.link();
     walk.hash = first_hash(slot);
     walk.end = end::TRUNCATED;
     walk.window_length = 0;

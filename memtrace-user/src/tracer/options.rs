@@ -205,10 +205,6 @@ impl UnwindMode {
             Self::Auto => mode::AUTO,
             Self::Tables => mode::TABLES,
         };
-        if cfg!(not(target_arch = "x86_64")) {
-            log::info!("the walker by unwind tables reads x86_64 rules only: stacks are followed by frame pointers");
-            return mode::FRAME_POINTER;
-        }
         if !may_loop {
             return mode::FRAME_POINTER;
         }

@@ -64,8 +64,8 @@ impl StackCopy {
     /// walker keeps them, and a constant of [`end`].
     #[must_use]
     pub fn follow(&self, machine: Machine, limit: usize, find: impl Fn(u64) -> u64) -> (Vec<u64>, End) {
-        let CopyHeader { instruction, stack, frame, .. } = self.header;
-        let mut registers = Registers { instruction, stack, frame, behind_call: 1, link: 0 };
+        let CopyHeader { instruction, stack, frame, link, .. } = self.header;
+        let mut registers = Registers { instruction, stack, frame, behind_call: 1, link };
         let mut addresses = Vec::new();
         while addresses.len() < limit {
             addresses.push(registers.instruction.wrapping_add(1 - registers.behind_call));

@@ -17,7 +17,9 @@
 
 #include "talk.h"
 
-enum { PAGE = 4096, THREADS = 4, ROUNDS = 3000, ARENA = 512 };
+#define PAGE ((size_t)sysconf(_SC_PAGESIZE))
+
+enum { THREADS = 4, ROUNDS = 3000, ARENA = 512 };
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
 #define NOINLINE __attribute__((noinline))
@@ -85,7 +87,7 @@ NOINLINE static char *of_file(void) {
 // 4 pages more at the end of the heap segment.
 NOINLINE static char *broken(void) { return checked(sbrk(4 * PAGE)); }
 
-// A block of 64 MiB, which malloc maps: 16384 pages and one for its header.
+// A block of 64 MiB, which malloc maps: its pages and one for its header.
 NOINLINE static char *large_block(void) { return checked(malloc(64 << 20)); }
 
 static void expected(void) {

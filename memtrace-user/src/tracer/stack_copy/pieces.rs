@@ -83,7 +83,8 @@ fn parse(record: &[u8]) -> Option<(CopyHeader, &[u8])> {
         instruction: word(8)?,
         stack: word(16)?,
         frame: word(24)?,
-        offset: word(32)?,
+        link: word(32)?,
+        offset: word(40)?,
     };
     Some((header, bytes))
 }
@@ -93,7 +94,8 @@ mod tests {
     use super::*;
 
     fn record(site: u64, offset: u64, length: usize) -> Vec<u8> {
-        let head: Vec<u8> = [site, 0x1000, 0x7000, 0x7008, offset].iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let head: Vec<u8> =
+            [site, 0x1000, 0x7000, 0x7008, 0, offset].iter().flat_map(|word| word.to_ne_bytes()).collect();
         [head, vec![7; length]].concat()
     }
 

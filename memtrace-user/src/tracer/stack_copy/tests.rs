@@ -84,3 +84,13 @@ fn aarch64_link_register_after_a_signal() {
     assert_eq!(found, (vec![0x1000, 0x2001, 0x3000], end::WHOLE), "an interrupted address is kept one further");
     assert_eq!(copy.follow(Machine::Aarch64, 127, |_| leaf).1, end::UNREADABLE);
 }
+
+/// aarch64: the C library's function for a system call may return by x30, which is known where the call is recorded.
+#[test]
+fn aarch64_link_register_at_a_system_call() {
+    let mut copy = stack(&[0, 0, 0, 0]);
+    copy.header.link = 0x2000;
+    let leaf = packed(kind::STACK_POINTER, 0, 0, return_address::IN_REGISTER);
+    let found = copy.follow(Machine::Aarch64, 127, |address| if address == 0xfff { leaf } else { kind::OUTERMOST });
+    assert_eq!(found, (vec![0x1000, 0x2000], end::WHOLE));
+}
