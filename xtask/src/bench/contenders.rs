@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::running::{Running, until};
-use super::{Bench, program};
+use super::{Bench, program, python};
 
 /// One row of the table of pairs.
 pub struct Contender {
@@ -60,12 +60,16 @@ pub const CONTENDERS: [Contender; 8] = [
 
 /// Whether `--peer NAME=PATH` means something.
 pub fn takes_peer(name: &str) -> bool {
-    CONTENDERS.iter().any(|contender| contender.peer == Some(name))
+    peers().any(|peer| peer == name)
 }
 
 /// The names that `--peer` takes.
 pub fn peer_names() -> String {
-    CONTENDERS.iter().filter_map(|contender| contender.peer).collect::<Vec<_>>().join(", ")
+    peers().collect::<Vec<_>>().join(", ")
+}
+
+fn peers() -> impl Iterator<Item = &'static str> {
+    CONTENDERS.iter().filter_map(|contender| contender.peer).chain([python::MEMRAY])
 }
 
 impl Contender {

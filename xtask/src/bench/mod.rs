@@ -10,6 +10,7 @@ mod latency;
 mod memory;
 mod pairs;
 mod program;
+mod python;
 mod running;
 mod sampling;
 mod servers;
@@ -81,6 +82,8 @@ enum Section {
     Sampling,
     /// redis under redis-benchmark and postgres under pgbench: requests a second untraced, under memtrace and memleak
     Servers,
+    /// A Python program of which each object is traced: memtrace beside tracemalloc and memray, and the cost of a Python frame
+    Python,
     /// From starting memtrace to its first report, and from Ctrl-C to its end
     Latency,
     /// memtrace's own memory, with many live blocks and call stacks
@@ -141,6 +144,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Stated => stated::run(&bench),
             Section::Sampling => sampling::run(&bench)?,
             Section::Servers => servers::run(&bench)?,
+            Section::Python => python::run(&bench)?,
             Section::Latency => latency::run(&bench)?,
             Section::Memory => memory::run(&bench)?,
             Section::View => view::run()?,
