@@ -171,6 +171,17 @@ pub struct CodeRecord {
     pub table: [u64; TABLE_BYTES / 8],
 }
 
+/// Bytes of a [`CodeRecord`] before [`CodeRecord::object`]. A line table that is longer than a record goes on in pieces: such
+/// a head, whose `address` is 0 and whose `table_length` is the place of the piece in the table, and bytes up to
+/// [`PIECE_BYTES`].
+pub const PIECE_HEAD: usize = core::mem::offset_of!(CodeRecord, object);
+
+/// Bytes of a line table that a piece has at most.
+pub const PIECE_BYTES: usize = size_of::<CodeRecord>() - PIECE_HEAD;
+
+/// Pieces of a line table at most: a module of fifty thousand lines has as many.
+pub const PIECES: u32 = 128;
+
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for PythonRecord {}

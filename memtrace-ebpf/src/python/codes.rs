@@ -3,12 +3,12 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_user, bpf_ringbuf_output};
+use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_ringbuf_output};
 use memtrace_common::{
     loss,
     python::{
-        BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, SHORT_TEXT_BYTES,
-        TABLE_BYTES, TEXT_BYTES, frame, interpreter,
+        BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, PIECE_BYTES, PIECE_HEAD,
+        PIECES, SHORT_TEXT_BYTES, TABLE_BYTES, TEXT_BYTES, frame, interpreter,
     },
 };
 
@@ -143,7 +143,42 @@ unsafe fn send(context: *mut Context) -> bool {
         }
         let bytes = (size_of::<CodeRecord>() - TABLE_BYTES) as u64 + sent;
         let ring = (&raw const PYTHON_CODE_RING).cast_mut().cast::<c_void>();
-        bpf_ringbuf_output(ring, record.cast(), bytes, 0) == 0
+        if bpf_ringbuf_output(ring, record.cast(), bytes, 0) != 0 {
+            return false;
+        }
+        if sent == TABLE_BYTES as u64 && length > sent {
+            (*record).address = 0;
+            (*record).table_length = sent;
+            (*python).table = table.wrapping_add(BYTES_HEAD);
+            (*python).table_bytes = length;
+            // What is not sent user space reads, if it is still there: a module's code goes with its first run.
+            bpf_loop(PIECES, next_piece as *mut c_void, context.cast(), 0);
+        }
+        true
+    }
+}
+
+/// A piece of the line table. Returns 1 to end.
+unsafe extern "C" fn next_piece(_index: u64, context: *mut Context) -> i64 {
+    // SAFETY: called by `send` with its own context; the length is at most that of the place.
+    unsafe {
+        let python = (*context).python;
+        let record = &raw mut (*python).record;
+        let offset = (*record).table_length;
+        let left = (*python).table_bytes.wrapping_sub(offset);
+        let length = opaque(if left > PIECE_BYTES as u64 { PIECE_BYTES as u64 } else { left });
+        if length == 0 || length > PIECE_BYTES as u64 {
+            return 1;
+        }
+        let from = (*python).table.wrapping_add(offset) as *const c_void;
+        let ring = (&raw const PYTHON_CODE_RING).cast_mut().cast::<c_void>();
+        if bpf_probe_read_user((&raw mut (*record).object).cast(), length as u32, from) != 0
+            || bpf_ringbuf_output(ring, record.cast(), PIECE_HEAD as u64 + length, 0) != 0
+        {
+            return 1;
+        }
+        (*record).table_length = offset + length;
+        0
     }
 }
 

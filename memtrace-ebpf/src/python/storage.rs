@@ -40,6 +40,10 @@ pub struct PythonThread {
     pub words: [u64; FRAME_PLACES],
     /// Copy of a part of the frames, or of the thread's state.
     pub window: [u64; WINDOW_BYTES / 8],
+    /// Where a line table lies whose pieces are being sent, and its bytes.
+    pub table: u64,
+    /// See `table`.
+    pub table_bytes: u64,
     /// A code object on its way to user space.
     pub record: CodeRecord,
 }

@@ -9,7 +9,7 @@ use memtrace_common::python::frame;
 
 use super::{
     Interpreter,
-    copied::{Code, Memory, number},
+    copied::{Code, Memory, Piece, number},
 };
 use crate::profile::{Frame, SourceLine};
 
@@ -39,14 +39,33 @@ pub struct Codes {
 impl Codes {
     /// Takes in a record of the BPF programs. Returns whether it is one of a code object.
     pub fn add(&mut self, record: &[u8], interpreter: &Interpreter, memory: Memory<'_>) -> bool {
+        if let Some(piece) = Piece::of(record) {
+            self.extend(piece);
+            return true;
+        }
         let Some(number) = number(record) else { return false };
         let Ok(mut code) = Code::of(record, interpreter, memory) else { return false };
         code.file = self.shared(code.file);
+        self.keep(number, code);
+        true
+    }
+
+    fn extend(&mut self, piece: Piece<'_>) {
+        if let Some(code) = self.by_number.get(&piece.code).and_then(|code| code.with(piece)) {
+            self.keep(piece.code, code);
+        }
+    }
+
+    fn keep(&mut self, number: u32, code: Code) {
         let code = Arc::new(code);
         let code = self.contents.get(&code).map_or(code, Arc::clone);
         self.contents.insert(Arc::clone(&code));
-        self.by_number.insert(number, code);
-        true
+        if let Some(before) = self.by_number.insert(number, code)
+            && Arc::strong_count(&before) == 2
+        {
+            // Its beginning, as it was known until now, or an object that has had the number: in nobody's use any more.
+            self.contents.remove(&before);
+        }
     }
 
     fn shared(&mut self, text: Arc<str>) -> Arc<str> {

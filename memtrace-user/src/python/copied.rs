@@ -2,7 +2,7 @@
 
 use std::{mem::offset_of, sync::Arc};
 
-use memtrace_common::python::{BYTES_HEAD, CODE_BYTES, CodeRecord, TEXT_BYTES};
+use memtrace_common::python::{BYTES_HEAD, CODE_BYTES, CodeRecord, PIECE_HEAD, TEXT_BYTES};
 
 use super::{Interpreter, Version, lines, texts::Shape};
 
@@ -38,7 +38,35 @@ pub fn number(record: &[u8]) -> Option<u32> {
     word32(record, offset_of!(CodeRecord, code))
 }
 
+/// More of a line table, behind what has come before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// Number of the code object.
+    pub code: u32,
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Piece<'a> {
+    /// Of a record that is one.
+    #[must_use]
+    pub fn of(record: &'a [u8]) -> Option<Self> {
+        if word64(record, offset_of!(CodeRecord, address))? != 0 {
+            return None;
+        }
+        let offset = word64(record, offset_of!(CodeRecord, table_length))?;
+        Some(Self { code: number(record)?, offset, bytes: record.get(PIECE_HEAD..)? })
+    }
+}
+
 impl Code {
+    /// With a piece more of its line table; `None` where that does not go on from what is known, or is known already.
+    #[must_use]
+    pub fn with(&self, piece: Piece<'_>) -> Option<Self> {
+        let goes_on = piece.offset == self.table.len() as u64 && self.table.len() + piece.bytes.len() <= MAX_TABLE;
+        goes_on.then(|| Self { table: [&self.table, piece.bytes].concat(), ..self.clone() })
+    }
+
     /// Of a record.
     ///
     /// # Errors
@@ -135,4 +163,42 @@ fn word64(bytes: &[u8], at: usize) -> Option<u64> {
 
 fn word32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(table: &[u8]) -> Code {
+        Code {
+            file: "a.py".into(),
+            name: "f".into(),
+            first_line: 1,
+            table: table.to_vec(),
+            instructions: 0,
+            first_traceable: 0,
+            version: Version(3, 11),
+        }
+    }
+
+    fn record(offset: u64, bytes: &[u8]) -> Vec<u8> {
+        // Number and slot in one word, no address, the place.
+        let mut record: Vec<u8> = [7, 0, offset].iter().flat_map(|word: &u64| word.to_ne_bytes()).collect();
+        assert_eq!(record.len(), PIECE_HEAD);
+        record.extend_from_slice(bytes);
+        record
+    }
+
+    /// Pieces make a line table longer where it ends; what does not go on from there, or is no piece, is left out.
+    #[test]
+    fn line_tables_come_in_pieces() {
+        let first = record(3, &[4, 5]);
+        let piece = Piece::of(&first).expect("a piece");
+        assert_eq!(piece.code, 7);
+        let longer = code(&[1, 2, 3]).with(piece).expect("it goes on");
+        assert_eq!(longer.table, [1, 2, 3, 4, 5]);
+        assert_eq!(longer.with(piece), None);
+        assert_eq!(code(&[1]).with(piece), None);
+        assert_eq!(Piece::of(&first[..20]), None);
+    }
 }
