@@ -219,6 +219,7 @@ impl SystemCall {
 
     /// None on this machine.
     #[cfg(bpf_target_arch = "x86_64")]
+    #[expect(clippy::unused_self, reason = "as on the other machine")]
     #[inline(always)]
     fn link(self) -> u64 {
         0

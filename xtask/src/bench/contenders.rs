@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::running::{Running, until};
-use super::{Bench, program, python};
+use super::{Bench, python};
 
 /// One row of the table of pairs.
 pub struct Contender {
@@ -108,8 +108,12 @@ fn memtrace(bench: &Bench, options: &[&str], pid: u32) -> Result<Tracer> {
 /// memleak, with an interval so long that it never prints.
 fn memleak(bench: &Bench, path: Option<&Path>, options: &[&str], pid: u32) -> Result<Tracer> {
     let mut command = Command::new(path.context("there is no memleak")?);
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).context("the process has ended")?;
+    let library =
+        maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.ends_with("/libc.so.6"));
+    let directory = library.and_then(|path| Path::new(path).parent()).context("the process maps no libc.so.6")?;
     // It cuts the library's path after 31 bytes.
-    command.current_dir(program::library_dir()).args(["-O", "./libc.so.6"]).args(options);
+    command.current_dir(directory).args(["-O", "./libc.so.6"]).args(options);
     command.arg("-p").arg(pid.to_string()).args(["10000", "1"]);
     let mut tracer = Tracer::start(bench, command.stdout(Stdio::null()))?;
     // It says nothing when its probes are in place, but then it sleeps.
