@@ -100,7 +100,7 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
     let preload = format!("LD_PRELOAD={}", library.display());
     let directory = project.0.to_str().expect("UTF-8");
     let script = format!(
-        "cd '{directory}' && make -j2 program && for number in $(seq {AFTERWARDS}); do cc -O1 -c -o again.o part0.c || exit; done"
+        "cd '{directory}' && make -j2 program && for number in $(seq {AFTERWARDS}); do sleep 0.1; cc -O1 -c -o again.o part0.c || exit; done"
     );
     let words = ["env", &preload, "sh", "-c", &script];
     let outcome = run_traced(&words, &TracerOptions { follow: Follow::Children, ..options() });
@@ -119,8 +119,8 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
     assert!(coverage.incomplete < 0.05, "{coverage:?}");
 }
 
-/// Compilers that run one after the other when all is built: they leave a processor to memtrace, which makes tables of their
-/// files beside the build.
+/// Compilers that run one after the other when all is built, with a pause before each: on a slow or busy machine, too, memtrace has
+/// made tables of their files by then, and has given back the room that the build's stacks have taken.
 const AFTERWARDS: usize = 24;
 
 /// How much of what the last of the compilers have allocated has whole stacks: by then, tables of all their files have been
