@@ -65,6 +65,20 @@ fn line_that_leaks_in_a_running_server_is_found() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
+/// A line is known at the end of long code that is gone before anybody looks at it.
+#[test]
+fn lines_of_long_code_are_known() {
+    let mut target = Target::start_command(Command::new(PYTHON).arg(script("long_module.py")));
+    let outcome = runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &options()).expect("it is traced");
+        assert_eq!(target.ask("go"), "done");
+        let (profile, symbols) = session.read_now().await;
+        Outcome { profile, symbols, status: ExitStatus::default() }
+    });
+    let found = lines(&outcome).get(&("long".to_owned(), 5001)).map(|stats| stats.live_bytes() / 1_000_000);
+    assert_eq!(found, Some(7));
+}
+
 /// A number out of what `sys._debugmallocstats` says, as `# bytes in allocated blocks        =            9,132,048`.
 fn counted(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {text}"));
