@@ -22,6 +22,7 @@ mod meter;
 mod names;
 mod notes;
 mod orders;
+mod probing;
 mod python;
 mod reading;
 mod released;
@@ -53,7 +54,7 @@ use self::{
     family::Family,
     happenings::Happenings,
     kinship::family_of,
-    locate::{FoundAllocator, Locator},
+    locate::Locator,
     meter::OwnUse,
     names::Names,
     notes::Notes,
@@ -67,7 +68,7 @@ use self::{
 };
 use crate::{
     process::TargetProcess,
-    profile::{AllocStats, Location, LossReason, ProcessInfo, Profile, SymbolTable},
+    profile::{AllocStats, Location, ProcessInfo, Profile, SymbolTable},
     readable::Readable,
     tracer::{EventKind, Events, Tracer, TracerEvent},
 };
@@ -342,35 +343,6 @@ impl Session {
         self.target = TargetProcess::open(self.info.pid).ok();
         self.count_anew();
         self.probe_new_allocators();
-    }
-
-    /// Places probes in allocators that are mapped and not probed yet.
-    fn probe_new_allocators(&mut self) {
-        self.follow_python();
-        for file in self.locator.new_allocators() {
-            if self.tracer.options().recorded.blocks() {
-                self.probe_late(file);
-            }
-        }
-        self.probe_allocators_of_members();
-    }
-
-    /// Places probes in an allocator that a running process has mapped: loaded by dlopen(3), or by a program that took the
-    /// place of a shell. What was called in it until then is not known, and that is said.
-    fn probe_late(&mut self, file: FoundAllocator) {
-        let placed = self.tracer.place_probes(&file.probes, self.info.pid);
-        // Of one that has ended by now, too.
-        if !file.probes.probes.is_empty() && !matches!(placed, Ok(false)) {
-            self.tracer.count_loss(LossReason::LateProbes);
-        }
-        match placed {
-            Ok(true) => {
-                self.notes.extend(file.remarks(self.tracer.returns()));
-                self.info.allocators.push(file.name);
-            }
-            Ok(false) => {}
-            Err(error) => log::warn!("{}: {error}", file.name),
-        }
     }
 
     /// Takes breakpoints out of the process's children. One sweep at a time: forks during one are seen to by the next.
