@@ -24,11 +24,10 @@ pub(super) struct Resolved {
 
 impl Resolved {
     pub(super) fn of(space: &AddressSpace, libraries: &HashSet<FileId>, python: &mut Python, stack: &RawStack) -> Self {
-        let (native, end) = resolve(space, stack);
-        let is_unknown = |frame: &Location| frame.module == ModuleId::UNKNOWN;
-        let lacks_mapping =
-            native.len() < stack.addresses.len() || native.len() == 1 && space.locate(stack.addresses[0]).is_none();
-        let lacks_name = lacks_mapping || native.iter().any(is_unknown);
+        let located = space.locate_stack(&stack.addresses);
+        let lacks_mapping = located.len() < stack.addresses.len();
+        let lacks_name = lacks_mapping || located.iter().any(|frame| frame.module == ModuleId::UNKNOWN);
+        let (native, end) = if lacks_mapping { cut_short(located, stack) } else { (located, stack.end) };
         let maps_for_blocks = stack.domain == Domain::Mmap
             && (is_allocators(space, libraries, &native) || python.is_arena(&native, &stack.stats));
         let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
@@ -49,16 +48,12 @@ fn is_allocators(space: &AddressSpace, libraries: &HashSet<FileId>, frames: &[Lo
 }
 
 /// Where a stack leads to memory that holds no code, the frame pointer was no frame pointer: what follows is no stack.
-fn resolve(space: &AddressSpace, stack: &RawStack) -> (Vec<Location>, StackEnd) {
-    let located = space.locate_stack(&stack.addresses);
-    if located.len() == stack.addresses.len() {
-        return (located, stack.end);
+fn cut_short(located: Vec<Location>, stack: &RawStack) -> (Vec<Location>, StackEnd) {
+    if !located.is_empty() {
+        return (located, StackEnd::Incomplete);
     }
-    if located.is_empty() {
-        // The caller itself is real in any case: it is the return address of a call that was seen.
-        let caller = stack.addresses.iter().take(1);
-        let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
-        return (unknown.collect(), StackEnd::Incomplete);
-    }
-    (located, StackEnd::Incomplete)
+    // The caller itself is real in any case: it is the return address of a call that was seen.
+    let caller = stack.addresses.iter().take(1);
+    let unknown = caller.map(|address| Location { module: ModuleId::UNKNOWN, offset: *address });
+    (unknown.collect(), StackEnd::Incomplete)
 }
