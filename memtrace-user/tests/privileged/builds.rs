@@ -120,7 +120,8 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
 }
 
 /// Compilers that run one after the other when all is built, with a pause before each: on a slow or busy machine, too, memtrace has
-/// made tables of their files by then, and has given back the room that the build's stacks have taken.
+/// made tables of their files by then, and has given back the room that the build's stacks have taken. (Nothing tells a shell of
+/// either.)
 const AFTERWARDS: usize = 24;
 
 /// How much of what the last of the compilers have allocated has whole stacks: by then, tables of all their files have been

@@ -32,10 +32,14 @@ const PLAIN: Way = Way { name: "untraced", environment: &[], before: &[], option
 /// Each object by malloc, as memtrace runs Python.
 const BY_MALLOC: &[(&str, &str)] = &[("PYTHONMALLOC", "malloc")];
 
+/// As memtrace runs Python, without memtrace.
+const UNTRACED: Way = Way { name: "untraced, objects by malloc", environment: BY_MALLOC, ..PLAIN };
+const TRACED: Way = Way { name: "memtrace, each object", before: &["{memtrace}", "run", "--"], ..PLAIN };
+
 /// The rows; the others are compared with the first.
 const WAYS: [Way; 8] = [
     PLAIN,
-    Way { name: "untraced, objects by malloc", environment: BY_MALLOC, ..PLAIN },
+    UNTRACED,
     Way { name: "tracemalloc, 1 frame", options: &["-X", "tracemalloc"], ..PLAIN },
     Way { name: "tracemalloc, 25 frames", options: &["-X", "tracemalloc=25"], ..PLAIN },
     Way {
@@ -43,7 +47,7 @@ const WAYS: [Way; 8] = [
         before: &["{memray}", "run", "--quiet", "--trace-python-allocators", "--force", "--output", "{file}.memray"],
         ..PLAIN
     },
-    Way { name: "memtrace, each object", before: &["{memtrace}", "run", "--"], ..PLAIN },
+    TRACED,
     Way {
         name: "memtrace, sampled at 512 KiB",
         before: &["{memtrace}", "run", "--sample-bytes", "512KiB", "--"],
@@ -93,7 +97,7 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 /// Nanoseconds that one function more on the stack costs a block, beyond what it costs untraced.
 fn frame(bench: &Bench, file: &Path) -> Result<f64> {
-    let [untraced, traced] = [&WAYS[1], &WAYS[5]].map(|way| -> Result<f64> {
+    let [untraced, traced] = [&UNTRACED, &TRACED].map(|way| -> Result<f64> {
         let [shallow, deep] = DEPTHS.map(|depth| measure(bench, None, way, file, &["deep", &depth.to_string()]));
         Ok(deep? - shallow?)
     });
