@@ -11,7 +11,7 @@ pub const CODE_BYTES: usize = 208;
 pub const TEXT_BYTES: usize = 328;
 /// The same where more cannot be read: the text lies at the end of what is mapped.
 pub const SHORT_TEXT_BYTES: usize = 104;
-/// Bytes that are copied of a line table; user space reads longer ones from the process.
+/// Bytes of a line table that go with the object; longer ones follow in pieces.
 pub const TABLE_BYTES: usize = 3072;
 /// Bytes before the content of a `bytes` object, and the place of its length therein.
 pub const BYTES_HEAD: u64 = 32;
@@ -27,7 +27,9 @@ pub const CODE_BUCKET_BITS: u32 = 14;
 pub const BUCKET_CODES: usize = 4;
 
 /// Bytes of the frame stack that are read at once, at most.
-pub const WINDOW_BYTES: usize = 2048;
+pub const WINDOW_BYTES: usize = 4096;
+/// What is looked at of a frame lies in so many bytes.
+pub const FRAME_BYTES: usize = 128;
 
 /// Where the walker finds things. In bytes from the beginning of what a field is named after.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -75,10 +77,14 @@ pub struct PythonRecord {
     pub values: u64,
     /// What lies where in the interpreter's objects.
     pub offsets: Offsets,
-    /// Bytes of a frame that are read, a multiple of 8.
+    /// Bytes of a frame that are read, a multiple of 8 up to [`FRAME_BYTES`].
     pub frame_length: u64,
     /// Bytes that are read at once, where frames lie one behind the other; a multiple of 8 up to [`WINDOW_BYTES`].
     pub window: u64,
+    /// Offset in a frame of the word that has owner and entry.
+    pub frame_state: u64,
+    /// Bits of that word that are 0 in a frame of a plain function that Python code has called.
+    pub state_bits: u64,
     /// Owners from this one on are no frames but marks that native code has called.
     pub first_mark: u64,
     /// The instruction is an address, else a number (to 3.10).
@@ -105,6 +111,8 @@ pub mod frame {
     pub const MARK: u64 = 1 << 61;
     /// The frame is a generator's.
     pub const GENERATOR: u64 = 1 << 60;
+    /// The lowest bit that says what kind of frame it is.
+    pub const ANY_FLAG: u64 = GENERATOR;
     /// Numbers of code objects are below this.
     pub const CODES: u64 = 1 << 24;
 

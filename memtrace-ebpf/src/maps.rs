@@ -27,7 +27,7 @@ use memtrace_common::{
 };
 
 use crate::{
-    python::{Bucket as CodeBucket, PythonThread},
+    python::{Bucket as CodeBucket, Generations, PythonThread},
     thread::Thread,
 };
 
@@ -249,6 +249,10 @@ pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_M
 /// Code objects that have been seen.
 #[map]
 pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, 0);
+
+/// How often an object of a bucket of [`PYTHON_CODES`] has become unknown. One value, so that a walk looks it up once.
+#[map]
+pub static PYTHON_GENERATIONS: Array<Generations> = Array::with_max_entries(1, 0);
 
 /// Word 0: number of the last code object. Word 1: number of the last forked child with an interpreter.
 #[map]

@@ -129,6 +129,9 @@ extern "C" fn memtrace_find_or_add_short_site(seed: u64, slot: u64) -> u64 {
     if thread.frame_count > most {
         thread.frame_count = most;
     }
+    if has_python {
+        python::name_frames(2);
+    }
     let innermost = if has_python { python::word(0) } else { 0 };
     // A mark is no frame: the one behind it has the line.
     let words = if innermost & frame::MARK != 0 { 2 } else { 1 };
@@ -274,7 +277,10 @@ fn store_frames(thread: &mut Thread, is_short: bool) -> Option<u32> {
     if PER_THREAD.load() != 0 {
         store_thread(thread, start + 1 + frames)?;
     }
-    store_python(python, start + 1 + frames + thread_words())?;
+    if python != 0 {
+        python::name_frames(python);
+        store_python(python, start + 1 + frames + thread_words())?;
+    }
     Some(place(start))
 }
 

@@ -16,9 +16,13 @@ use super::{Context, state::read, storage::PythonThread};
 use crate::{
     atomic,
     loss::count,
-    maps::{LAST_CODE, PYTHON_CODE_RING, PYTHON_CODES, PYTHON_NUMBERS},
+    maps::{LAST_CODE, PYTHON_CODE_RING, PYTHON_CODES, PYTHON_GENERATIONS, PYTHON_NUMBERS, PYTHONS},
     stack::opaque,
+    thread::FRAME_PLACES,
 };
+
+/// A generation is added above the bits in which instructions of one code object differ.
+const GENERATION_SHIFT: u32 = 40;
 
 /// Known code objects: the key mixed with the value, and the value, so that a torn pair never matches. The value is the
 /// number and, above it, what is compared of the object besides its address.
@@ -36,36 +40,119 @@ fn key_of(seed: u64, address: u64) -> u64 {
     seed ^ address.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
+/// The index of a bucket; its highest bits depend on all of the key.
 #[inline(always)]
-fn bucket_of(key: u64) -> Option<*mut Bucket> {
-    let place = (key ^ key >> 21).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - CODE_BUCKET_BITS);
-    PYTHON_CODES.get_ptr_mut(place as u32)
+fn place_of(key: u64) -> u32 {
+    (key >> (64 - CODE_BUCKET_BITS)) as u32
+}
+
+/// How often an object of a bucket has become unknown.
+pub type Generations = [u64; 1 << CODE_BUCKET_BITS];
+
+/// The counters, for [`identity`].
+#[inline(always)]
+pub fn generations() -> Option<*const Generations> {
+    PYTHON_GENERATIONS.get_ptr(0)
+}
+
+/// What stands for the code object at an address as long as it is known. A stack is told by its addresses, so that the table is
+/// looked at for new ones alone; when an object of the same bucket is known no more, its address may become another's.
+///
+/// # Safety
+/// The pointer is to the map value.
+#[inline(always)]
+pub unsafe fn identity(generations: *const Generations, seed: u64, address: u64) -> u64 {
+    let key = key_of(seed, address);
+    // SAFETY: as promised by the caller; volatile, as other CPUs write it.
+    let generation = unsafe { core::ptr::read_volatile(generations.cast::<u64>().add(place_of(key) as usize)) };
+    key.wrapping_add(generation << GENERATION_SHIFT)
+}
+
+/// An object of a bucket is known no more: stacks that are met from now on are others.
+#[inline(always)]
+fn end_generation(place: u32) {
+    if let Some(generations) = PYTHON_GENERATIONS.get_ptr_mut(0) {
+        // SAFETY: a map value, of which a place is computed that its bits bound.
+        atomic::add(
+            unsafe { generations.cast::<u64>().add(opaque(u64::from(place)) as usize & ((1 << CODE_BUCKET_BITS) - 1)) },
+            1,
+        );
+    }
+}
+
+/// Numbers the innermost `count` frames of the walk, or as many as there are.
+#[inline(always)]
+pub fn number_frames(python: *mut PythonThread, count: u64) {
+    // SAFETY: this thread's storage; the callback gets this context.
+    unsafe {
+        let Some(record) = PYTHONS.get_ptr(interpreter::slot((*python).interpreter)) else { return };
+        let Some(generations) = generations() else { return };
+        let mut context = Context { python, record, generations };
+        bpf_loop(count as u32, next_number as *mut c_void, (&raw mut context).cast(), 0);
+    }
+}
+
+/// One frame. Returns 1 to end.
+unsafe extern "C" fn next_number(index: u64, context: *mut Context) -> i64 {
+    // SAFETY: called by `number_frames` with its own context.
+    unsafe {
+        let python = (*context).python;
+        if index < (*python).numbered {
+            return 0;
+        }
+        if index >= (*python).count {
+            return 1;
+        }
+        let place = opaque(index) as usize & (FRAME_PLACES - 1);
+        let [code, word] = (*python).frames[place];
+        let flags = word & !(frame::ANY_FLAG - 1);
+        (*python).numbered = index + 1;
+        (*python).frames[place][1] = if code == 0 {
+            frame::pack(0, 0, flags)
+        } else {
+            let base = if (*(*context).record).by_address != 0 { code } else { 0 };
+            frame::pack(number(context, code, index == 0), word.wrapping_sub(base), flags)
+        };
+        0
+    }
 }
 
 /// The number of a code object; 0 when it cannot be told.
-///
-/// # Safety
-/// The context's pointers are to this thread's storage and to a map value.
 #[inline(always)]
-pub unsafe fn number(context: *mut Context, address: u64) -> u64 {
+unsafe fn number(context: *mut Context, address: u64, is_innermost: bool) -> u64 {
     // SAFETY: as promised by the caller; map values, of which torn pairs are told by the mixed key.
     unsafe {
-        let python = (*context).python;
-        let key = key_of((*python).seed, address);
-        let Some(bucket) = bucket_of(key) else { return 0 };
+        let key = key_of((*(*context).python).seed, address);
+        let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return 0 };
         for way in 0..BUCKET_CODES {
             let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
-            if value != 0 && core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value == key {
-                // Of the innermost frame, as each read costs as much as two frames.
-                if (*(*context).record).check_innermost == 0
-                    || (*python).count != 0
-                    || value >> 24 == mark_of(context, address)
-                {
-                    return value & (frame::CODES - 1);
-                }
+            if value == 0 || core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value != key {
+                continue;
             }
+            if !is_innermost || (*(*context).record).check_innermost == 0 || value >> 24 == mark_of(context, address) {
+                return value & (frame::CODES - 1);
+            }
+            // Another object, whose free was not seen.
+            core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
+            end_generation(place_of(key));
         }
-        learn(context, address, key)
+        let number = learn(context, address, key);
+        if number == 0 {
+            // Its stacks are to be met anew, when it may be known.
+            end_generation(place_of(key));
+        }
+        number
+    }
+}
+
+/// What the hash of a stack gets besides, where frees of code objects are not seen: of the innermost frame, as each read costs as
+/// much as two frames.
+#[inline(always)]
+pub unsafe fn innermost_mark(context: *mut Context) -> u64 {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let code = (*(*context).python).frames[0][0];
+        if (*(*context).record).check_innermost == 0 || code == 0 { 0 } else { mark_of(context, code) }
     }
 }
 
@@ -88,7 +175,7 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
     unsafe {
         let python = (*context).python;
         let Some(next) = PYTHON_NUMBERS.get_ptr_mut(LAST_CODE) else { return 0 };
-        let to = (&raw mut (*python).record.object).cast::<c_void>();
+        let to = (&raw mut (*python).scratch.record.object).cast::<c_void>();
         let length = opaque((*(*context).record).code_length & 0xf8);
         if length > CODE_BYTES as u64 || bpf_probe_read_user(to, length as u32, address as *const c_void) != 0 {
             return 0;
@@ -97,16 +184,19 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         if number >= frame::CODES {
             return 0;
         }
-        (*python).record.code = number as u32;
-        (*python).record.slot = interpreter::slot((*python).interpreter);
-        (*python).record.address = address;
+        (*python).scratch.record.code = number as u32;
+        (*python).scratch.record.slot = interpreter::slot((*python).interpreter);
+        (*python).scratch.record.address = address;
         if !send(context) {
             count(loss::PYTHON_CODE);
             return 0;
         }
         let value = number | mark_of(context, address) << 24;
-        let Some(bucket) = bucket_of(key) else { return 0 };
+        let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return 0 };
         let way = opaque(number) as usize & (BUCKET_CODES - 1);
+        if core::ptr::read_volatile(&raw const (*bucket)[way][1]) != 0 {
+            end_generation(place_of(key));
+        }
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
         core::ptr::write_volatile(&raw mut (*bucket)[way][0], key ^ value);
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
@@ -122,7 +212,7 @@ unsafe fn send(context: *mut Context) -> bool {
     unsafe {
         let python = (*context).python;
         let described = (*context).record;
-        let record = &raw mut (*python).record;
+        let record = &raw mut (*python).scratch.record;
         read_text((&raw mut (*record).file).cast(), object_word(python, (*described).offsets.code_file));
         read_text((&raw mut (*record).name).cast(), object_word(python, (*described).offsets.code_name));
         let table = object_word(python, (*described).offsets.code_table);
@@ -163,7 +253,7 @@ unsafe extern "C" fn next_piece(_index: u64, context: *mut Context) -> i64 {
     // SAFETY: called by `send` with its own context; the length is at most that of the place.
     unsafe {
         let python = (*context).python;
-        let record = &raw mut (*python).record;
+        let record = &raw mut (*python).scratch.record;
         let offset = (*record).table_length;
         let left = (*python).table_bytes.wrapping_sub(offset);
         let length = opaque(if left > PIECE_BYTES as u64 { PIECE_BYTES as u64 } else { left });
@@ -199,20 +289,21 @@ unsafe fn read_text(to: *mut u64, text: u64) {
 #[inline(always)]
 unsafe fn object_word(python: *mut PythonThread, offset: u64) -> u64 {
     // SAFETY: the index is masked below the record's length.
-    unsafe { *(&raw const (*python).record.object).cast::<u64>().add(opaque(offset >> 3 & 31) as usize) }
+    unsafe { *(&raw const (*python).scratch.record.object).cast::<u64>().add(opaque(offset >> 3 & 31) as usize) }
 }
 
 /// The code object at an address is no more, if there was one.
 #[inline(always)]
 pub fn forget(interpreter: u64, address: u64) {
     let key = key_of(seed_of(interpreter), address);
-    let Some(bucket) = bucket_of(key) else { return };
+    let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return };
     for way in 0..BUCKET_CODES {
         // SAFETY: map values, of which torn pairs are told by the mixed key.
         unsafe {
             let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
             if value != 0 && core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value == key {
                 core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
+                end_generation(place_of(key));
             }
         }
     }

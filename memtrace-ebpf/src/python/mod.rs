@@ -17,7 +17,7 @@ use memtrace_common::{
 
 pub use self::{
     begin::begin,
-    codes::Bucket,
+    codes::{Bucket, Generations},
     end::end,
     inherit::inherit,
     storage::{PythonThread, word},
@@ -33,6 +33,7 @@ use crate::{
 pub struct Context {
     python: *mut PythonThread,
     record: *const PythonRecord,
+    generations: *const Generations,
 }
 
 /// The interpreter of a process, and what is known of it; `None` without.
@@ -68,10 +69,13 @@ pub fn walk(thread: &mut Thread, process: &ProcessRecord, walked: &mut Walked) {
 /// The number of frames found; a function of its own, so that the verifier walks it once.
 #[inline(never)]
 fn walk_interpreter(interpreter: u64, record: *const PythonRecord) -> u32 {
+    let Some(generations) = codes::generations() else { return 0 };
     let Some(python) = storage::current() else { return 0 };
     python.count = 0;
     python.hash = 0;
-    python.window_length = 0;
+    python.numbered = 0;
+    python.window_start = storage::NO_WINDOW;
+    python.window_room = 0;
     python.interpreter = interpreter;
     python.seed = codes::seed_of(interpreter);
     let python: *mut PythonThread = python;
@@ -80,8 +84,20 @@ fn walk_interpreter(interpreter: u64, record: *const PythonRecord) -> u32 {
         if !state::find_frame(python, record) {
             return 0;
         }
-        frames::walk(&mut Context { python, record });
+        let mut context = Context { python, record, generations };
+        frames::walk(&mut context);
+        (*python).hash ^= codes::innermost_mark(&raw mut context);
         core::ptr::read_volatile(&raw const (*python).count) as u32
+    }
+}
+
+/// Gives the innermost `count` frames of the walk the words that user space gets. The thread runs their code, so it is there.
+#[inline(always)]
+pub fn name_frames(count: u64) {
+    if MAY_LOOP.load() != 0
+        && let Some(python) = storage::existing()
+    {
+        codes::number_frames(python, count);
     }
 }
 

@@ -101,7 +101,7 @@ unsafe fn find_own(python: *mut PythonThread, record: *const PythonRecord) -> bo
 unsafe fn read_state(python: *mut PythonThread, record: *const PythonRecord, state: u64) -> bool {
     // SAFETY: as promised by the caller; the window is longer than a state, the helper checks the user address.
     unsafe {
-        let to = (&raw mut (*python).window).cast::<c_void>();
+        let to = (&raw mut (*python).scratch).cast::<c_void>();
         state != 0
             && bpf_probe_read_user(to, STATE_BYTES, state as *const c_void) == 0
             && state_word(python, (*record).offsets.state_thread) == (*python).thread
@@ -112,7 +112,7 @@ unsafe fn read_state(python: *mut PythonThread, record: *const PythonRecord, sta
 #[inline(always)]
 unsafe fn state_word(python: *mut PythonThread, offset: u64) -> u64 {
     // SAFETY: the index is masked below the window's length.
-    unsafe { *(&raw const (*python).window).cast::<u64>().add(opaque(offset >> 3 & 31) as usize) }
+    unsafe { *(&raw const (*python).scratch).cast::<u64>().add(opaque(offset >> 3 & 31) as usize) }
 }
 
 /// A word of the process's memory; 0 when it cannot be read.

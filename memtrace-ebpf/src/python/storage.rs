@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use memtrace_common::{
     loss,
-    python::{CodeRecord, WINDOW_BYTES},
+    python::{CodeRecord, FRAME_BYTES, WINDOW_BYTES},
 };
 
 use crate::{loss::count, maps::PYTHON_THREADS, stack::opaque, thread::FRAME_PLACES};
@@ -30,23 +30,36 @@ pub struct PythonThread {
     pub frame: u64,
     /// Frames met.
     pub count: u64,
-    /// Running hash over their words.
+    /// Running hash over them.
     pub hash: u64,
-    /// First address of the copy of frames, and its bytes.
+    /// First address of the copy of frames, or [`NO_WINDOW`].
     pub window_start: u64,
-    /// See `window_start`.
-    pub window_length: u64,
-    /// Words of the frames.
-    pub words: [u64; FRAME_PLACES],
-    /// Copy of a part of the frames, or of the thread's state.
-    pub window: [u64; WINDOW_BYTES / 8],
+    /// The last frame in the copy begins so many bytes behind its first address.
+    pub window_room: u64,
+    /// Frames whose words are as user space gets them: the innermost ones.
+    pub numbered: u64,
+    /// Of each frame the address of its code object, 0 of what is no frame, and its word: until it is numbered, the
+    /// instruction and what kind of frame it is.
+    pub frames: [[u64; 2]; FRAME_PLACES],
     /// Where a line table lies whose pieces are being sent, and its bytes.
     pub table: u64,
     /// See `table`.
     pub table_bytes: u64,
+    /// What is being copied.
+    pub scratch: Scratch,
+}
+
+/// While frames are walked, and when they are numbered afterwards.
+#[repr(C, align(64))]
+pub union Scratch {
+    /// Copy of a part of the frames, or of the thread's state, and room for a frame that is looked for at its end.
+    pub window: [u64; (WINDOW_BYTES + FRAME_BYTES) / 8],
     /// A code object on its way to user space.
     pub record: CodeRecord,
 }
+
+/// There is no copy of frames: before every address, that of no frame included, by more than the room of 0.
+pub const NO_WINDOW: u64 = u64::MAX;
 
 /// As for `Thread`.
 const _: () = assert!(size_of::<PythonThread>() <= 8192 - 192);
@@ -67,11 +80,11 @@ pub fn existing<'a>() -> Option<&'a mut PythonThread> {
     get(0)
 }
 
-/// The word of a frame of the last walk.
+/// The word of a frame of the last walk, which must be numbered.
 #[inline(always)]
 pub fn word(index: u64) -> u64 {
     let Some(python) = existing() else { return 0 };
-    python.words[opaque(index) as usize & (FRAME_PLACES - 1)]
+    python.frames[opaque(index) as usize & (FRAME_PLACES - 1)][1]
 }
 
 #[inline(always)]

@@ -92,6 +92,8 @@ impl Interpreter {
             offsets: layout.offsets,
             frame_length,
             window: if layout.is_stacked() { WINDOW_BYTES as u64 } else { frame_length },
+            frame_state: layout.offsets.frame_owner & !7,
+            state_bits: layout.state_bits(),
             first_mark: 3,
             by_address: u64::from(layout.is_stacked()),
             check_innermost: u64::from(!sees_frees),

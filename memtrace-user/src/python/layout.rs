@@ -222,6 +222,15 @@ impl Layout {
         fields.into_iter().max().unwrap_or(0) / 8 * 8 + 8
     }
 
+    /// Bits of the word with a frame's owner that are not 0 when the frame is no plain function's: the owner, and whether native
+    /// code has called it. All of them, which is right for any frame, where these lie in two words.
+    #[must_use]
+    pub fn state_bits(&self) -> u64 {
+        let (owner, entry) = (self.offsets.frame_owner, self.offsets.frame_entry);
+        let byte = |offset: u64| if offset == 0 { 0 } else { 0xff << (offset % 8 * 8) };
+        if entry != 0 && entry / 8 != owner / 8 { u64::MAX } else { byte(owner) | byte(entry) }
+    }
+
     /// Bytes of a code object that are looked at.
     #[must_use]
     pub fn code_length(&self) -> u64 {

@@ -201,7 +201,8 @@ fn mappings_of_followed_processes() {
         for (index, function, pages) in [(0, "of_parent", 5), (1, "of_child", 7), (2, "of_executed", 3)] {
             for process in 0..3 {
                 let expected = if process == index && has_callers() { (1, pages) } else { (0, 0) };
-                assert_eq!(of(process, function), expected, "{function}, process {process}");
+                let own: Vec<_> = profile.samples.iter().filter(|sample| sample.process.0 == process).collect();
+                assert_eq!(of(process, function), expected, "{function}, process {process}: {own:#?}");
             }
         }
         assert_eq!(profile.others.len(), 2);

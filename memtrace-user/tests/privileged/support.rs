@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    ops::Deref,
     path::{Path, PathBuf},
     process::{Child, ExitStatus},
     sync::Arc,
@@ -149,6 +150,26 @@ pub fn run_traced(words: &[&str], options: &TracerOptions) -> Outcome {
 }
 
 /// A runtime as the commands have it.
-pub fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+pub fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    Runtime(Some(runtime))
+}
+
+/// When a test fails, what it waits for beside may never come: a program that is to end, for one.
+pub struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Deref for Runtime {
+    type Target = tokio::runtime::Runtime;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take().filter(|_| std::thread::panicking()) {
+            runtime.shutdown_background();
+        }
+    }
 }
