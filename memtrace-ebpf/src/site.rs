@@ -116,6 +116,10 @@ extern "C" fn memtrace_find_or_add_site(hash: u64, index: u64, slot: u64, end: u
     if !share::takes_site(slot, index >= FIRST_SHORT) {
         return u64::from(slot);
     }
+    // Here, and not where they are stored: to 6.1, the stacks of programs that call each other may hold 512 bytes in all.
+    if index < FIRST_SHORT {
+        python::name_frames(FRAME_PLACES as u64);
+    }
     memtrace_add_site(hash, u64::from(free), u64::from(slot), end)
 }
 
@@ -277,10 +281,7 @@ fn store_frames(thread: &mut Thread, is_short: bool) -> Option<u32> {
     if PER_THREAD.load() != 0 {
         store_thread(thread, start + 1 + frames)?;
     }
-    if python != 0 {
-        python::name_frames(python);
-        store_python(python, start + 1 + frames + thread_words())?;
-    }
+    store_python(python, start + 1 + frames + thread_words())?;
     Some(place(start))
 }
 

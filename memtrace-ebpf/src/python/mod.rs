@@ -25,7 +25,7 @@ pub use self::{
 use crate::{
     maps::{MAY_LOOP, PYTHONS},
     stack::{Walked, mix},
-    thread::Thread,
+    thread::{self, Thread},
 };
 
 /// What the walk's loop gets: pointers, which cannot live in a map.
@@ -91,14 +91,27 @@ fn walk_interpreter(interpreter: u64, record: *const PythonRecord) -> u32 {
     }
 }
 
-/// Gives the innermost `count` frames of the walk the words that user space gets. The thread runs their code, so it is there.
+/// Gives the innermost `count` frames of the walk the words that user space gets, or as many as there are. The thread runs their
+/// code, so it is there.
 #[inline(always)]
 pub fn name_frames(count: u64) {
+    if MAY_LOOP.load() != 0 {
+        memtrace_name_frames(count);
+    }
+}
+
+/// A global function of a plain word, so that the verifier takes it apart once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn memtrace_name_frames(count: u64) -> u64 {
     if MAY_LOOP.load() != 0
+        // What the thread has kept of an earlier walk is not looked at.
+        && thread::existing().is_some_and(|thread| thread.python_frames != 0)
         && let Some(python) = storage::existing()
     {
         codes::number_frames(python, count);
     }
+    count
 }
 
 /// A block is freed: if it is a code object, another one may get its address.

@@ -165,6 +165,9 @@ pub fn has_find_vma() -> bool {
     has_helper(bpf_func_id::BPF_FUNC_find_vma).unwrap_or(false)
 }
 
+/// How lines of the verifier's log begin that are about its work.
+const VERIFIERS_WORK: [&str; 3] = ["processed ", "stack depth ", "verification time "];
+
 /// Turns the kernel's refusal to load into what to do about it.
 #[must_use]
 pub fn explain_refusal(program: &str, error: io::Error, log: &str) -> TracerError {
@@ -172,7 +175,9 @@ pub fn explain_refusal(program: &str, error: io::Error, log: &str) -> TracerErro
     if below_floor(&release) {
         return TracerError::KernelTooOld { release };
     }
-    let log = log.lines().rev().take(3).collect::<Vec<_>>().join(" | ");
+    // The reason stands before what the verifier says of its own work.
+    let is_reason = |line: &&str| !VERIFIERS_WORK.iter().any(|start| line.starts_with(start));
+    let log = log.lines().rev().filter(is_reason).take(3).collect::<Vec<_>>().join(" | ");
     TracerError::Refused { program: program.to_owned(), source: error, log }
 }
 

@@ -42,6 +42,9 @@ const QUICK: [&str; 10] = [
     "lines_hold_what_tracemalloc_says",
     "sums_are_estimated",
 ];
+/// What the quick selection leaves out on the newest kernel, where loading the programs takes three times as long in emulation.
+const LEFT_TO_OLDER: [&str; 5] =
+    ["realloc_ends", "the_peak_is_exact", "sums_are_estimated", "stacks_of_every_depth", "targets::python3"];
 /// The one test on a kernel that is too old.
 const REFUSAL: &str = "old_kernels_are_refused";
 
@@ -53,7 +56,9 @@ pub fn script(kernel: &Kernel, arguments: &Arguments) -> String {
         Expectation::Works if arguments.all => TESTS.to_vec(),
         Expectation::Works => QUICK.to_vec(),
     };
-    let skipped: Vec<String> = SKIPPED.iter().map(|name| format!("--skip {name}")).collect();
+    let is_quick = !arguments.all && arguments.filters.is_empty();
+    let left_out: &[&str] = if is_quick && kernel.needs_wide_exchange() { &LEFT_TO_OLDER } else { &[] };
+    let skipped: Vec<String> = SKIPPED.iter().chain(left_out).map(|name| format!("--skip {name}")).collect();
     format!(
         "export MEMTRACE_TEST_PREBUILT=1 MEMTRACE_TEST_ROUNDS=1000\nulimit -c 0\nexec /tests --test-threads 1 {} {}\n",
         skipped.join(" "),
