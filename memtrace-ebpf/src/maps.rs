@@ -250,7 +250,7 @@ pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_M
 #[map]
 pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, 0);
 
-/// How often an object of a bucket of [`PYTHON_CODES`] has become unknown. One value, so that a walk looks it up once.
+/// How often code objects have become unknown. One value, so that a walk looks it up once.
 #[map]
 pub static PYTHON_GENERATIONS: Array<Generations> = Array::with_max_entries(1, 0);
 

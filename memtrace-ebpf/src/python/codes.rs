@@ -46,8 +46,11 @@ fn place_of(key: u64) -> u32 {
     (key >> (64 - CODE_BUCKET_BITS)) as u32
 }
 
-/// How often an object of a bucket has become unknown.
-pub type Generations = [u64; 1 << CODE_BUCKET_BITS];
+/// How often a code object has become unknown, by a part of its key. Many more counters than objects: what rises for one makes new
+/// stacks of those of all others that share it.
+pub type Generations = [u64; 1 << GENERATION_BITS];
+
+const GENERATION_BITS: u32 = 17;
 
 /// The counters, for [`identity`].
 #[inline(always)]
@@ -56,7 +59,7 @@ pub fn generations() -> Option<*const Generations> {
 }
 
 /// What stands for the code object at an address as long as it is known. A stack is told by its addresses, so that the table is
-/// looked at for new ones alone; when an object of the same bucket is known no more, its address may become another's.
+/// looked at for new ones alone; when an object is known no more, its address may become another's.
 ///
 /// # Safety
 /// The pointer is to the map value.
@@ -64,19 +67,23 @@ pub fn generations() -> Option<*const Generations> {
 pub unsafe fn identity(generations: *const Generations, seed: u64, address: u64) -> u64 {
     let key = key_of(seed, address);
     // SAFETY: as promised by the caller; volatile, as other CPUs write it.
-    let generation = unsafe { core::ptr::read_volatile(generations.cast::<u64>().add(place_of(key) as usize)) };
+    let generation = unsafe { core::ptr::read_volatile(generations.cast::<u64>().add(generation_of(key))) };
     key.wrapping_add(generation << GENERATION_SHIFT)
 }
 
-/// An object of a bucket is known no more: stacks that are met from now on are others.
+/// The index of a counter: bits of the key on which all of it bears.
 #[inline(always)]
-fn end_generation(place: u32) {
+fn generation_of(key: u64) -> usize {
+    (key >> (64 - GENERATION_BITS)) as usize
+}
+
+/// The object with this key is known no more: stacks with it that are met from now on are others.
+#[inline(always)]
+fn end_generation(key: u64) {
     if let Some(generations) = PYTHON_GENERATIONS.get_ptr_mut(0) {
-        // SAFETY: a map value, of which a place is computed that its bits bound.
-        atomic::add(
-            unsafe { generations.cast::<u64>().add(opaque(u64::from(place)) as usize & ((1 << CODE_BUCKET_BITS) - 1)) },
-            1,
-        );
+        let place = opaque(generation_of(key) as u64) as usize & ((1 << GENERATION_BITS) - 1);
+        // SAFETY: a map value, of which a place is computed that is within its bounds.
+        atomic::add(unsafe { generations.cast::<u64>().add(place) }, 1);
     }
 }
 
@@ -134,12 +141,12 @@ unsafe fn number(context: *mut Context, address: u64, is_innermost: bool) -> u64
             }
             // Another object, whose free was not seen.
             core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
-            end_generation(place_of(key));
+            end_generation(key);
         }
         let number = learn(context, address, key);
         if number == 0 {
             // Its stacks are to be met anew, when it may be known.
-            end_generation(place_of(key));
+            end_generation(key);
         }
         number
     }
@@ -193,14 +200,28 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         }
         let value = number | mark_of(context, address) << 24;
         let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return 0 };
-        let way = opaque(number) as usize & (BUCKET_CODES - 1);
-        if core::ptr::read_volatile(&raw const (*bucket)[way][1]) != 0 {
-            end_generation(place_of(key));
-        }
+        let way = opaque(room_in(bucket, number)) as usize & (BUCKET_CODES - 1);
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
         core::ptr::write_volatile(&raw mut (*bucket)[way][0], key ^ value);
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
         number
+    }
+}
+
+/// A place in a bucket that is free, or becomes so: of a crowded one any, by the new object's number.
+#[inline(always)]
+unsafe fn room_in(bucket: *mut Bucket, number: u64) -> u64 {
+    // SAFETY: a map value; volatile, as other CPUs write it.
+    unsafe {
+        for way in 0..BUCKET_CODES {
+            if core::ptr::read_volatile(&raw const (*bucket)[way][1]) == 0 {
+                return way as u64;
+            }
+        }
+        let way = opaque(number) as usize & (BUCKET_CODES - 1);
+        let [mixed, value] = core::ptr::read_volatile(&raw const (*bucket)[way]);
+        end_generation(mixed ^ value);
+        way as u64
     }
 }
 
@@ -303,7 +324,7 @@ pub fn forget(interpreter: u64, address: u64) {
             let value = core::ptr::read_volatile(&raw const (*bucket)[way][1]);
             if value != 0 && core::ptr::read_volatile(&raw const (*bucket)[way][0]) ^ value == key {
                 core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
-                end_generation(place_of(key));
+                end_generation(key);
             }
         }
     }

@@ -47,6 +47,9 @@ pub enum Check {
 /// States of threads that a check looks at.
 const MAX_STATES: usize = 4096;
 
+/// Bits of addresses in user space: 48 on aarch64, fewer on `x86_64`.
+const USER_BITS: u32 = 48;
+
 impl Interpreter {
     /// The interpreter of a file that is mapped; `None` when the mapping is not one of its segments.
     #[must_use]
@@ -138,7 +141,7 @@ impl Interpreter {
         // The next one's place: the second word of a state, in every version.
         while state != 0 && known < MAX_STATES {
             let names = word(state + layout.state_interpreter) == Some(interpreter);
-            let has_thread = word(state + layout.offsets.state_thread).is_some_and(|thread| thread >> 47 == 0);
+            let has_thread = word(state + layout.offsets.state_thread).is_some_and(|thread| thread >> USER_BITS == 0);
             if !names || !has_thread {
                 return Some(false);
             }

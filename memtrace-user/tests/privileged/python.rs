@@ -88,8 +88,11 @@ fn lines_hold_what_tracemalloc_says() {
     let large: Vec<_> = expected.iter().filter(|(line, (bytes, _))| **line != 0 && *bytes > 1 << 20).collect();
     assert_eq!(large.len(), 2, "{expected:?}");
     for (line, (bytes, blocks)) in large {
-        let found = lines.get(&(file.clone(), *line)).unwrap_or_else(|| panic!("no line {line}"));
-        let of_line = format!("line {line}: {found:?}, tracemalloc {bytes} in {blocks}");
+        let found = lines
+            .get(&(file.clone(), *line))
+            .unwrap_or_else(|| panic!("no line {line}: {:?}, {lines:?}", outcome.profile.process.notes));
+        let notes = &outcome.profile.process.notes;
+        let of_line = format!("line {line}: {found:?}, tracemalloc {bytes} in {blocks}, {notes:?}");
         assert!(agree(found.live_bytes(), *bytes, 1000) && agree(found.live_blocks(), *blocks, 1000), "{of_line}");
     }
     let (current, peak) = expected[&0];
