@@ -14,7 +14,7 @@ def mixed():
 
 
 def blocks():
-    for _ in range(100_000):
+    for _ in range(400_000):
         bytes(700)
 
 
