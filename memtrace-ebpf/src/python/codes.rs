@@ -40,14 +40,14 @@ fn key_of(seed: u64, address: u64) -> u64 {
     seed ^ address.wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
-/// The index of a bucket; its highest bits depend on all of the key.
+/// The index of a bucket: the highest bits, on which all of the address bears.
 #[inline(always)]
 fn place_of(key: u64) -> u32 {
     (key >> (64 - CODE_BUCKET_BITS)) as u32
 }
 
-/// How often a code object has become unknown, by a part of its key. Many more counters than objects: what rises for one makes new
-/// stacks of those of all others that share it.
+/// How often code objects have become unknown, by a part of their keys. There are many more counters than objects: when one rises,
+/// the stacks of all objects that share it become new ones.
 pub type Generations = [u64; 1 << GENERATION_BITS];
 
 const GENERATION_BITS: u32 = 17;
@@ -71,7 +71,7 @@ pub unsafe fn identity(generations: *const Generations, seed: u64, address: u64)
     key.wrapping_add(generation << GENERATION_SHIFT)
 }
 
-/// The index of a counter: bits of the key on which all of it bears.
+/// The index of a counter, in the same way.
 #[inline(always)]
 fn generation_of(key: u64) -> usize {
     (key >> (64 - GENERATION_BITS)) as usize

@@ -309,4 +309,15 @@ mod tests {
         assert!([Version(3, 7), Version(3, 13), Version(3, 15), Version(2, 7)].iter().all(|v| known(*v).is_none()));
         assert!((8..=12).all(|minor| known(Version(3, minor)).is_some()));
     }
+
+    /// The bits of a frame that are looked at first are those of its owner and of native code having called it; where these are no
+    /// neighbours, each frame is looked at as a special one.
+    #[test]
+    fn special_frames_are_told_by_bits() {
+        let bits = |minor: u8| known(Version(3, minor)).map(|layout| layout.state_bits());
+        assert_eq!([8, 10, 11, 12].map(bits), [0, 0, 0xffff << 32, 0xff << 48].map(Some));
+        let mut layout = known(Version(3, 11)).expect("known");
+        layout.offsets.frame_entry = 80;
+        assert_eq!(layout.state_bits(), u64::MAX);
+    }
 }
