@@ -99,6 +99,7 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
     let library = program_with("census", "census.so", &["-shared", "-fPIC", &define]);
     let preload = format!("LD_PRELOAD={}", library.display());
     let directory = project.0.to_str().expect("UTF-8");
+    // The pause is no wait for an event: that memtrace has caught up is told to nobody, least of all to a shell (see AFTERWARDS).
     let script = format!(
         "cd '{directory}' && make -j2 program && for number in $(seq {AFTERWARDS}); do sleep 0.1; cc -O1 -c -o again.o part0.c || exit; done"
     );
@@ -120,8 +121,7 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
 }
 
 /// Compilers that run one after the other when all is built, with a pause before each: on a slow or busy machine, too, memtrace has
-/// made tables of their files by then, and has given back the room that the build's stacks have taken. (Nothing tells a shell of
-/// either.)
+/// made tables of their files by then, and has given back the room that the build's stacks have taken.
 const AFTERWARDS: usize = 24;
 
 /// How much of what the last of the compilers have allocated has whole stacks: by then, tables of all their files have been

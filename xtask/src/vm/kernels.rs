@@ -78,6 +78,11 @@ impl Kernel {
 
     /// Whether BPF's task storage needs `cmpxchg16b` on `x86_64`: it does where it is allocated without locks (7.x).
     pub fn needs_wide_exchange(&self) -> bool {
+        self.is_recent()
+    }
+
+    /// Whether it is 6.19 or later.
+    pub fn is_recent(&self) -> bool {
         !matches!(self.series, "5.10" | "6.1" | "6.12")
     }
 

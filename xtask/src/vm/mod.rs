@@ -51,6 +51,13 @@ pub struct Arguments {
     filters: Vec<String>,
 }
 
+impl Arguments {
+    /// Whether the tests are the quick selection.
+    const fn is_quick(&self) -> bool {
+        !self.all && self.filters.is_empty()
+    }
+}
+
 /// How long a machine may take with the quick selection: several times what it needs. Tests take a hundred times as long
 /// in it as outside.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -146,8 +153,7 @@ impl Guest {
         let log = cache.join("logs").join(format!("{}.log", kernel.name()));
         say(&format!("testing on {} (console: {})", kernel.name(), log.display()));
         let start = Instant::now();
-        let is_quick = !arguments.all && arguments.filters.is_empty();
-        let patience = if is_quick { PATIENCE } else { LONG_PATIENCE };
+        let patience = if arguments.is_quick() { PATIENCE } else { LONG_PATIENCE };
         let boot = || qemu::boot(kernel, arguments.kvm, image, &archive, &log, patience);
         let mut end = boot()?;
         for _ in 0..RETRIES {

@@ -42,7 +42,7 @@ const QUICK: [&str; 10] = [
     "lines_hold_what_tracemalloc_says",
     "sums_are_estimated",
 ];
-/// What the quick selection leaves out on the newest kernel, where loading the programs takes three times as long in emulation.
+/// What the quick selection leaves out on recent kernels, where loading the programs takes three times as long in emulation.
 const LEFT_TO_OLDER: [&str; 5] =
     ["realloc_ends", "the_peak_is_exact", "sums_are_estimated", "stacks_of_every_depth", "targets::python3"];
 /// The one test on a kernel that is too old.
@@ -56,8 +56,7 @@ pub fn script(kernel: &Kernel, arguments: &Arguments) -> String {
         Expectation::Works if arguments.all => TESTS.to_vec(),
         Expectation::Works => QUICK.to_vec(),
     };
-    let is_quick = !arguments.all && arguments.filters.is_empty();
-    let left_out: &[&str] = if is_quick && kernel.needs_wide_exchange() { &LEFT_TO_OLDER } else { &[] };
+    let left_out: &[&str] = if arguments.is_quick() && kernel.is_recent() { &LEFT_TO_OLDER } else { &[] };
     let skipped: Vec<String> = SKIPPED.iter().chain(left_out).map(|name| format!("--skip {name}")).collect();
     format!(
         "export MEMTRACE_TEST_PREBUILT=1 MEMTRACE_TEST_ROUNDS=1000\nulimit -c 0\nexec /tests --test-threads 1 {} {}\n",
