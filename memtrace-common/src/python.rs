@@ -31,6 +31,10 @@ pub const WINDOW_BYTES: usize = 4096;
 /// What is looked at of a frame lies in so many bytes.
 pub const FRAME_BYTES: usize = 128;
 
+/// Bytes before the instructions of a code object where the number of its first one is that is the program's: those before it
+/// set the frame up. From 3.11 on.
+pub const FIRST_TRACEABLE: u64 = 16;
+
 /// Where the walker finds things. In bytes from the beginning of what a field is named after.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -89,6 +93,8 @@ pub struct PythonRecord {
     pub first_mark: u64,
     /// The instruction is an address, else a number (to 3.10).
     pub by_address: u64,
+    /// Where the instructions begin in a code object; 0 where they are an object of their own (to 3.10).
+    pub instructions: u64,
     /// Not 0: frees of code objects are not seen, so of the innermost frame more than the address is compared.
     pub check_innermost: u64,
     /// Bytes of a code object that are read, a multiple of 8 up to [`CODE_BYTES`]: behind a small one, at the end of the

@@ -23,14 +23,20 @@ pub const FIRST_SITE: u32 = crate::process::SLOTS;
 /// still told line by line then, as there are far fewer of these.
 pub const SHORT_SITES: u32 = 1 << 16;
 
+/// Places in this part at which room for such a stack is looked for: behind it there is nothing but a loss.
+pub const SHORT_PLACES: u32 = 4;
+
 /// First entry for those.
 pub const FIRST_SHORT: u32 = SITES - SHORT_SITES;
 
 /// Frames that such a stack keeps.
 pub const SHORT_FRAMES: u64 = 8;
 
-/// The same of a thread that runs Python, besides one frame of Python's.
+/// The same of a thread that runs Python, besides the innermost of Python's that surely has a line.
 pub const SHORT_BESIDE_PYTHON: u64 = 2;
+
+/// Frames of Python's among which that one is looked for.
+pub const SHORT_PYTHON: u64 = 3;
 
 /// Words of `FRAMES` that whole stacks leave to those, while user space has not read them.
 pub const SHORT_WORDS: u32 = FRAME_WORDS / 8;

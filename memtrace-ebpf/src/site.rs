@@ -4,11 +4,10 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, generated::bpf_get_current_com
 use memtrace_common::{
     live::LiveEntry,
     loss,
-    python::frame,
     sampling::Weight,
     site::{
         FIRST_SHORT, FIRST_SITE, FRAME_WORDS, NO_SITE, PROBES, RELEASED, SHORT_BESIDE_PYTHON, SHORT_FRAMES,
-        SHORT_SITES, SHORT_WORDS, SITES as COUNT, THREAD_WORDS, end, header,
+        SHORT_PLACES, SHORT_PYTHON, SHORT_SITES, SHORT_WORDS, SITES as COUNT, THREAD_WORDS, end, header,
     },
 };
 
@@ -69,8 +68,7 @@ pub fn count_freed_now(block: &LiveEntry) -> u64 {
     weight.bytes
 }
 
-/// The index of the site with this hash; a new one gets the thread's frames. The one of the process slot for all that has
-/// no stack when there is no room.
+/// The index of the site with this hash; a new one gets the thread's frames. When there is no room, an index below [`FIRST_SITE`].
 #[inline(always)]
 pub fn find_or_add(hash: u64, slot: u32, end: u64) -> u32 {
     let index = first(hash);
@@ -86,6 +84,8 @@ pub fn find_or_add_short(seed: u64, slot: u32) -> u32 {
     memtrace_find_or_add_short_site(seed, u64::from(slot)) as u32
 }
 
+/// [`NO_SITE`] when all entries that are tried are taken, and the slot when there is no room for another reason.
+///
 /// A global function of plain words, that is, one with a name for the linker: the verifier takes it apart once, and not
 /// once for each way that leads to it. With this search in line, it was most of what is verified at an attach.
 #[unsafe(no_mangle)]
@@ -108,10 +108,7 @@ extern "C" fn memtrace_find_or_add_site(hash: u64, index: u64, slot: u64, end: u
         index = next(index);
     }
     if free == NO_SITE {
-        if index >= FIRST_SHORT {
-            count(loss::SITES_FULL);
-        }
-        return u64::from(slot);
+        return u64::from(NO_SITE);
     }
     if !share::takes_site(slot, index >= FIRST_SHORT) {
         return u64::from(slot);
@@ -133,15 +130,6 @@ extern "C" fn memtrace_find_or_add_short_site(seed: u64, slot: u64) -> u64 {
     if thread.frame_count > most {
         thread.frame_count = most;
     }
-    if has_python {
-        python::name_frames(2);
-    }
-    let innermost = if has_python { python::word(0) } else { 0 };
-    // A mark is no frame: the one behind it has the line.
-    let words = if innermost & frame::MARK != 0 { 2 } else { 1 };
-    if thread.python_frames > words {
-        thread.python_frames = words;
-    }
     let mut hash = seed;
     for index in 0..SHORT_FRAMES {
         if index >= thread.frame_count {
@@ -150,14 +138,25 @@ extern "C" fn memtrace_find_or_add_short_site(seed: u64, slot: u64) -> u64 {
         hash = mix(hash, thread.frames[index as usize]);
     }
     if has_python {
-        hash = mix(hash, innermost);
-    }
-    if thread.python_frames > 1 {
-        hash = mix(hash, python::word(1));
+        python::name_frames(SHORT_PYTHON);
+        let words = python::words_to_line(thread.python_frames);
+        for index in 0..words {
+            hash = mix(hash, python::word(index));
+        }
+        thread.python_frames = words;
     }
     let hash = finish_hash(hash);
-    let index = FIRST_SHORT + (((hash >> 32) * u64::from(SHORT_SITES)) >> 32) as u32;
-    memtrace_find_or_add_site(hash, u64::from(index), slot, end::NO_ROOM)
+    let mut place = hash;
+    for _ in 0..SHORT_PLACES {
+        let index = FIRST_SHORT + (((place >> 32) * u64::from(SHORT_SITES)) >> 32) as u32;
+        let site = memtrace_find_or_add_site(hash, u64::from(index), slot, end::NO_ROOM);
+        if site != u64::from(NO_SITE) {
+            return site;
+        }
+        place = finish_hash(place);
+    }
+    count(loss::SITES_FULL);
+    slot
 }
 
 /// The hash of an entry. Volatile, as other CPUs write it.

@@ -4,10 +4,11 @@
 use core::ffi::c_void;
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user};
-use memtrace_common::python::{FRAME_BYTES, PythonRecord, WINDOW_BYTES, frame};
+use memtrace_common::python::{FIRST_TRACEABLE, FRAME_BYTES, PythonRecord, WINDOW_BYTES, frame};
 
 use super::{
     Context, codes,
+    state::read,
     storage::{NO_WINDOW, PythonThread},
 };
 use crate::{
@@ -26,6 +27,11 @@ const GENERATOR: u64 = 1;
 const OBJECT_ADDRESS: u64 = !7;
 /// Bits of an instruction: an address in user space, or a number. Above them is what kind of frame it is.
 const INSTRUCTION: u64 = frame::ANY_FLAG - 1;
+
+/// Bytes of an instruction, and instructions that set a frame up at most: one for each variable that inner functions share, and a
+/// few more. A frame that is further on is not asked.
+const INSTRUCTION_BYTES: u64 = 2;
+const MOST_SETTING_UP: u64 = 64;
 
 /// Frames that are walked at a time: what goes from one to the next stays in registers.
 const AT_ONCE: u32 = 16;
@@ -88,6 +94,30 @@ unsafe fn look_at(frame: *const u64, record: *const PythonRecord) -> (u64, u64) 
         let entry = byte(frame, (*record).offsets.frame_entry) & 1 != 0;
         let flags = if owner == GENERATOR { frame::GENERATOR } else { 0 } | if entry { frame::ENTRY } else { 0 };
         (code, instruction | flags)
+    }
+}
+
+/// Whether the frame, which must be numbered, counts: its word is no mark, and it is not being set up. Only its first
+/// instructions are worth a look at how many of them do that.
+///
+/// # Safety
+/// As for [`walk`].
+#[inline(always)]
+pub unsafe fn has_line(python: *const PythonThread, record: *const PythonRecord, index: u64) -> bool {
+    // SAFETY: as promised by the caller; the place is masked.
+    unsafe {
+        let [code, word] = (*python).frames[opaque(index) as usize & (FRAME_PLACES - 1)];
+        if word & frame::MARK != 0 {
+            return false;
+        }
+        let instructions = (*record).instructions;
+        // A frame that has done nothing is one instruction before the first.
+        let done =
+            (u64::from(frame::instruction(word)) + INSTRUCTION_BYTES).wrapping_sub(instructions) / INSTRUCTION_BYTES;
+        if instructions == 0 || done > MOST_SETTING_UP {
+            return true;
+        }
+        done > read(code.wrapping_add(instructions).wrapping_sub(FIRST_TRACEABLE)) & 0xffff_ffff
     }
 }
 

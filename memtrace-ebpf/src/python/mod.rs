@@ -13,6 +13,7 @@ mod storage;
 use memtrace_common::{
     process::ProcessRecord,
     python::{PythonRecord, interpreter},
+    site::SHORT_PYTHON,
 };
 
 pub use self::{
@@ -112,6 +113,24 @@ extern "C" fn memtrace_name_frames(count: u64) -> u64 {
         codes::number_frames(python, count);
     }
     count
+}
+
+/// How many of the innermost frames of the walk, of which there are `count`, hold one that has a line: marks are no frames, and
+/// those that are being set up do not count. The first [`SHORT_PYTHON`] are looked at, and must be numbered.
+#[inline(always)]
+pub fn words_to_line(count: u64) -> u64 {
+    let Some(python) = storage::existing() else { return 0 };
+    let Some(record) = PYTHONS.get_ptr(interpreter::slot(python.interpreter)) else { return 0 };
+    for index in 0..SHORT_PYTHON {
+        if index >= count {
+            return index;
+        }
+        // SAFETY: a map value that user space wrote before it named it, and this thread's storage.
+        if unsafe { frames::has_line(python, record, index) } {
+            return index + 1;
+        }
+    }
+    SHORT_PYTHON
 }
 
 /// A block is freed: if it is a code object, another one may get its address.

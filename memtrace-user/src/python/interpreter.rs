@@ -99,6 +99,7 @@ impl Interpreter {
             state_bits: layout.state_bits(),
             first_mark: 3,
             by_address: u64::from(layout.is_stacked()),
+            instructions: layout.code_instructions,
             check_innermost: u64::from(!sees_frees),
             code_length: layout.code_length(),
             finalizing: if to_its_end { 0 } else { self.runtime + layout.finalizing },

@@ -4,7 +4,7 @@
 //! The figures are `offsetof` on the headers of 3.8.18, 3.9.18, 3.10.13, 3.11.7, 3.12.1, 3.13.0 and 3.14.10, compiled for
 //! `x86_64` and aarch64. They differ in what lies behind a mutex of the C library, which is 8 bytes longer on aarch64.
 
-use memtrace_common::python::Offsets;
+use memtrace_common::python::{FIRST_TRACEABLE, Offsets};
 
 /// Major and minor version, as 3 and 11.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -250,7 +250,7 @@ impl Layout {
     /// two words before the instructions; to 3.10 there is none.
     #[must_use]
     pub fn code_first_traceable(&self) -> Option<u64> {
-        self.is_stacked().then(|| self.code_instructions - 16)
+        self.is_stacked().then(|| self.code_instructions - FIRST_TRACEABLE)
     }
 }
 

@@ -6,16 +6,16 @@ use thiserror::Error;
 
 use super::{
     Beginning, Session,
-    launch::mapping_events_of,
     locate::{FoundAllocator, Locator, Wanted},
     names::Names,
     notes::Notes,
     safety::{self, Moment},
     unwinding,
+    waits::MappingSource,
 };
 use crate::{
     allocators::UserFunctions,
-    process::{AddressSpace, TargetError, TargetProcess},
+    process::{AddressSpace, MappingEventsError, TargetError, TargetProcess},
     profile::ProcessInfo,
     readable::Readable,
     tracer::{Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
@@ -44,6 +44,9 @@ pub enum AttachError {
         /// The program's file.
         program: String,
     },
+    /// What it maps is told to nobody.
+    #[error(transparent)]
+    Mappings(#[from] MappingEventsError),
     /// memtrace itself lacks something.
     #[error("cannot start tracing: {0}")]
     Io(#[from] io::Error),
@@ -66,6 +69,7 @@ impl AttachError {
                     .to_owned(),
             ),
             Self::Stripped { .. } => Some(STRIPPED_HINT.to_owned()),
+            Self::Mappings(error) => Some(error.hint().to_owned()),
             Self::Io(_) => None,
         }
     }
@@ -145,7 +149,7 @@ impl Attachment {
         notes.extend(safety::cost_to_others(&tracer));
         let events = tracer.take_events()?;
         // Before the mappings are read for the last time.
-        let mapping_events = if follows { mapping_events_of(None, &options)? } else { None };
+        let mapping_events = if follows { Some(MappingSource::of_all()?) } else { None };
         tell(AttachStep::Placing);
         for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {
             tracer.place_probes(&allocator.probes, pid)?;

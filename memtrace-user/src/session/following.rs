@@ -28,7 +28,6 @@ impl Session {
             self.locator.refresh();
         }
         if self.family.is_some() {
-            self.refresh_members();
             self.take_happenings();
         } else {
             self.take_mapping_events();
@@ -43,17 +42,6 @@ impl Session {
         self.probe_new_allocators();
         if let Some(copies) = &mut self.copies {
             copies.looked(found_new);
-        }
-    }
-
-    /// Without events of their mappings, members are looked at.
-    fn refresh_members(&mut self) {
-        if self.mapping_events.is_none()
-            && let Some(family) = &mut self.family
-        {
-            for locator in family.counting().filter_map(|member| member.locator.as_mut()) {
-                locator.refresh();
-            }
         }
     }
 

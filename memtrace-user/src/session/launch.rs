@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     process::{
-        AddressSpace, CommandSpec, Confinement, LibrariesError, MappingEvents, PreparedChild, SpawnError, elf::ElfFile,
+        AddressSpace, CommandSpec, Confinement, LibrariesError, PreparedChild, SpawnError, elf::ElfFile,
         list_libraries, vdso_file,
     },
     profile::ProcessInfo,
-    tracer::{Accelerator, Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
+    tracer::{Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
 };
 
 /// Why a command cannot be traced or started.
@@ -126,7 +126,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let events = tracer.take_events()?;
     let mut locator = Locator::new(AddressSpace::of_pid(pid).map_err(AttachError::from)?, wanted);
     locator.mark_examined(code.iter().map(|wanted| wanted.id));
-    let mapping_events = mapping_events_of(Some(pid), options)?;
+    let mapping_events = Some(MappingSource::of_command(pid)?);
     let mut notes = Notes::default();
     notes.begin_anew();
     let confinement = if options.follow == Follow::Nobody { Confinement::of_pid(pid) } else { safety::ANYBODY };
@@ -178,21 +178,6 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
         }),
     });
     Ok(Launched { session, pid, status })
-}
-
-/// What tells of mappings as they happen, of a command and what it starts, or of all processes. Without it they are read
-/// now and then: of a command that ends soon, functions have no names.
-pub(super) fn mapping_events_of(pid: Option<u32>, options: &TracerOptions) -> io::Result<Option<MappingSource>> {
-    if !options.allows(Accelerator::MappingEvents) {
-        return Ok(None);
-    }
-    match pid.map_or_else(MappingEvents::open_all, MappingEvents::open) {
-        Ok(events) => MappingSource::new(events).map(Some),
-        Err(error) => {
-            log::warn!("{error}: functions of a command that ends soon have no names ({})", error.hint());
-            Ok(None)
-        }
-    }
 }
 
 /// The allocators among a program and the libraries that it will load.

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, sleep_until},
 };
 
-use super::Exit;
+use super::{Exit, attach::AttachError};
 use crate::{process::MappingEvents, readable::Readable};
 
 /// Time between two looks at how full the store of new stacks is.
@@ -27,7 +27,17 @@ pub(super) struct MappingSource {
 }
 
 impl MappingSource {
-    pub(super) fn new(events: MappingEvents) -> std::io::Result<Self> {
+    /// Of a command that has not begun yet, and of what it starts: those that end soon cannot be asked.
+    pub(super) fn of_command(pid: u32) -> Result<Self, AttachError> {
+        Self::new(MappingEvents::open(pid)?)
+    }
+
+    /// Of all processes.
+    pub(super) fn of_all() -> Result<Self, AttachError> {
+        Self::new(MappingEvents::open_all()?)
+    }
+
+    fn new(events: MappingEvents) -> Result<Self, AttachError> {
         Ok(Self { readable: Readable::of(&events)?, events })
     }
 }

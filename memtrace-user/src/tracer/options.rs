@@ -113,8 +113,6 @@ pub enum Accelerator {
     Session,
     /// `bpf_loop`; without, stacks are followed by frame pointers alone.
     BpfLoop,
-    /// Perf events that tell of each mapping of a command that is started; without, `/proc/PID/maps` is read now and then.
-    MappingEvents,
     /// Return probes; without, the ends of calls are seen at the functions' exits.
     ReturnProbes,
     /// BPF trampolines; without, what processes map is followed by tracepoints, at some cost to every system call.
@@ -123,11 +121,10 @@ pub enum Accelerator {
 
 impl Accelerator {
     /// Every accelerator, its word on the command line, and what it stands for.
-    pub const WORDS: [(Self, &str, &str); 6] = [
+    pub const WORDS: [(Self, &str, &str); 5] = [
         (Self::Multi, "multi", "uprobe-multi links"),
         (Self::Session, "session", "session probes"),
         (Self::BpfLoop, "bpf-loop", "bpf_loop"),
-        (Self::MappingEvents, "mapping-events", "perf events of mappings"),
         (Self::ReturnProbes, "return-probes", "return probes"),
         (Self::Trampolines, "trampolines", "BPF trampolines"),
     ];

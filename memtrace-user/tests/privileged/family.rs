@@ -81,10 +81,10 @@ fn a_forked_child_counts_by_itself() {
     assert_eq!(outcome.profile.own_totals.unknown_frees, 0);
 }
 
-/// The same numbers come by perf-event links, without events of mappings, and with exits in place of return probes.
+/// The same numbers come by perf-event links, and with exits in place of return probes.
 #[test]
 fn children_are_followed_without_accelerators() {
-    let all = [Accelerator::Multi, Accelerator::MappingEvents, Accelerator::ReturnProbes];
+    let all = [Accelerator::Multi, Accelerator::ReturnProbes];
     for accelerator in all.into_iter().filter(|accelerator| can_do_without(*accelerator)) {
         let outcome = family_with(&["forks"], &TracerOptions { without: vec![accelerator], ..following() });
         let stats = |process: &TracedProcess| process.totals.expect("counters").stats.allocated_bytes;

@@ -1,10 +1,11 @@
 //! Tracing one process leaves every other alone.
 
+use memtrace::tracer::Accelerator;
 use nix::sys::signal::Signal;
 
 use crate::{
     binary::{Attached, eventually},
-    support::program,
+    support::{is_without, program},
     target::Target,
     traces::breakpoints,
 };
@@ -33,6 +34,10 @@ fn only_the_traced_process_has_breakpoints() {
 /// pace, and nothing of it is recorded.
 #[test]
 fn a_forked_child_is_freed_of_breakpoints() {
+    // By perf-event links, only in the end: see the next test.
+    if is_without(Accelerator::Multi) {
+        return;
+    }
     let mut target = Target::start(program("on_request"));
     let memtrace = Attached::to(target.pid());
     assert_eq!(target.ask("f"), "child");

@@ -145,6 +145,12 @@ fn lines_are_exact_when_stacks_find_no_room() {
         assert!(found.live_blocks().abs_diff(400) <= 1, "line {line}: {found:?}");
         assert!(found.live_blocks() == 401 || found.live_bytes() == objects, "line {line}: {found:?}, {objects}");
     }
+    // A cell for each call; more than one on the line where the list grows.
+    for line in 2..52 {
+        let found = lines[&("<closing>".to_owned(), line)];
+        assert!(found.live_blocks().abs_diff(10) <= 1, "line {line}: {found:?}");
+        assert!(found.live_blocks() == 11 || found.live_bytes() == 400, "line {line}: {found:?}");
+    }
     let cut = outcome.profile.unfollowed.ranked().iter().any(|(reason, _)| *reason == Unfollowed::NotKept);
     assert!(cut, "{:?}", outcome.profile.unfollowed);
 }

@@ -33,11 +33,10 @@ pub struct Named {
 }
 
 /// All accelerators.
-const ACCELERATORS: [Named; 6] = [
+const ACCELERATORS: [Named; 5] = [
     Named { name: "multi", accelerator: Accelerator::Multi },
     Named { name: "session", accelerator: Accelerator::Session },
     Named { name: "bpf-loop", accelerator: Accelerator::BpfLoop },
-    Named { name: "mapping-events", accelerator: Accelerator::MappingEvents },
     Named { name: "return-probes", accelerator: Accelerator::ReturnProbes },
     Named { name: "trampolines", accelerator: Accelerator::Trampolines },
 ];
@@ -48,6 +47,15 @@ pub fn without() -> Vec<Named> {
     let known = |name: &str| ACCELERATORS.iter().copied().find(|accelerator| accelerator.name == name);
     let names = names.split(',').filter(|name| !name.is_empty());
     names.map(|name| known(name).unwrap_or_else(|| panic!("no accelerator {name}"))).collect()
+}
+
+/// Whether the tests do without an accelerator that one of them is about, and which is then left out.
+pub fn is_without(accelerator: Accelerator) -> bool {
+    let is_without = without().iter().any(|feature| feature.accelerator == accelerator);
+    if is_without {
+        eprintln!("left out: it needs what MEMTRACE_TEST_WITHOUT switches off");
+    }
+    is_without
 }
 
 /// Whether this machine has something in an accelerator's place: the exits of functions are found on `x86_64` alone.

@@ -71,8 +71,7 @@ impl Everyone {
     /// Code has been mapped. What exactly is read from `/proc`.
     pub(super) fn take_mappings(&mut self) {
         self.take_events();
-        let Some(source) = &mut self.mapping_events else { return };
-        for event in source.events.drain() {
+        for event in self.mapping_events.events.drain() {
             if let MappingEvent::Map(map) = event {
                 let is_met = map.inode == 0 || self.probed.met.contains(&(map.device, map.inode));
                 self.members.mapped(map.pid, !is_met);

@@ -78,7 +78,7 @@ pub enum MachineUpdate {
 pub struct Everyone {
     tracer: Tracer,
     events: Events,
-    mapping_events: Option<MappingSource>,
+    mapping_events: MappingSource,
     copies: Option<CopySource>,
     selection: Arc<Selection>,
     members: Members,
@@ -139,7 +139,7 @@ impl Everyone {
                     self.take_event(event?);
                     self.take_events();
                 }
-                () = mappings_ready(self.mapping_events.as_ref()) => self.take_mappings(),
+                () = mappings_ready(Some(&self.mapping_events)) => self.take_mappings(),
                 () = self.retiring.next() => self.fold_unused(),
                 _ = self.ticks.tick() => self.reading = Some(Arc::new(self.read())),
                 update = self.naming.next() => return Ok(update),

@@ -12,11 +12,10 @@ impl Everyone {
     /// With all processes that there are: what events have not told is made up for.
     pub(super) fn reconcile(&mut self, all: &HashSet<u32>) {
         self.refused.retain(|pid| all.contains(pid));
-        let mappings = self.mapping_events.as_mut().map(|source| source.events.take_lost());
+        let mappings_lost = self.mapping_events.events.take_lost();
         let events = self.tracer.losses().count(LossReason::EventDropped);
         let events_before = std::mem::replace(&mut self.lost_before, events);
-        // Without such events, or some of them.
-        if mappings != Some(0) {
+        if mappings_lost != 0 {
             self.members.look_at_all();
         }
         if events != events_before {

@@ -11,7 +11,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::{
     super::{
         AttachError,
-        launch::mapping_events_of,
         locate::{Locator, Wanted},
         meter::OwnUse,
         notes::Notes,
@@ -19,7 +18,7 @@ use super::{
         safety::{self, Moment},
         threads::Threads,
         unwinding::InTheMaking,
-        waits::CopySource,
+        waits::{CopySource, MappingSource},
     },
     Everyone,
     census::{self, Census},
@@ -49,7 +48,7 @@ pub fn trace_everyone(selection: Selection, options: &TracerOptions) -> Result<E
     let mut notes = Notes::default();
     notes.extend(safety::choose_returns(&mut tracer, safety::ANYBODY, Moment::Running));
     let events = tracer.take_events()?;
-    let mapping_events = mapping_events_of(None, &options)?;
+    let mapping_events = MappingSource::of_all()?;
     let trap = tracer.cost_measurement().and_then(|measurement| measurement.run());
     let mut everyone = Everyone {
         copies: tracer.unknown_code().map(CopySource::new),
