@@ -108,7 +108,7 @@ impl Roots {
         };
         Self {
             process: differ(|sample| sample.process.0.into()).then_some(caption::process),
-            domains: differ(|sample| sample.domain as u64),
+            domains: differ(|sample| sample.domain.layer() as u64),
             threads,
             ends: !snapshot.about.lacks.contains(&Lack::StackEnds),
         }
@@ -171,7 +171,7 @@ impl Builder {
             push(&name(snapshot, key.process));
         }
         if roots.domains {
-            push(&format!("[{}]", key.domain.name()));
+            push(&format!("[{}]", key.domain.layer().name()));
         }
         if let Some(thread) = key.thread {
             push(&caption::thread(snapshot, thread));

@@ -6,13 +6,13 @@ use super::{AllocStats, Domain, StackSample};
 /// program has mapped.
 #[must_use]
 pub fn main_domain<'a>(samples: impl IntoIterator<Item = &'a StackSample>) -> Domain {
-    samples.into_iter().map(|sample| sample.domain).min().unwrap_or_default()
+    samples.into_iter().map(|sample| sample.domain.layer()).min().unwrap_or_default()
 }
 
 /// Sum over the samples of a domain; a block of a mapping is what one call has mapped.
 #[must_use]
 pub fn sum_of_domain(samples: &[StackSample], domain: Domain) -> AllocStats {
-    samples.iter().filter(|sample| sample.domain == domain).map(|sample| sample.stats).sum()
+    samples.iter().filter(|sample| sample.domain.is_beside(domain)).map(|sample| sample.stats).sum()
 }
 
 /// Sums of the domains beside the main one that have samples.
@@ -20,7 +20,7 @@ pub fn sum_of_domain(samples: &[StackSample], domain: Domain) -> AllocStats {
 pub fn other_domains(samples: &[StackSample]) -> Vec<(Domain, AllocStats)> {
     let main = main_domain(samples);
     let has_samples = |domain: &Domain| samples.iter().any(|sample| sample.domain == *domain);
-    let others = Domain::all().filter(|domain| *domain != main).filter(has_samples);
+    let others = Domain::all().filter(|domain| !domain.is_beside(main)).filter(has_samples);
     others.map(|domain| (domain, sum_of_domain(samples, domain))).collect()
 }
 
@@ -41,5 +41,18 @@ mod tests {
         assert_eq!(sum_of_domain(&scene.samples, Domain::Malloc).live_bytes(), 20);
         let others = other_domains(&scene.samples).into_iter().map(|(domain, stats)| (domain, stats.live_bytes()));
         assert_eq!(others.collect::<Vec<_>>(), [(Domain::Mmap, 8192), (Domain::Allocator, 4096)]);
+    }
+
+    /// Python's blocks are blocks: they are in the sum of these, and no other layer.
+    #[test]
+    fn blocks_of_python_are_in_the_sum() {
+        let mut scene = Scene::default();
+        scene.sample(&["a@app"], 1, 20, 0).domain = Domain::Python;
+        assert_eq!(main_domain(&scene.samples), Domain::Malloc);
+        scene.sample(&["b@app"], 1, 5, 0);
+        scene.sample(&["c@app"], 1, 4096, 0).domain = Domain::Mmap;
+        assert_eq!(sum_of_domain(&scene.samples, Domain::Malloc).live_bytes(), 25);
+        let others = other_domains(&scene.samples);
+        assert_eq!(others.into_iter().map(|(domain, _)| domain).collect::<Vec<_>>(), [Domain::Mmap]);
     }
 }

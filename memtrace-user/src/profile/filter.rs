@@ -114,7 +114,7 @@ pub struct Filters {
     pub include: Vec<Filter>,
     /// No sample that one of these matches is looked at.
     pub exclude: Vec<Filter>,
-    /// Samples of other domains are not looked at.
+    /// Samples of other layers than this domain's are not looked at.
     pub domain: Option<Domain>,
     /// Filters on code look at every frame, not only at the one that names the site.
     pub all_frames: bool,
@@ -160,7 +160,7 @@ impl Filters {
 
     pub(super) fn of_owner(&self, owner: &Owner) -> Verdict {
         let Verdict { included, excluded } = self.verdict(|filter| filter.matches_owner(owner));
-        let is_of_other = self.domain.is_some_and(|domain| domain != owner.domain);
+        let is_of_other = self.domain.is_some_and(|domain| !domain.is_beside(owner.domain));
         Verdict { included, excluded: excluded || is_of_other }
     }
 

@@ -97,7 +97,7 @@ impl LiveGroups {
 
     fn number(&mut self, index: u32, stack: &NumberedStack, places: &mut LiveNames, names: &Names<'_>) -> u32 {
         let Grouping { by, split_threads, domain } = self.grouping;
-        if domain.is_some_and(|domain| domain != stack.domain) {
+        if domain.is_some_and(|domain| !domain.is_beside(stack.domain)) {
             return LEFT_OUT;
         }
         let place = by.is_of_frames().then(|| places.site(index, stack, names)).flatten();

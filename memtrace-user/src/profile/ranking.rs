@@ -74,7 +74,7 @@ impl Ranking {
     #[must_use]
     pub fn of(profile: &Profile, symbols: &SymbolTable, namer: &SiteNamer, options: &RankingOptions) -> Self {
         let domain = options.domain.unwrap_or_else(|| main_domain(&profile.samples));
-        let samples = profile.samples.iter().filter(|sample| sample.domain == domain);
+        let samples = profile.samples.iter().filter(|sample| sample.domain.is_beside(domain));
         let groups = group(samples, namer, symbols, &profile.modules);
         let mut sites: Vec<Site> =
             groups.into_iter().map(|(location, stacks)| Site::new(location, stacks, options.sort)).collect();

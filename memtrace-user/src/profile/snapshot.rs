@@ -193,10 +193,10 @@ impl Snapshot {
         sum_of_domain(&self.samples, main_domain(&self.samples))
     }
 
-    /// Leaves samples of a domain alone, of the main one unless another is wanted: for what can tell no domains apart.
+    /// Leaves samples of a domain alone, of the main one's layer unless one is wanted: for what can tell no domains apart.
     pub fn keep_domain(&mut self, wanted: Option<Domain>) {
-        let kept = wanted.unwrap_or_else(|| main_domain(&self.samples));
-        self.samples.retain(|sample| sample.domain == kept);
+        let main = main_domain(&self.samples);
+        self.samples.retain(|sample| wanted.map_or(sample.domain.is_beside(main), |wanted| sample.domain == wanted));
     }
 }
 

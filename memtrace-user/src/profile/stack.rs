@@ -56,12 +56,14 @@ pub fn starts_thread(function: &str) -> bool {
     STARTS.contains(&function.split('@').next().unwrap_or(function))
 }
 
-/// A layer of memory. Layers are never added up: a block lies in pages that another layer counts.
+/// A kind of memory. Kinds belong to layers, which are never added up: a block lies in pages that another layer counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Domain {
     /// Blocks handed out by an allocator: malloc and its relatives.
     #[default]
     Malloc,
+    /// Those of them that a Python interpreter has asked for: its objects, and what they hold.
+    Python,
     /// Memory that the program maps by itself, without a file: mmap(2), mremap(2), brk(2). Address space that can be
     /// accessed, whether pages stand behind it or not.
     Mmap,
@@ -83,8 +85,9 @@ pub fn mark_whole_stacks(samples: &mut [StackSample], symbols: &SymbolTable) {
 }
 
 /// One line a domain, with its name in files and filters, and what it is.
-const DOMAINS: [(Domain, &str, &str); 4] = [
+const DOMAINS: [(Domain, &str, &str); 5] = [
     (Domain::Malloc, "malloc", "Blocks handed out by an allocator"),
+    (Domain::Python, "python", "Those of them that a Python interpreter has asked for"),
     (Domain::Mmap, "mmap", "Memory that the program maps by itself"),
     (Domain::Allocator, "allocator", "Memory that an allocator maps for its blocks"),
     (Domain::Reserved, "reserved", "Addresses without access: reserved, or guards"),
@@ -100,6 +103,21 @@ impl Domain {
     #[must_use]
     pub fn name(self) -> &'static str {
         DOMAINS[self as usize].1
+    }
+
+    /// The domain that stands for its layer: Python's blocks are blocks.
+    #[must_use]
+    pub const fn layer(self) -> Self {
+        match self {
+            Self::Python => Self::Malloc,
+            other => other,
+        }
+    }
+
+    /// Whether the two are of one layer, so that they may be added up.
+    #[must_use]
+    pub fn is_beside(self, other: Self) -> bool {
+        self.layer() == other.layer()
     }
 
     /// What it is, for a help text.

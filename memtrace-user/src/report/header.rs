@@ -85,7 +85,7 @@ fn memory(profile: &Profile) -> [(&'static str, String); 3] {
 pub(crate) fn beside(samples: &[StackSample]) -> Option<(&'static str, String)> {
     let sums = other_domains(samples).into_iter().map(|(domain, stats)| {
         let whose = match domain {
-            Domain::Malloc => "in blocks",
+            Domain::Malloc | Domain::Python => "in blocks",
             Domain::Mmap => "by the program",
             Domain::Allocator => "by allocators",
             Domain::Reserved => "reserved",

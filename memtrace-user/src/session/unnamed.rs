@@ -21,7 +21,7 @@ impl Unnamed {
         // Sums up what incomplete stacks allocated by the reason. One that walked out of known code has none of its own.
         let main = main_domain(&profile.samples);
         for (sample, reason) in profile.samples.iter().zip(unfollowed) {
-            if sample.domain == main && sample.end == StackEnd::Incomplete {
+            if sample.domain.is_beside(main) && sample.end == StackEnd::Incomplete {
                 profile.unfollowed.add(reason.unwrap_or(Unfollowed::UnknownCode), sample.stats.allocated_bytes);
             }
         }
@@ -34,7 +34,7 @@ impl Unnamed {
 #[expect(clippy::cast_precision_loss, reason = "means and shares")]
 pub(super) fn log_stacks(profile: &Profile, runs: Option<Runs>) {
     let blocks = profile.totals.stats.allocated_blocks.max(1) as f64;
-    let samples = profile.samples.iter().filter(|sample| sample.domain == Domain::Malloc);
+    let samples = profile.samples.iter().filter(|sample| sample.domain.is_beside(Domain::Malloc));
     let frames = samples.map(|sample| sample.stack.len() as f64 * sample.stats.allocated_blocks as f64);
     let coverage = profile.coverage();
     let runs = runs.unwrap_or_default();

@@ -55,7 +55,7 @@ impl Grouped {
     pub(super) fn read(&mut self, reading: &Reading) {
         let (before, known) = (self.domain(), self.stacks.stacks().len());
         self.stacks.update(&reading.profile, &reading.symbols, &self.namer);
-        self.domains.extend(self.stacks.stacks()[known..].iter().map(|stack| stack.domain));
+        self.domains.extend(self.stacks.stacks()[known..].iter().map(|stack| stack.domain.layer()));
         if self.domain() != before || known == 0 {
             self.names.forget(self.stacks.changed());
             self.regroup(reading);
@@ -134,7 +134,7 @@ impl Grouped {
 
     /// Whether a stack is of the layer of memory that is shown.
     pub(super) fn is_shown(&self, stack: u32) -> bool {
-        self.stacks.stacks().get(stack as usize).is_some_and(|stack| stack.domain == self.domain())
+        self.stacks.stacks().get(stack as usize).is_some_and(|stack| stack.domain.layer() == self.domain())
     }
 
     /// Lines have been looked up: places in one line are one row from now on. Returns whether groups may have changed.

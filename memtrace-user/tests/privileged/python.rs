@@ -10,12 +10,12 @@ use std::{
 
 use memtrace::{
     process::{CommandSpec, SignalState},
-    profile::{AllocStats, PYTHON_MODULE, Profile, SymbolTable, Unfollowed},
+    profile::{AllocStats, Domain, PYTHON_MODULE, Profile, SymbolTable, Unfollowed, sum_of_domain},
     session::{self, Update},
-    tracer::{Follow, TracerOptions},
+    tracer::{Accelerator, Follow, TracerOptions},
 };
 
-use crate::support::{Outcome, options, run_traced, runtime};
+use crate::support::{Outcome, is_without, options, run_traced, runtime};
 
 /// Debian's interpreter. (Others are tried by hand: see docs/python.md.)
 pub const PYTHON: &str = "/usr/bin/python3";
@@ -47,8 +47,13 @@ fn python_frames(stack: &[memtrace::profile::Location], profile: &Profile, symbo
 
 /// What lines hold, by file and number.
 pub fn lines(outcome: &Outcome) -> HashMap<(String, u32), AllocStats> {
+    lines_among(outcome, |_| true)
+}
+
+/// The same of the samples of some domains.
+fn lines_among(outcome: &Outcome, wanted: impl Fn(Domain) -> bool) -> HashMap<(String, u32), AllocStats> {
     let mut lines: HashMap<_, AllocStats> = HashMap::new();
-    for sample in &outcome.profile.samples {
+    for sample in outcome.profile.samples.iter().filter(|sample| wanted(sample.domain)) {
         if let Some((file, _, line)) =
             python_frames(&sample.stack, &outcome.profile, &outcome.symbols).into_iter().next()
         {
@@ -81,6 +86,9 @@ fn agree(one: u64, other: u64, part: u64) -> bool {
 /// Bytes and blocks of the lines of a program are those that tracemalloc counts, and the peak is, too.
 #[test]
 fn lines_hold_what_tracemalloc_says() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let expected = by_tracemalloc("objects.py");
     let outcome = run("objects.py", &options());
     let lines = lines(&outcome);
@@ -108,6 +116,9 @@ fn lines_hold_what_tracemalloc_says() {
 /// interpreter holds from before its program begins: that is told.
 #[test]
 fn sums_are_those_of_tracemalloc() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let (current, peak) = by_tracemalloc("large_objects.py")[&0];
     let profile = run("large_objects.py", &options()).profile;
     let note = profile.process.notes.iter().find(|note| note.contains("before it began with the program"));
@@ -124,6 +135,39 @@ pub fn mebibytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes >> 10).expect("less than 4 TiB")) / 1024.0
 }
 
+/// What the interpreter allocates is told from what libraries in C do: both are blocks, each in a domain of its own.
+#[test]
+fn blocks_of_libraries_are_told_from_python_s() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
+    let outcome = run("domains.py", &options());
+    let file = script("domains.py").display().to_string();
+    let held = |line: u32, domain: Domain| {
+        let lines = lines_among(&outcome, |known| known == domain);
+        let stats = lines.get(&(file.clone(), line)).copied().unwrap_or_default();
+        (stats.live_blocks(), stats.live_bytes())
+    };
+    assert_eq!(held(7, Domain::Malloc), (50, 50_000));
+    assert_eq!(held(8, Domain::Malloc), (0, 0));
+    let (blocks, bytes) = held(8, Domain::Python);
+    // Of each object its head and end as well; the list and what it holds.
+    assert!((70..=72).contains(&blocks) && (70 * 2033..70 * 2033 + 2000).contains(&bytes), "{blocks}, {bytes}");
+    let sum = sum_of_domain(&outcome.profile.samples, Domain::Malloc);
+    assert_eq!(outcome.profile.totals.current_bytes, sum.live_bytes(), "both are of one layer");
+}
+
+/// Where the kernel cannot walk its frames, that is said, and all blocks are seen.
+#[test]
+fn python_without_bpf_loop_has_no_frames() {
+    let mut options = options();
+    options.without.push(Accelerator::BpfLoop);
+    let profile = run("objects.py", &options).profile;
+    assert!(profile.totals.stats.allocated_blocks > 200_000, "{:?}", profile.totals);
+    let notes = &profile.process.notes;
+    assert!(notes.iter().any(|note| note.contains("bpf_loop")), "{notes:?}");
+}
+
 /// When asked, recording goes on to the end: then all that lines of the program have held is given back.
 #[test]
 fn end_of_the_interpreter_can_be_seen() {
@@ -136,6 +180,9 @@ fn end_of_the_interpreter_can_be_seen() {
 /// With more different call stacks than there is room for, lines still hold what they have allocated, to the byte.
 #[test]
 fn lines_are_exact_when_stacks_find_no_room() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let outcome = run("many_stacks.py", &options());
     let lines = lines(&outcome);
     for line in 2..602 {
@@ -158,6 +205,9 @@ fn lines_are_exact_when_stacks_find_no_room() {
 /// Code objects that get the addresses of others which have died are not taken for these.
 #[test]
 fn code_at_an_address_used_again_has_its_own_lines() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let outcome = run("codes.py", &options());
     let mut found = 0;
     for sample in &outcome.profile.samples {
@@ -221,6 +271,9 @@ fn run_watched(words: &[&OsStr], options: &TracerOptions, mut watch: impl FnMut(
 /// code that they have made since, and such as execute an interpreter.
 #[test]
 fn processes_that_python_starts_have_their_own_lines() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a directory");
     let go = directory.path().join("go");
     let program = script("forks.py");
@@ -253,6 +306,9 @@ fn processes_that_python_starts_have_their_own_lines() {
 /// The functions that are on a stack, whatever way Python has been called, are those that the program has called.
 #[test]
 fn calls_of_every_kind_are_followed() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let outcome = run("calls.py", &options());
     let deep = |depth: usize| ["take"].into_iter().chain(std::iter::repeat_n("deep", depth));
     for (size, expected) in [

@@ -14,18 +14,21 @@ use memtrace::{
     process::elf::ElfFile,
     profile::{AllocStats, Domain, Profile},
     session::{self, Update},
-    tracer::{Recorded, TracerOptions},
+    tracer::{Accelerator, Recorded, TracerOptions},
 };
 
 use crate::{
     python::{PYTHON, lines, mebibytes, run, script},
-    support::{Outcome, options, run_traced, runtime},
+    support::{Outcome, is_without, options, run_traced, runtime},
     target::Target,
 };
 
 /// With Python's own allocator left alone, small objects are not seen, and that is said.
 #[test]
 fn kept_allocator_is_told() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let outcome = run("objects.py", &TracerOptions { keep_pymalloc: true, ..options() });
     assert!(outcome.profile.totals.stats.allocated_blocks < 100_000);
     let notes = &outcome.profile.process.notes;
@@ -36,6 +39,9 @@ fn kept_allocator_is_told() {
 /// the one that holds most by far, as soon as there has been a reading.
 #[test]
 fn line_that_leaks_in_a_running_server_is_found() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let mut server = Target::start_command(Command::new(PYTHON).arg(script("leaking_server.py")));
     let port: u16 = server.hear().parse().expect("a port");
     let request = || {
@@ -68,6 +74,9 @@ fn line_that_leaks_in_a_running_server_is_found() {
 /// A line is known at the end of long code that is gone before anybody looks at it.
 #[test]
 fn lines_of_long_code_are_known() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let mut target = Target::start_command(Command::new(PYTHON).arg(script("long_module.py")));
     let outcome = runtime().block_on(async {
         let mut session = session::attach(target.pid(), &options()).expect("it is traced");
@@ -90,6 +99,9 @@ fn counted(text: &str, name: &str) -> u64 {
 /// interpreter itself counts.
 #[test]
 fn what_python_pools_hold_is_told() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let mut target = Target::start_command(Command::new(PYTHON).arg(script("small_objects.py")));
     let mut text = String::new();
     while !text.ends_with("done") {
@@ -119,6 +131,9 @@ fn what_python_pools_hold_is_told() {
 /// The arenas that Python maps for its own allocator count as an allocator's, and are as many as it says itself.
 #[test]
 fn arenas_of_python_are_an_allocators() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a directory");
     let words = directory.path().join("words");
     let command = format!("exec {PYTHON} {} </dev/null >{}", script("small_objects.py").display(), words.display());
@@ -155,6 +170,9 @@ fn interpreter_that_lies(directory: &Path, version: u8) -> PathBuf {
 /// and when it is found running. What it allocates counts under native code.
 #[test]
 fn python_that_is_not_understood_has_no_frames() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let directory = tempfile::tempdir().expect("a directory");
     for (version, reason) in [(12, "does not keep its threads as CPython 3.12 does"), (15, "CPython 3.15 of this kind")]
     {

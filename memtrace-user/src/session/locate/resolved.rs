@@ -30,7 +30,11 @@ impl Resolved {
         let (native, end) = if lacks_mapping { cut_short(located, stack) } else { (located, stack.end) };
         let maps_for_blocks = stack.domain == Domain::Mmap
             && (is_allocators(space, libraries, &native) || python.is_arena(&native, &stack.stats));
-        let domain = if maps_for_blocks { Domain::Allocator } else { stack.domain };
+        let domain = match stack.domain {
+            _ if maps_for_blocks => Domain::Allocator,
+            Domain::Malloc if python.is_own(&native) => Domain::Python,
+            other => other,
+        };
         let frames = python.merge(native, &stack.python, space);
         Self { addresses: Arc::clone(&stack.addresses), frames, end, domain, lacks_mapping, lacks_name }
     }

@@ -81,7 +81,7 @@ impl Locator {
 impl Session {
     /// Looks for Python interpreters among new files, and tells the BPF programs of them.
     pub(in crate::session) fn follow_python(&mut self) {
-        if !self.tracer.sees_python() {
+        if self.tracer.options().native_only {
             return;
         }
         let to_its_end = self.tracer.options().through_exit;
@@ -104,6 +104,7 @@ impl Session {
     fn take_look(&mut self, Look { home, slot, pid, found }: Look) {
         match found {
             Found::Nothing => {}
+            Found::Interpreter(_) if !self.tracer.sees_python() => self.no_python(home, remarks::NO_LOOP),
             Found::Interpreter(record) => {
                 if record.check_innermost != 0 {
                     self.notes.set(Subject::PythonPools, Some(remarks::pooled(None)));

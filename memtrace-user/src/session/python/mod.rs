@@ -211,6 +211,14 @@ impl Python {
         caller.is_some_and(|caller| is_own(&caller)) && arenas > 0 && mapped.allocated_bytes == arenas
     }
 
+    /// Whether a block with these frames is the interpreter's: it has called the allocator. Code of a program that an interpreter is
+    /// linked into cannot be told from it.
+    pub(super) fn is_own(&self, frames: &[Location]) -> bool {
+        let Some((interpreter, innermost)) = self.interpreter.as_ref().zip(frames.first()) else { return false };
+        let name = interpreter.path.rsplit('/').next().unwrap_or_default();
+        innermost.module == interpreter.module && name.trim_start_matches("lib").starts_with("python")
+    }
+
     /// Takes in a code object; `false` when it is none, so that the interpreter is not understood.
     fn take_code(&self, record: &[u8], memory: &dyn Fn(u64, &mut [u8]) -> bool) -> bool {
         let Some(interpreter) = &self.interpreter else { return true };

@@ -6,6 +6,9 @@ use crate::{profile::ProcessTotals, python::Pooled};
 pub(super) const ENDED: &str = "shown is what the program held when its last line, its threads and its exit handlers were done: \
     what Python frees as it takes itself apart is not recorded (with --through-exit it is)";
 
+/// Why no kernel before 5.17 walks its frames.
+pub(super) const NO_LOOP: &str = "this kernel has no bpf_loop, which came with Linux 5.17";
+
 /// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known.
 pub(super) fn pooled(held: Option<Pooled>) -> String {
     let held = held.map_or_else(String::new, |Pooled { blocks, bytes, pool_bytes }| {

@@ -134,7 +134,7 @@ fn ages(app: &App) -> Vec<(&'static str, String)> {
 fn layer_without_blocks(app: &App) -> Option<&'static str> {
     let stack = app.detail.members.first()?;
     let domain = app.table.stack(*stack).0.domain;
-    (domain != Domain::Malloc).then(|| domain.name())
+    (!domain.is_beside(Domain::Malloc)).then(|| domain.name())
 }
 
 /// The pane that is shown is in brackets, not told by its style alone.
