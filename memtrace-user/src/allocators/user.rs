@@ -45,6 +45,7 @@ pub enum FunctionName {
 
 #[derive(Debug, Clone)]
 enum FilePattern {
+    Any,
     Executable,
     Matching(GlobMatcher),
 }
@@ -90,6 +91,13 @@ const ALLOCATION_KEYS: &str = "size, count, ptr, result, ok";
 const ARGUMENT: &str = "an argument, arg0 to arg5";
 
 impl UserFunction {
+    /// A function that was found at an address, of whichever file is looked at.
+    #[must_use]
+    pub fn at(address: u64, call: Call) -> Self {
+        let name = FunctionName::Address(address);
+        Self { text: format!("{address:#x}"), name, call, file: FilePattern::Any }
+    }
+
     /// Reads the value of `--alloc`.
     ///
     /// # Errors
@@ -138,6 +146,7 @@ impl UserFunction {
     #[must_use]
     pub fn is_in(&self, path: &str, soname: Option<&str>, is_executable: bool) -> bool {
         match &self.file {
+            FilePattern::Any => true,
             FilePattern::Executable => is_executable,
             FilePattern::Matching(pattern) => {
                 let name = path.rsplit('/').next().unwrap_or(path);

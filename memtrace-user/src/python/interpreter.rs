@@ -73,6 +73,11 @@ impl Interpreter {
         })
     }
 
+    /// What its addresses differ by from those in its file.
+    pub(super) const fn moved_from(&self, file: &PythonFile) -> u64 {
+        self.runtime.wrapping_sub(file.runtime)
+    }
+
     /// What the BPF programs need to know. `thread_pointer` is where the kernel's `task_struct` has it;
     /// `sees_frees` says whether code objects are blocks of their own, whose frees are seen; `to_its_end`, whether recording
     /// goes on when the interpreter takes itself apart.

@@ -3,11 +3,12 @@
 //!
 //! [`PythonFile`] recognises an interpreter in a file, [`Interpreter`] is one in a process, [`Codes`] keeps what its code
 //! objects are, and [`merge()`] puts its frames where they belong on native stacks. [`Pooled`] counts what its own allocator
-//! hands out, of which nothing else is seen.
+//! hands out, of which nothing else is seen, unless [`Hooks`] stand before it.
 
 mod codes;
 mod copied;
 mod file;
+mod hooks;
 mod interpreter;
 mod layout;
 mod lines;
@@ -19,6 +20,7 @@ mod thread_values;
 pub use self::{
     codes::{Codes, Known},
     file::{PythonError, PythonFile},
+    hooks::Hooks,
     interpreter::{Check, Interpreter, Mapped},
     layout::Version,
     merge::{Piece, Rule, merge},

@@ -27,6 +27,26 @@ impl Tracer {
         Ok(true)
     }
 
+    /// Places probes in a file that may have others, those of its own allocator; what is probed there already is left out. An
+    /// image that a process executes later does not get them.
+    ///
+    /// # Errors
+    /// As [`Self::place_probes`].
+    pub fn place_more_probes(&mut self, mut file: ProbedFile, pid: u32) -> Result<(), TracerError> {
+        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+        for known in self.placed.iter().filter(|known| known.inode().is_ok_and(|known| known == inode)) {
+            file.probes.retain(|probe| known.probes.iter().all(|known| known.offset != probe.offset));
+        }
+        if file.probes.is_empty() {
+            return Ok(());
+        }
+        let names = self.multi.as_ref().map_or(links::RECORDING, links::recording);
+        self.link(names, &file, pid)?;
+        // Behind the others: when all are placed anew, a file's first ones are.
+        self.placed.push(file);
+        Ok(())
+    }
+
     /// Places the probes of a file for some programs.
     pub(super) fn link(&mut self, names: ProgramNames, file: &ProbedFile, pid: u32) -> Result<(), TracerError> {
         // Links that filter by process see nothing of its children: who is traced is decided by the programs then.

@@ -10,10 +10,10 @@ use std::{
 
 use memtrace::{
     profile::{Coverage, LossReason, Profile, TracedProcess},
-    tracer::{Follow, TracerOptions},
+    tracer::{Accelerator, Follow, TracerOptions},
 };
 
-use crate::support::{options, program_with, run_traced};
+use crate::support::{is_without, options, program_with, run_traced};
 
 /// Source files of the project.
 const SOURCES: usize = 30;
@@ -116,8 +116,9 @@ fn every_process_of_a_parallel_build_is_accounted_for() {
     assert_eq!(counted.len(), traced.len());
     // The preloaded library is probed once it is met; the C library below it is from the start.
     assert_eq!(profile.losses.total(), profile.losses.count(LossReason::LateProbes), "{:?}", profile.losses);
+    // Compilers have no frame pointers.
     let coverage = coverage_of_last_compilers(profile);
-    assert!(coverage.incomplete < 0.05, "{coverage:?}");
+    assert!(coverage.incomplete < 0.05 || is_without(Accelerator::BpfLoop), "{coverage:?}");
 }
 
 /// Compilers that run one after the other when all is built, with a pause before each: on a slow or busy machine, too, memtrace has

@@ -27,6 +27,7 @@ mod mappings;
 mod names_later;
 mod pools;
 mod python;
+mod python_hooks;
 mod python_running;
 mod readme;
 mod servers;

@@ -10,13 +10,13 @@ use std::{
 
 use memtrace::{
     profile::{Modules, Profile, StackEnd, SymbolTable},
-    tracer::{CodeMapping, FileTable, Tracer, TracerOptions, UnwindMode},
+    tracer::{Accelerator, CodeMapping, FileTable, Tracer, TracerOptions, UnwindMode},
     unwind::UnwindTable,
 };
 
 use crate::{
     numbers::run_attached,
-    support::{options, program_with},
+    support::{is_without, options, program_with},
 };
 
 /// A stack from the caller of malloc outwards: file and offset of each return address.
@@ -76,6 +76,9 @@ const UNKNOWN: &str = "[unknown]";
 /// has beyond that does not count.
 #[test]
 fn stacks_of_real_programs_are_those_of_libgcc() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let library = oracle_library();
     let (mut total, mut few) = (0, Vec::new());
     for (name, words) in PROGRAMS {
@@ -94,6 +97,9 @@ fn stacks_of_real_programs_are_those_of_libgcc() {
 /// threads, all at once and allocating: every stack is libgcc's, and the program comes to its end.
 #[test]
 fn unusual_control_flow_is_followed() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let program = program_with("unusual", "unusual", &["-fomit-frame-pointer"]);
     let (calls, same) = compare(&oracle_library(), "unusual", &[program.to_str().expect("UTF-8")]);
     assert!(calls > 5_000, "only {calls} calls");
@@ -256,6 +262,9 @@ fn mapping(line: &str) -> Option<(u64, u64, u64, String)> {
 /// come and go; a table that is prepared before its file is mapped stays.
 #[test]
 fn tables_go_with_the_last_mapping() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
     let mut tracer = Tracer::load(&options()).expect("the programs load");
     let store = tracer.unwind_store().expect("stacks are followed by tables");
     let path = "/proc/self/exe";

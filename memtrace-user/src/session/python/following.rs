@@ -106,7 +106,7 @@ impl Session {
             Found::Nothing => {}
             Found::Interpreter(_) if !self.tracer.sees_python() => self.no_python(home, remarks::NO_LOOP),
             Found::Interpreter(record) => {
-                if record.check_innermost != 0 {
+                if !self.probe_hooks(home, pid) && record.check_innermost != 0 {
                     self.notes.set(Subject::PythonPools, Some(remarks::pooled(None)));
                 }
                 self.set_python(home, slot, &record);
@@ -165,7 +165,7 @@ impl Session {
     }
 
     /// The process that has begun in a slot, and its interpreter.
-    fn python_in(&self, home: u32) -> Option<(&Locator, &Python)> {
+    pub(super) fn python_in(&self, home: u32) -> Option<(&Locator, &Python)> {
         let locator =
             if home == self.home { &self.locator } else { self.family.as_ref()?.member_in(home)?.locator.as_ref()? };
         Some((locator, locator.python()))
@@ -183,6 +183,7 @@ impl Session {
     /// Says what of Python is not seen one by one, and what of what is seen `tracemalloc` does not count.
     pub(in crate::session) fn note_python(&mut self, totals: &ProcessTotals) {
         self.note_python_end();
+        self.watch_hooks();
         let before = self.tracer.live_before_python(self.home).filter(|_| self.slot == self.home);
         self.notes.set(Subject::PythonStart, before.map(|before| remarks::beyond_start(before, totals)));
         if self.notes.has(Subject::PythonPools) {

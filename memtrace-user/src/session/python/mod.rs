@@ -3,6 +3,7 @@
 
 mod environment;
 mod following;
+mod hooks;
 mod pooled;
 mod remarks;
 mod shared;
@@ -27,7 +28,9 @@ use self::{
 use crate::{
     process::AddressSpace,
     profile::{AllocStats, CallStack, Frame, Location, ModuleId},
-    python::{Check, Interpreter, Known, Mapped, Piece, PythonFile, ThreadValues, arena_bytes, merge, pool_bytes},
+    python::{
+        Check, Hooks, Interpreter, Known, Mapped, Piece, PythonFile, ThreadValues, arena_bytes, merge, pool_bytes,
+    },
     tracer::thread_pointer,
 };
 
@@ -53,6 +56,8 @@ const MOST_STRANGE_LOOKS: u32 = 10;
 pub(super) struct State {
     waiting: Waiting,
     pools: Looks,
+    /// Allocator hooks that are probed, by where their processes have begun.
+    hooks: Vec<(u32, Hooks)>,
     /// Processes, by where they have begun, whose interpreters have not been looked at when they run.
     unchecked: Vec<u32>,
 }
@@ -92,6 +97,11 @@ impl Python {
     /// Its file, once there is one.
     fn file(&self) -> Option<&(Arc<PythonFile>, ModuleId)> {
         self.file.as_ref()
+    }
+
+    /// The interpreter, once it is known.
+    fn interpreter(&self) -> Option<&Interpreter> {
+        self.interpreter.as_deref()
     }
 
     /// Its frames are not seen any more.

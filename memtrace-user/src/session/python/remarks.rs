@@ -9,6 +9,14 @@ pub(super) const ENDED: &str = "shown is what the program held when its last lin
 /// Why no kernel before 5.17 walks its frames.
 pub(super) const NO_LOOP: &str = "this kernel has no bpf_loop, which came with Linux 5.17";
 
+/// What is seen of an interpreter with allocator hooks.
+pub(super) const HOOKED: &str = "Python runs with allocator hooks (as -X dev and tracemalloc install them): each object that it asks \
+    for from now on is seen, at the size asked for";
+
+/// When the hooks are gone.
+pub(super) const UNHOOKED: &str = "Python's allocator hooks have been taken away (tracemalloc.stop()?): objects from before that \
+    are freed since are still shown as live, and new ones of up to 512 bytes are not seen";
+
 /// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known.
 pub(super) fn pooled(held: Option<Pooled>) -> String {
     let held = held.map_or_else(String::new, |Pooled { blocks, bytes, pool_bytes }| {
