@@ -70,6 +70,9 @@ impl AttachError {
             ),
             Self::Stripped { .. } => Some(STRIPPED_HINT.to_owned()),
             Self::Mappings(error) => Some(error.hint().to_owned()),
+            Self::Io(error) if error.raw_os_error() == Some(libc::ESRCH) => {
+                Some("the process has ended meanwhile".to_owned())
+            }
             Self::Io(_) => None,
         }
     }
