@@ -141,12 +141,12 @@ fn postgresql_serves_on() {
     said(cluster.client("pgbench").args(["-q", "-i", "-s", "1"]));
     let mut load = cluster.client("pgbench");
     let mut load = Logged::start(load.args(["-n", "-c", "4", "-T", "3600"]), directory.path().join("pgbench.log"));
-    let mut backend = String::new();
-    eventually("pgbench is connected", || {
+    // Before its clients, pgbench connects once to look at the tables.
+    eventually("pgbench's clients are connected", || {
         assert!(load.is_alive(), "{}", load.log());
-        backend = cluster.query("select min(pid) from pg_stat_activity where application_name = 'pgbench'");
-        !backend.is_empty()
+        cluster.query("select count(*) from pg_stat_activity where application_name = 'pgbench'") == "4"
     });
+    let backend = cluster.query("select min(pid) from pg_stat_activity where application_name = 'pgbench'");
     attach_and_leave(backend.parse().expect("a process id"), &mut load);
     let found = cluster.query("select min(pid) from pg_stat_activity where application_name = 'pgbench'");
     assert_eq!(found, backend, "the connection is the same");
