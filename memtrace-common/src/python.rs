@@ -91,9 +91,8 @@ pub struct PythonRecord {
     pub state_bits: u64,
     /// Owners from this one on are no frames but marks that native code has called.
     pub first_mark: u64,
-    /// The instruction is an address, else a number (to 3.10).
-    pub by_address: u64,
-    /// Where the instructions begin in a code object; 0 where they are an object of their own (to 3.10).
+    /// Where the instructions begin in a code object, and a frame's instruction is an address; 0 where they are an object of their
+    /// own, and it is a number (to 3.10).
     pub instructions: u64,
     /// Not 0: frees of code objects are not seen, so of the innermost frame more than the address is compared.
     pub check_innermost: u64,

@@ -23,11 +23,11 @@ pub const FIRST_SITE: u32 = crate::process::SLOTS;
 /// still told line by line then, as there are far fewer of these.
 pub const SHORT_SITES: u32 = 1 << 16;
 
-/// Places in this part at which room for such a stack is looked for: behind it there is nothing but a loss.
-pub const SHORT_PLACES: u32 = 4;
-
 /// First entry for those.
 pub const FIRST_SHORT: u32 = SITES - SHORT_SITES;
+
+/// Places among them at which room for such a stack is looked for: behind them there is nothing but a loss.
+pub const SHORT_PLACES: u32 = 4;
 
 /// Frames that such a stack keeps.
 pub const SHORT_FRAMES: u64 = 8;

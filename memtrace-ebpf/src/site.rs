@@ -68,7 +68,8 @@ pub fn count_freed_now(block: &LiveEntry) -> u64 {
     weight.bytes
 }
 
-/// The index of the site with this hash; a new one gets the thread's frames. When there is no room, an index below [`FIRST_SITE`].
+/// The index of the site with this hash; a new one gets the thread's frames. When there is no room, an index below
+/// [`FIRST_SITE`].
 #[inline(always)]
 pub fn find_or_add(hash: u64, slot: u32, end: u64) -> u32 {
     let index = first(hash);

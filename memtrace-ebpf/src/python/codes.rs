@@ -117,7 +117,7 @@ unsafe extern "C" fn next_number(index: u64, context: *mut Context) -> i64 {
         (*python).frames[place][1] = if code == 0 {
             frame::pack(0, 0, flags)
         } else {
-            let base = if (*(*context).record).by_address != 0 { code } else { 0 };
+            let base = if (*(*context).record).instructions != 0 { code } else { 0 };
             frame::pack(number(context, code, index == 0), word.wrapping_sub(base), flags)
         };
         0

@@ -263,6 +263,12 @@ impl ElfFile {
 }
 
 impl Segment {
+    /// Whether an address before relocation lies in what the file has of it.
+    #[must_use]
+    pub fn holds(&self, address: u64) -> bool {
+        self.place(address).is_some()
+    }
+
     fn place(&self, address: u64) -> Option<(u64, u64)> {
         let into = address.checked_sub(self.address)?;
         let left = self.file_size.checked_sub(into).filter(|left| *left > 0)?;

@@ -4,6 +4,8 @@
 //! kinds lie in pymalloc's pools, "mem" and "obj", and nobody exports where their tables are. Hooks can be told by these
 //! two alone: they have the same functions, and different contexts that lead to the table of what is hooked.
 
+use std::collections::BTreeSet;
+
 use super::{PythonFile, copied::Memory, interpreter::Interpreter};
 
 /// Words of a table: the context, and `malloc`, `calloc`, `realloc` and `free`.
@@ -41,16 +43,11 @@ impl Hooks {
         memory(start, &mut data).then_some(())?;
         let is_code = |address: u64| {
             let unmoved = address.wrapping_sub(moved);
-            file.segments.iter().any(|segment| {
-                segment.executable && (segment.address..segment.address + segment.file_size).contains(&unmoved)
-            })
+            file.segments.iter().any(|segment| segment.executable && segment.holds(unmoved))
         };
-        let words: Vec<u64> =
-            data.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes).collect();
-        let place = find(&words, &is_code, memory)?;
-        let functions = functions(&words[place..], &is_code)?;
+        let (place, functions) = find(&words_of(&data), &is_code, memory)?;
         Some(Self {
-            table: start + 8 * place as u64,
+            table: start.wrapping_add(8 * place as u64),
             malloc: functions[0],
             functions: functions.map(|address| address.wrapping_sub(moved)),
         })
@@ -60,35 +57,33 @@ impl Hooks {
     #[must_use]
     pub fn are_in_place(&self, memory: Memory<'_>) -> bool {
         let mut word = [0; 8];
-        !memory(self.table + 8, &mut word) || u64::from_le_bytes(word) == self.malloc
+        !memory(self.table.wrapping_add(8), &mut word) || u64::from_le_bytes(word) == self.malloc
     }
 }
 
-/// The index of a table with hooks among words of data.
-fn find(words: &[u64], is_code: &dyn Fn(u64) -> bool, memory: Memory<'_>) -> Option<usize> {
-    (0..words.len()).find(|place| {
-        let table = &words[*place..];
-        let Some(hooks) = functions(table, is_code) else { return false };
+fn words_of(bytes: &[u8]) -> Vec<u64> {
+    bytes.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes).collect()
+}
+
+/// The index of a table with hooks among words of data, and its functions.
+fn find(words: &[u64], is_code: &dyn Fn(u64) -> bool, memory: Memory<'_>) -> Option<(usize, [u64; 4])> {
+    (0..words.len()).find_map(|place| {
+        let table = &words[place..];
+        let hooks = functions(table, is_code)?;
         let beside = |apart: &usize| words.get(place + apart..).is_some_and(|other| is_pair(table, other));
-        let leads_to_hooked = |context: u64| {
-            INNER.iter().any(|offset| {
-                let mut bytes = [0; 8 * TABLE_WORDS];
-                let is_read = memory(context.wrapping_add(*offset), &mut bytes);
-                let inner: Vec<u64> =
-                    bytes.chunks_exact(8).filter_map(|word| word.try_into().ok()).map(u64::from_le_bytes).collect();
-                is_read && functions(&inner, is_code).is_some_and(|inner| inner != hooks)
-            })
+        let leads_to_hooked = |offset: &u64| {
+            let mut inner = [0; 8 * TABLE_WORDS];
+            memory(table[0].wrapping_add(*offset), &mut inner)
+                && functions(&words_of(&inner), is_code).is_some_and(|inner| inner != hooks)
         };
-        APART.iter().any(beside) && leads_to_hooked(table[0])
+        (APART.iter().any(beside) && INNER.iter().any(leads_to_hooked)).then_some((place, hooks))
     })
 }
 
-/// The functions of what may be a table.
+/// The functions of what may be a table: four different ones.
 fn functions(table: &[u64], is_code: &dyn Fn(u64) -> bool) -> Option<[u64; 4]> {
     let functions: [u64; 4] = table.get(1..TABLE_WORDS)?.try_into().ok()?;
-    let [malloc, calloc, realloc, free] = functions;
-    let differ = malloc != calloc && malloc != realloc && malloc != free && calloc != realloc && realloc != free;
-    (differ && calloc != free && functions.into_iter().all(is_code)).then_some(functions)
+    (functions.into_iter().all(is_code) && BTreeSet::from(functions).len() == functions.len()).then_some(functions)
 }
 
 /// Whether two tables have the same functions for different contexts.
@@ -111,7 +106,7 @@ mod tests {
             let part = from.checked_add(bytes.len()).and_then(|end| data.get(from..end));
             part.map(|part| bytes.copy_from_slice(part)).is_some()
         };
-        find(words, &|address| CODE.contains(&address), &memory)
+        find(words, &|address| CODE.contains(&address), &memory).map(|(place, _)| place)
     }
 
     /// Hooks of both kinds are found at either distance, whether the table that they stand before is the context or lies

@@ -103,7 +103,6 @@ impl Interpreter {
             frame_state: layout.offsets.frame_owner & !7,
             state_bits: layout.state_bits(),
             first_mark: 3,
-            by_address: u64::from(layout.is_stacked()),
             instructions: layout.code_instructions,
             check_innermost: u64::from(!sees_frees),
             code_length: layout.code_length(),

@@ -270,7 +270,8 @@ impl Locator {
         (self.changed, self.unexamined, self.has_new_files) = (true, true, true);
     }
 
-    /// The process runs another program. With mapping events its mappings are told; of a process that is merely attached to they are read.
+    /// The process runs another program. With mapping events its mappings are told; of a process that is merely attached to
+    /// they are read.
     pub fn follow_exec(&mut self, has_events: bool) {
         self.space.forget_names();
         *self.python = Python::new(self.python.shared().clone());

@@ -9,6 +9,11 @@ use super::{
 /// Links for this process id are for all processes.
 const EVERYONE: u32 = 0;
 
+/// Device and inode of a file that is to be probed.
+pub(super) fn inode_of(file: &ProbedFile) -> Result<(u64, u64), TracerError> {
+    file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })
+}
+
 impl Tracer {
     /// Places the probes of a file in one process. They run at once, but nothing is recorded before
     /// [`Self::trace_process`]. Returns `false` when the file is probed already: a second time would count twice.
@@ -16,33 +21,33 @@ impl Tracer {
     /// # Errors
     /// [`TracerError::Attach`], [`TracerError::ProcessEnded`].
     pub fn place_probes(&mut self, file: &ProbedFile, pid: u32) -> Result<bool, TracerError> {
-        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+        let inode = inode_of(file)?;
         if self.probed.contains(&inode) {
             return Ok(false);
         }
-        let names = self.multi.as_ref().map_or(links::RECORDING, links::recording);
-        self.link(names, file, pid)?;
-        self.placed.push(file.clone());
+        self.place(file.clone(), pid)?;
         self.probed.insert(inode);
         Ok(true)
     }
 
     /// Places probes in a file that may have others, those of its own allocator; what is probed there already is left out. An
-    /// image that a process executes later does not get them.
+    /// image that a process executes later need not get them.
     ///
     /// # Errors
     /// As [`Self::place_probes`].
     pub fn place_more_probes(&mut self, mut file: ProbedFile, pid: u32) -> Result<(), TracerError> {
-        let inode = file.inode().map_err(|source| TracerError::Attach { path: file.name.clone(), source })?;
+        let inode = inode_of(&file)?;
         for known in self.placed.iter().filter(|known| known.inode().is_ok_and(|known| known == inode)) {
             file.probes.retain(|probe| known.probes.iter().all(|known| known.offset != probe.offset));
         }
-        if file.probes.is_empty() {
-            return Ok(());
-        }
+        // Behind the others: when all are placed anew, a file's first ones are.
+        if file.probes.is_empty() { Ok(()) } else { self.place(file, pid) }
+    }
+
+    /// Places the probes of a file for the programs that record.
+    fn place(&mut self, file: ProbedFile, pid: u32) -> Result<(), TracerError> {
         let names = self.multi.as_ref().map_or(links::RECORDING, links::recording);
         self.link(names, &file, pid)?;
-        // Behind the others: when all are placed anew, a file's first ones are.
         self.placed.push(file);
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::{
     Probe, ProbedFile, Tracer, TracerError,
     links::{BEGINNING, ENDING},
     probe_point::{self, Purpose},
+    probes::inode_of,
 };
 use crate::{allocators::Call, process::elf::Function, python::PythonFile, readable::Readable};
 
@@ -60,8 +61,7 @@ impl Tracer {
     ) -> Result<(), TracerError> {
         let ends = if to_its_end { &[][..] } else { &file.ends };
         let begins = probed(file, opened, &file.begins);
-        let inode = begins.inode().map_err(|source| TracerError::Attach { path: begins.name.clone(), source })?;
-        if self.python_ends.insert(inode) {
+        if self.python_ends.insert(inode_of(&begins)?) {
             for (names, file) in [(BEGINNING, begins), (ENDING, probed(file, opened, ends))] {
                 if !file.probes.is_empty() {
                     self.link(names, &file, pid)?;

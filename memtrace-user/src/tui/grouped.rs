@@ -134,7 +134,7 @@ impl Grouped {
 
     /// Whether a stack is of the layer of memory that is shown.
     pub(super) fn is_shown(&self, stack: u32) -> bool {
-        self.stacks.stacks().get(stack as usize).is_some_and(|stack| stack.domain.layer() == self.domain())
+        self.stacks.stacks().get(stack as usize).is_some_and(|stack| stack.domain.is_beside(self.domain()))
     }
 
     /// Lines have been looked up: places in one line are one row from now on. Returns whether groups may have changed.
