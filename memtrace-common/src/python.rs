@@ -78,7 +78,10 @@ pub struct PythonRecord {
     /// What the thread's id, as the C library has it, lies below the thread pointer.
     pub thread_below: u64,
     /// Offset from the thread's id to its values by key, of which 32 follow each other: pairs of words, the value second.
+    /// With `values_behind`, to a pointer to all of them, a word each.
     pub values: u64,
+    /// See `values`; 0 or 1.
+    pub values_behind: u64,
     /// What lies where in the interpreter's objects.
     pub offsets: Offsets,
     /// Bytes of a frame that are read, a multiple of 8 up to [`FRAME_BYTES`].

@@ -75,8 +75,8 @@ unsafe fn read_own(python: *mut PythonThread, record: *const PythonRecord) -> bo
     }
 }
 
-/// Finds where the pointer to the thread's own state is: the first block of values lies in the thread's descriptor, behind
-/// which are pointers to the blocks.
+/// Finds where the pointer to the thread's own state is. In glibc the first block of values lies in the thread's descriptor,
+/// behind which are pointers to the blocks; in musl a pointer to all values.
 #[inline(always)]
 unsafe fn find_own(python: *mut PythonThread, record: *const PythonRecord) -> bool {
     // SAFETY: as promised by the caller.
@@ -87,6 +87,11 @@ unsafe fn find_own(python: *mut PythonThread, record: *const PythonRecord) -> bo
         }
         let key = key >> 32;
         let first = (*python).thread.wrapping_add((*record).values);
+        if (*record).values_behind != 0 {
+            let all = read(first);
+            (*python).own_state = if all == 0 { 0 } else { all.wrapping_add(key * 8) };
+            return all != 0;
+        }
         let block = if key < BLOCK { first } else { read(first.wrapping_add(BLOCK * 16 + (key / BLOCK) * 8)) };
         if block == 0 {
             return false;

@@ -3,6 +3,9 @@
 //! What is not seen: `mi_heap_destroy`, which frees a heap's blocks without a word of each (they stay live in the
 //! numbers until their addresses are handed out again), and `mi_reallocarr`, whose block and result are in one place.
 //! `mi_strdup` and its relatives are seen where they call `mi_malloc`, and not where the compiler has inlined it.
+//!
+//! CPython has it inside from 3.13 on, in line with functions of its own by which it allocates: always in builds without the global
+//! lock, in others with `PYTHONMALLOC=mimalloc`.
 
 use super::{Allocator, Call, Table, c_api, cpp};
 
@@ -71,6 +74,14 @@ const ON_HEAP: &[(&str, Call)] = &[
     ("alloc_new_n", Call::allocate(2).times(1).throws()),
 ];
 
+/// CPython's (`Objects/obmalloc.c`): the first argument is a context.
+const IN_PYTHON: &[(&str, Call)] = &[
+    ("Malloc", Call::allocate(1)),
+    ("Calloc", Call::allocate(2).times(1)),
+    ("Realloc", Call::reallocate(1, 2)),
+    ("Free", Call::release(1)),
+];
+
 /// mimalloc.
 pub static MIMALLOC: Allocator = Allocator {
     name: "mimalloc",
@@ -82,6 +93,7 @@ pub static MIMALLOC: Allocator = Allocator {
         Table { prefixes: &[""], functions: c_api::BSD },
         Table { prefixes: &["mi_"], functions: OWN },
         Table { prefixes: &["mi_heap_"], functions: ON_HEAP },
+        Table { prefixes: &["_PyMem_Mi", "_PyObject_Mi"], functions: IN_PYTHON },
         Table { prefixes: &[""], functions: cpp::OPERATORS },
     ],
 };

@@ -26,7 +26,10 @@ pub fn other_domains(samples: &[StackSample]) -> Vec<(Domain, AllocStats)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::fixture::Scene, *};
+    use super::{
+        super::{Coverage, StackEnd, fixture::Scene},
+        *,
+    };
 
     /// Blocks come first; without any, what is mapped does. No sum is over two.
     #[test]
@@ -51,6 +54,9 @@ mod tests {
         assert_eq!(main_domain(&scene.samples), Domain::Malloc);
         scene.sample(&["b@app"], 1, 5, 0);
         scene.sample(&["c@app"], 1, 4096, 0).domain = Domain::Mmap;
+        scene.samples[1].end = StackEnd::Incomplete;
+        let coverage = Coverage::of(&scene.samples);
+        assert!((coverage.whole, coverage.incomplete) == (0.8, 0.2), "{coverage:?}");
         assert_eq!(sum_of_domain(&scene.samples, Domain::Malloc).live_bytes(), 25);
         let others = other_domains(&scene.samples);
         assert_eq!(others.into_iter().map(|(domain, _)| domain).collect::<Vec<_>>(), [Domain::Mmap]);

@@ -263,7 +263,7 @@ impl Coverage {
     pub fn of(samples: &[StackSample]) -> Self {
         let main = main_domain(samples);
         let bytes = |end: StackEnd| -> u64 {
-            let of_end = samples.iter().filter(|sample| sample.domain == main && sample.end == end);
+            let of_end = samples.iter().filter(|sample| sample.domain.is_beside(main) && sample.end == end);
             of_end.fold(0, |sum, sample| sum.saturating_add(sample.stats.allocated_bytes))
         };
         let parts = [StackEnd::Whole, StackEnd::Truncated, StackEnd::Incomplete].map(bytes);

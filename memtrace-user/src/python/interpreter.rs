@@ -51,9 +51,9 @@ const MAX_STATES: usize = 4096;
 const USER_BITS: u32 = 48;
 
 impl Interpreter {
-    /// The interpreter of a file that is mapped; `None` when the mapping is not one of its segments.
+    /// The interpreter of a file that is mapped, with the C library that keeps such values; `None` when the mapping is not one of its segments.
     #[must_use]
-    pub fn of(file: &PythonFile, mapped: Mapped) -> Option<Self> {
+    pub fn of(file: &PythonFile, mapped: Mapped, values: ThreadValues) -> Option<Self> {
         let PythonFile { path, version, layout, runtime, code_type, segments, eval, .. } = file;
         let holds = |offset: u64, size: u64| {
             // A mapping begins at a page's border, a little before its segment.
@@ -66,7 +66,7 @@ impl Interpreter {
             module: mapped.module,
             path: Arc::clone(path),
             version: *version,
-            layout: *layout,
+            layout: if values.are_behind { layout.with_musl() } else { *layout },
             runtime: runtime.wrapping_add(moved),
             code_type: code_type.wrapping_add(moved),
             eval: eval.clone(),
@@ -97,6 +97,7 @@ impl Interpreter {
             thread_pointer,
             thread_below: values.below,
             values: values.values,
+            values_behind: u64::from(values.are_behind),
             offsets: layout.offsets,
             frame_length,
             window: if layout.is_stacked() { WINDOW_BYTES as u64 } else { frame_length },

@@ -110,7 +110,7 @@ const MARKED: Layout = Layout {
     ..STACKED
 };
 
-/// A mutex of the C library is so much longer on aarch64.
+/// Mutexes of glibc are so much longer on aarch64; musl's are as long as on `x86_64`.
 const MUTEX: u64 = if cfg!(target_arch = "aarch64") { 16 } else { 0 };
 
 /// The layout of a version that carries no table.
@@ -187,6 +187,14 @@ pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
 }
 
 impl Layout {
+    /// The same of an interpreter that is built for musl.
+    #[must_use]
+    pub const fn with_musl(&self) -> Self {
+        // What lies behind the mutexes is known from a table where there is no state of whoever holds the lock.
+        let mutex = if self.current_state == 0 { 0 } else { MUTEX };
+        Self { current_state: self.current_state - mutex, key: self.key - mutex, ..*self }
+    }
+
     /// Whether all that BPF reads lies where it can.
     fn is_plausible(&self) -> bool {
         let below = |limit: u64, offsets: &[u64]| offsets.iter().all(|offset| *offset < limit);

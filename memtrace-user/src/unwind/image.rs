@@ -80,6 +80,16 @@ impl<'a> Image<'a> {
         self.programs.iter().filter(move |program| program.p_type.get(LE) == kind)
     }
 
+    /// Section headers; none where they are stripped.
+    pub(super) fn sections(&self) -> Result<Vec<elf::SectionHeader64<LE>>, UnwindProblem> {
+        let header = &self.header;
+        let count = usize::from(header.e_shnum.get(LE));
+        if count == 0 || usize::from(header.e_shentsize.get(LE)) != size_of::<elf::SectionHeader64<LE>>() {
+            return Ok(Vec::new());
+        }
+        self.many(header.e_shoff.get(LE), count, "section headers")
+    }
+
     /// The lowest mapped address.
     pub(super) fn base(&self) -> Option<u64> {
         self.programs_of(elf::PT_LOAD).map(|load| load.p_vaddr.get(LE)).min()

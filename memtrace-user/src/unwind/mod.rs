@@ -15,6 +15,8 @@ pub mod error;
 mod expressions;
 mod functions;
 mod image;
+mod known;
+mod outermost;
 mod pack;
 mod rules;
 mod sections;
@@ -22,12 +24,10 @@ mod signal_return;
 
 use std::fs::File;
 
-use object::LittleEndian as LE;
-
 pub use error::{UnwindError, UnwindProblem};
 use functions::Functions;
 use image::{Bytes, Image};
-use pack::Known;
+use known::Known;
 pub use pack::rule_at;
 
 /// Where the caller's frame is, for each piece of code of a file.
@@ -98,8 +98,8 @@ fn table(image: &Image<'_>) -> Result<Option<UnwindTable>, UnwindProblem> {
         found.summary.malformed += damage.malformed;
         found.summary.outside += damage.outside;
     }
-    let known = known(image, base);
-    if found.list.is_empty() && known.signal_returns.is_empty() {
+    let known = Known::of(image, base);
+    if found.list.is_empty() && known.returns.is_empty() {
         return Ok(None);
     }
     let rows = pack::merge(&mut found, &known);
@@ -111,22 +111,6 @@ fn table(image: &Image<'_>) -> Result<Option<UnwindTable>, UnwindProblem> {
         ..found.summary
     };
     Ok(Some(UnwindTable { words, chunks, rules, base, summary }))
-}
-
-/// What is known of a file's code beside its unwind information.
-fn known(image: &Image<'_>, base: u64) -> Known {
-    let offset = |address: u64| u32::try_from(address.checked_sub(base)?).ok();
-    let code = image.code();
-    let entry = image.header.e_entry.get(LE);
-    let entry = Some(entry).filter(|entry| code.iter().any(|range| range.contains(entry)));
-    let returns = signal_return::find(image).unwrap_or_default();
-    let signal_returns =
-        returns.iter().filter_map(|range| Some((offset(range.end)?, u32::try_from(range.end - range.start).ok()?)));
-    Known {
-        entry: entry.and_then(offset),
-        signal_returns: signal_returns.collect(),
-        end: code.last().and_then(|range| offset(range.end)).unwrap_or(0),
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use memtrace_common::unwind::{CHUNK_BITS, index_words, kind, row};
 
-use super::dictionary::{CHAIN, NONE, OUTERMOST, SIGNAL};
+use super::dictionary::{CHAIN, NONE, OUTERMOST};
 use super::error::UnwindProblem;
 use super::functions::{Function, Functions, Row, push};
+use super::known::Known;
 
 /// Words of one table: 32 MiB. libLLVM (200 MB) has 0.9 million.
 const MAX_WORDS: usize = 1 << 22;
@@ -18,17 +19,6 @@ const STRETCH: u32 = 1 << 16;
 /// about 100, with the call of the constructors in it.
 const ENTRY_LENGTH: u32 = 256;
 
-/// Code that is known beside what the file describes, as offsets.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// The entry point.
-    pub(super) entry: Option<u32>,
-    /// Ends of the instructions that return from a signal handler, and their lengths.
-    pub(super) signal_returns: Vec<(u32, u32)>,
-    /// End of the code.
-    pub(super) end: u32,
-}
-
 /// One run of rows out of the functions', which may come in any order and overlap.
 ///
 /// A piece of code belongs to the function with the greatest start that is not behind it, or to nobody when that
@@ -39,9 +29,9 @@ pub(super) struct Known {
 pub(super) fn merge(found: &mut Functions, known: &Known) -> Vec<Row> {
     let stretch = if found.list.is_empty() { 1 } else { STRETCH };
     add_entry(found, known.entry);
-    for (end, length) in &known.signal_returns {
-        // Looked up by return address - 1, and the handler returns to the first byte.
-        add(found, *end - 1, end.saturating_sub(length + 1)..*end, SIGNAL);
+    for (code, rule) in &known.returns {
+        // Looked up by return address - 1, and what is returned to is the first byte.
+        add(found, code.end - 1, code.start.saturating_sub(1)..code.end, *rule);
     }
     let Functions { list: functions, rows, .. } = found;
     functions.sort_by_key(|function| function.code.start);

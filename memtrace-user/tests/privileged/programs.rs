@@ -25,8 +25,8 @@ pub const IN_VMS: [Program; 14] = [
     ("threads", "threads", &[]),
 ];
 
-/// A source that is compiled with musl, too, and the program's name.
-pub const WITH_MUSL: (&str, &str) = ("simple", "simple-musl");
+/// Sources that are compiled with musl, too, and the programs' names.
+pub const WITH_MUSL: [(&str, &str); 2] = [("simple", "simple-musl"), ("threads", "threads-musl")];
 
 /// With frame pointers and without tail calls, so that stacks are as in the source.
 const FLAGS: [&str; 6] =

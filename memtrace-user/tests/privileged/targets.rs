@@ -8,12 +8,16 @@ use std::{
     process::{Command, Stdio},
 };
 
-use memtrace::session::{self, Session, Update};
+use memtrace::{
+    profile::StackEnd,
+    session::{self, Session, Update},
+    tracer::Accelerator,
+};
 
 use crate::{
     binary::eventually,
     programs,
-    support::{Outcome, Running, compiled, options, run_traced, runtime},
+    support::{Outcome, Running, compiled, is_without, options, run_traced, runtime},
 };
 
 /// Blocks of a size that no other block of the program has.
@@ -41,7 +45,7 @@ fn python3() {
 /// A program with musl: the same numbers as with glibc.
 #[test]
 fn musl() {
-    let (source, program) = programs::WITH_MUSL;
+    let (source, program) = programs::WITH_MUSL[0];
     let program = compiled("musl-gcc", source, program, &[]);
     let outcome = run_traced(&[program.to_str().expect("a UTF-8 path")], &options());
     assert!(outcome.status.success());
@@ -50,6 +54,23 @@ fn musl() {
     assert_eq!((totals.stats.freed_blocks, totals.stats.freed_bytes), (50, 50 * 1000));
     assert_eq!(totals.peak_bytes, 100 * 1000);
     assert_eq!(outcome.losses(), []);
+}
+
+/// With musl, of which nothing describes the code, stacks come to where the program and its threads begin.
+#[test]
+fn stacks_are_whole_with_musl() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
+    let (source, program) = programs::WITH_MUSL[1];
+    let program = compiled("musl-gcc", source, program, &[]);
+    let outcome = run_traced(&[program.to_str().expect("a UTF-8 path"), "100"], &options());
+    assert!(outcome.status.success());
+    // Eight threads, a hundred rounds, two blocks each.
+    assert_eq!(outcome.usage_below("exchange_blocks").allocated.0, 1600);
+    let cut: Vec<_> = outcome.profile.samples.iter().filter(|sample| sample.end != StackEnd::Whole).collect();
+    assert!(cut.is_empty(), "{cut:?}");
+    outcome.assert_consistent();
 }
 
 /// Redis, which serves its heap by jemalloc: a hundred values of 100,000 bytes are live, and no more than its own

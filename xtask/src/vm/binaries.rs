@@ -105,21 +105,22 @@ fn compile_programs(machine: Machine, userland: &Path, directory: &Path) -> Resu
         Ok(output)
     };
     let mut compiled: Vec<_> = programs::IN_VMS.iter().map(compile).collect::<Result<_>>()?;
-    compiled.push(compile_with_musl(machine, userland, &package, directory)?);
+    for (name, output) in programs::WITH_MUSL {
+        let output = directory.join(output);
+        compile_with_musl(machine, userland, &package, name, &output)?;
+        compiled.push(output);
+    }
     Ok(compiled)
 }
 
 /// What `musl-gcc` does, for either architecture: musl's headers, start files and library, from its packages.
-fn compile_with_musl(machine: Machine, userland: &Path, package: &Path, directory: &Path) -> Result<PathBuf> {
-    let (name, output) = programs::WITH_MUSL;
+fn compile_with_musl(machine: Machine, userland: &Path, package: &Path, name: &str, output: &Path) -> Result<()> {
     let source = programs::source(package, name).with_context(|| format!("no tests/programs/{name}.c"))?;
     let headers = userland.join(format!("usr/include/{}-linux-musl", machine.name()));
     let library = userland.join(format!("usr/lib/{}-linux-musl", machine.name()));
-    let output = directory.join(output);
-    let mut compiler = programs::compile(&machine.compiler(), &source, &["-nostdinc", "-nostdlib"], &output);
+    let mut compiler = programs::compile(&machine.compiler(), &source, &["-nostdinc", "-nostdlib"], output);
     compiler.arg("-isystem").arg(headers).arg(library.join("Scrt1.o")).arg(library.join("crti.o"));
     compiler.arg("-L").arg(&library).args(["-lc", "-lgcc"]).arg(library.join("crtn.o"));
     compiler.arg(format!("-Wl,-dynamic-linker,/lib/ld-musl-{}.so.1", machine.name()));
-    read(&mut compiler)?;
-    Ok(output)
+    read(&mut compiler).map(drop)
 }

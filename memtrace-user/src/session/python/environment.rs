@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::shared::may_be_python;
-use crate::{python::PythonFile, tracer::TracerOptions};
+use crate::{
+    python::{PythonError, PythonFile},
+    tracer::TracerOptions,
+};
 
 /// Has Python ask the C library for each object.
 const EACH_OBJECT: &[(&str, &str)] = &[("PYTHONMALLOC", "malloc")];
@@ -22,15 +25,33 @@ pub(in crate::session) fn variables_for(
     if options.keep_pymalloc || std::env::var_os("PYTHONMALLOC").is_some() {
         return &[];
     }
-    let is_python = |path: &PathBuf| {
-        let name = path.display().to_string();
-        let file = || File::open(path).ok();
-        may_be_python(&name) && file().is_some_and(|file| matches!(PythonFile::of(&file, &name), Ok(Some(_))))
-    };
-    if is_script(program) || paths.iter().any(is_python) { EACH_OBJECT } else { &[] }
+    // Of a script, its interpreter is among them. One that is no Python may run it in the end, as a shell does.
+    let kinds: Vec<Kind> = paths.iter().map(|path| kind(path)).collect();
+    let may_ask = is_script(program) && !kinds.contains(&Kind::Strange);
+    if may_ask || kinds.contains(&Kind::Understood) { EACH_OBJECT } else { &[] }
 }
 
-/// Whether a program begins as scripts do. What it runs may be Python in the end, as of `#!/usr/bin/env python3`.
+/// What a file is to Python.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    Other,
+    Understood,
+    /// A build without the global lock, for one, which does not begin at all when it is told to use malloc.
+    Strange,
+}
+
+fn kind(path: &Path) -> Kind {
+    let name = path.display().to_string();
+    let Some(file) = File::open(path).ok().filter(|_| may_be_python(&name)) else { return Kind::Other };
+    match PythonFile::of(&file, &name) {
+        Ok(Some(_)) => Kind::Understood,
+        // Neither are files that are no ELF files.
+        Ok(None) | Err(PythonError::Elf(_)) => Kind::Other,
+        Err(_) => Kind::Strange,
+    }
+}
+
+/// Whether a program begins as scripts do.
 fn is_script(program: &Path) -> bool {
     let mut beginning = [0; 2];
     File::open(program).is_ok_and(|file| file.read_exact_at(&mut beginning, 0).is_ok()) && beginning == *b"#!"

@@ -135,7 +135,9 @@ impl Python {
             start: region.start,
             file_offset: region.file_offset,
         });
-        let Some(interpreter) = mapped.and_then(|mapped| Interpreter::of(file, mapped)) else { return Ok(None) };
+        let Some(interpreter) = mapped.and_then(|mapped| Interpreter::of(file, mapped, values)) else {
+            return Ok(None);
+        };
         let pointer = thread_pointer();
         let pointer = pointer.ok_or_else(|| "the kernel does not tell where threads keep their pointer".to_owned())?;
         log::info!("{}: CPython {}.{}", interpreter.path, interpreter.version.0, interpreter.version.1);

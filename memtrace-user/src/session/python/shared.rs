@@ -81,7 +81,8 @@ impl Kind {
 
 /// By the names that libraries have: looking through all symbols of every file would take long.
 fn may_be_c_library(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.starts_with("libc.so") || name.starts_with("libc-2."))
+    let beginnings = ["libc.so", "libc-2.", "ld-musl-"];
+    path.rsplit('/').next().is_some_and(|name| beginnings.iter().any(|beginning| name.starts_with(beginning)))
 }
 
 /// The same; programs that have an interpreter in them (uwsgi, blender) may have any name, but no `.so` in it.
