@@ -119,7 +119,10 @@ fn compile_with_musl(machine: Machine, userland: &Path, package: &Path, name: &s
     let headers = userland.join(format!("usr/include/{}-linux-musl", machine.name()));
     let library = userland.join(format!("usr/lib/{}-linux-musl", machine.name()));
     let mut compiler = programs::compile(&machine.compiler(), &source, &["-nostdinc", "-nostdlib"], output);
-    compiler.arg("-isystem").arg(headers).arg(library.join("Scrt1.o")).arg(library.join("crti.o"));
+    // The compiler's own headers stand behind musl's.
+    let own = read(Command::new(machine.compiler()).arg("-print-file-name=include"))?;
+    compiler.arg("-isystem").arg(headers).arg("-isystem").arg(own.trim());
+    compiler.arg(library.join("Scrt1.o")).arg(library.join("crti.o"));
     compiler.arg("-L").arg(&library).args(["-lc", "-lgcc"]).arg(library.join("crtn.o"));
     compiler.arg(format!("-Wl,-dynamic-linker,/lib/ld-musl-{}.so.1", machine.name()));
     read(&mut compiler).map(drop)

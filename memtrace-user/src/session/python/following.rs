@@ -107,7 +107,7 @@ impl Session {
             Found::Interpreter(_) if !self.tracer.sees_python() => self.no_python(home, remarks::NO_LOOP),
             Found::Interpreter(record) => {
                 if !self.probe_hooks(home, pid) && record.check_innermost != 0 {
-                    self.notes.set(Subject::PythonPools, Some(remarks::pooled(None)));
+                    self.note_pools(None);
                 }
                 self.set_python(home, slot, &record);
                 self.python.unchecked.push(home);
@@ -188,8 +188,13 @@ impl Session {
         self.notes.set(Subject::PythonStart, before.map(|before| remarks::beyond_start(before, totals)));
         if self.notes.has(Subject::PythonPools) {
             let held = self.look_at_pools();
-            self.notes.set(Subject::PythonPools, Some(remarks::pooled(held)));
+            self.note_pools(held);
         }
+    }
+
+    fn note_pools(&mut self, held: Option<Pooled>) {
+        let from_start = self.tracer.options().from_start;
+        self.notes.set(Subject::PythonPools, Some(remarks::pooled(held, from_start)));
     }
 
     /// Slots are given to other processes: what has been seen of those before is taken in.

@@ -17,14 +17,19 @@ pub(super) const HOOKED: &str = "Python runs with allocator hooks (as -X dev and
 pub(super) const UNHOOKED: &str = "Python's allocator hooks have been taken away (tracemalloc.stop()?): objects from before that \
     are freed since are still shown as live, and new ones of up to 512 bytes are not seen";
 
-/// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known.
-pub(super) fn pooled(held: Option<Pooled>) -> String {
+/// What cannot be seen while the interpreter has its own allocator, and how much that is as far as it is known. `from_start` is of
+/// a command: one that does not look like Python has not been told to use malloc.
+pub(super) fn pooled(held: Option<Pooled>, from_start: bool) -> String {
     let held = held.map_or_else(String::new, |Pooled { blocks, bytes, pool_bytes }| {
         format!(": {blocks} of them hold {}, in {}", mebibytes(bytes), mebibytes(pool_bytes))
     });
+    let remedy = if from_start {
+        "with PYTHONMALLOC=malloc in the command's environment each is"
+    } else {
+        "`memtrace run` sees each, as PYTHONMALLOC=malloc does"
+    };
     format!(
-        "Python's objects of up to 512 bytes lie in pools of its own (pymalloc) and are not seen one by one{held}; `memtrace \
-         run` sees each, as PYTHONMALLOC=malloc does"
+        "Python's objects of up to 512 bytes lie in pools of its own (pymalloc) and are not seen one by one{held}; {remedy}"
     )
 }
 
