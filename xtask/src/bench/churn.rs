@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 
 use super::Bench;
-use super::contenders::{BY_FRAME_POINTER, CONTENDERS, Contender, SAMPLED, UNTRACED};
+use super::contenders::{BY_FRAME_POINTER, CONTENDERS, Contender, ENTRIES, FLOOR, SAMPLED, UNTRACED};
 use super::program::Program;
 use super::stats::Summary;
 use super::table::Table;
@@ -55,7 +55,7 @@ pub fn by_threads(bench: &Bench) -> Result<()> {
 }
 
 fn run(bench: &Bench, shape: &Shape) -> Result<()> {
-    let wanted = [UNTRACED, BY_FRAME_POINTER, SAMPLED];
+    let wanted = [UNTRACED, FLOOR, ENTRIES, BY_FRAME_POINTER, SAMPLED];
     let contenders: Vec<&Contender> = CONTENDERS.iter().filter(|contender| wanted.contains(&contender.name)).collect();
     let mut rounds: Vec<Vec<Vec<f64>>> = vec![Vec::new(); contenders.len()];
     for round in 1..=bench.arguments.rounds {

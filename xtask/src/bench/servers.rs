@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::Bench;
-use super::contenders::{BY_TABLES, CONTENDERS, Contender, MEMLEAK, SAMPLED, UNTRACED};
+use super::contenders::{BY_TABLES, CONTENDERS, Contender, ENTRIES, FLOOR, MEMLEAK, SAMPLED, UNTRACED};
 use super::running::{Running, until};
 use super::stats::Summary;
 use super::table::Table;
@@ -24,7 +24,8 @@ const SECONDS: usize = 4;
 const COLUMNS: [&str; 3] = ["redis SET/s", "redis GET/s", "pgbench tps"];
 
 /// Tracers that are compared. memleak finds no allocator in Debian's redis.
-const TRACERS: [(&str, bool); 4] = [(UNTRACED, true), (SAMPLED, true), (BY_TABLES, true), (MEMLEAK, false)];
+const TRACERS: [(&str, bool); 6] =
+    [(UNTRACED, true), (ENTRIES, true), (SAMPLED, true), (FLOOR, true), (BY_TABLES, true), (MEMLEAK, false)];
 
 /// Numbers of one round, by column.
 type Round = [Option<f64>; COLUMNS.len()];

@@ -5,10 +5,9 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use nix::sys::resource::{UsageWho, getrusage};
 
 use super::Bench;
-use super::stacks::{self, quiet};
+use super::stacks;
 use super::stats::Summary;
 use super::table::Table;
 use super::workloads::{WORKLOADS, Workload};
@@ -50,9 +49,9 @@ pub fn run(bench: &Bench) {
 fn row(bench: &Bench, workload: &Workload, options: &[&str]) -> Result<[String; 4]> {
     let mut rounds = Vec::new();
     for _ in 0..bench.arguments.rounds {
-        let before = untraced(workload)?;
+        let before = untraced(bench, workload)?;
         let stated = traced(bench, workload, options)?;
-        let after = untraced(workload)?;
+        let after = untraced(bench, workload)?;
         rounds.push((f64::midpoint(before, after), stated));
     }
     let summary = |decimals: usize, value: &dyn Fn(f64, Stated) -> f64| {
@@ -67,22 +66,10 @@ fn row(bench: &Bench, workload: &Workload, options: &[&str]) -> Result<[String; 
     ])
 }
 
-/// CPU seconds of the program by itself.
-#[expect(clippy::cast_precision_loss, reason = "seconds of a short run")]
-fn untraced(workload: &Workload) -> Result<f64> {
-    let used = || -> Result<f64> {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("cannot learn what children have used")?;
-        let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-        Ok(seconds(usage.user_time()) + seconds(usage.system_time()))
-    };
-    let before = used()?;
-    let words = words(workload)?;
-    let mut command = Command::new(&words[0]);
-    let status = quiet(command.args(&words[1..])).status().with_context(|| format!("cannot run {}", words[0]))?;
-    if !status.success() {
-        bail!("{}: {status}", words[0]);
-    }
-    Ok(used()? - before)
+/// CPU seconds of the program by itself, in a run whose allocator is not probed. They are counted as those of a traced one
+/// are, which is without what the kernel does when the program has ended: a tenth, of a short run.
+fn untraced(bench: &Bench, workload: &Workload) -> Result<f64> {
+    traced(bench, workload, &["--domain", "mmap"]).map(|stated| stated.cpu)
 }
 
 /// What memtrace says of a run.

@@ -49,7 +49,7 @@ pub const WORKLOADS: [Workload; 10] = [
         measured: true,
         ..NONE
     },
-    Workload { name: "git", command: &["git", "--no-pager", "log", "--stat", "-n", "60"], measured: true, ..NONE },
+    Workload { name: "git", command: &["git", "--no-pager", "log", "--stat", "-n", "300"], measured: true, ..NONE },
     Workload {
         name: "cc1",
         command: &["{cc1}", "-quiet", "-O2", "-imultiarch", "{multiarch}", "{source}", "-o", "/dev/null"],

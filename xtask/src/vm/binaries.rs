@@ -124,6 +124,10 @@ fn compile_with_musl(machine: Machine, userland: &Path, package: &Path, name: &s
     compiler.arg("-isystem").arg(headers).arg("-isystem").arg(own.trim());
     compiler.arg(library.join("Scrt1.o")).arg(library.join("crti.o"));
     compiler.arg("-L").arg(&library).args(["-lc", "-lgcc"]).arg(library.join("crtn.o"));
+    if machine == Machine::Aarch64 {
+        // Atomics of its library ask glibc what the processor can do.
+        compiler.arg("-mno-outline-atomics");
+    }
     compiler.arg(format!("-Wl,-dynamic-linker,/lib/ld-musl-{}.so.1", machine.name()));
     read(&mut compiler).map(drop)
 }
