@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use memtrace_common::{copy::CopyHeader, site::end};
 
-use super::{Choice, MappedRange, SAMPLING_STEP, Tracer, stack_copy::Machine};
+use super::{
+    Choice, MappedRange, SAMPLING_STEP, Tracer,
+    stack_copy::{Attempt, Machine},
+};
 use crate::{
     profile::{Hits, RawProfile, RawStack},
     readable::Readable,
@@ -106,7 +109,11 @@ impl Tracer {
             let (addresses, end) = copy.follow(Machine::HERE, limit, |address| store.rule_at(slot, address));
             log::trace!("site {site}: {} frames followed here, end {end}", addresses.len());
             reader.replace_stack(site, (addresses, end));
-            end == end::NO_MAPPING
+            match end {
+                end::NO_MAPPING if store.lacks_tables(slot) => Attempt::Waits,
+                end::NO_MAPPING => Attempt::Again,
+                _ => Attempt::Done,
+            }
         });
     }
 

@@ -11,7 +11,7 @@ use memtrace_common::{
     unwind::{kind, rule},
 };
 
-pub use self::pieces::Pieces;
+pub use self::pieces::{Attempt, Pieces};
 
 /// The instruction set that rules are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

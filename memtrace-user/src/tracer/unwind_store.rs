@@ -79,6 +79,8 @@ pub struct UnwindStore {
     files: HashMap<FileId, Stored>,
     /// Files that each process slot maps.
     mapped: HashMap<u32, HashSet<FileId>>,
+    /// Process slots with files whose tables are in the making.
+    lacking: HashSet<u32>,
     /// Tables stay when nobody maps their file, as long as there is memory for them.
     keeps: bool,
 }
@@ -91,7 +93,8 @@ impl UnwindStore {
     /// its number to another.
     #[must_use]
     pub fn new(memory: TableMemory, lists: MappingLists, known: KnownFiles, keeps: bool) -> Self {
-        Self { memory, lists, known, files: HashMap::new(), mapped: HashMap::new(), keeps }
+        let (files, mapped, lacking) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { memory, lists, known, files, mapped, lacking, keeps }
     }
 
     /// Whether a file's table is stored, or is known not to exist.
@@ -140,7 +143,12 @@ impl UnwindStore {
         mappings.sort_unstable_by_key(|mapping| mapping.start);
         // A file whose table is not there yet is left out: stacks that meet it are followed once it is.
         let is_known = |mapping: &&CodeMapping| mapping.file.is_none_or(|file| self.knows(file));
-        let records = mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
+        let records: Vec<_> = mappings.iter().filter(is_known).map(|mapping| self.record(mapping)).collect();
+        if records.len() < mappings.len() {
+            self.lacking.insert(slot)
+        } else {
+            self.lacking.remove(&slot)
+        };
         self.make_known(&mappings);
         let changed = self.lists.publish(slot, records);
         self.mapped.insert(slot, mappings.iter().filter_map(|mapping| mapping.file).collect());
@@ -159,10 +167,17 @@ impl UnwindStore {
         }
     }
 
+    /// Whether tables of files that a process slot maps are in the making.
+    #[must_use]
+    pub fn lacks_tables(&self, slot: u32) -> bool {
+        self.lacking.contains(&slot)
+    }
+
     /// Forgets a process slot, and drops tables that nobody maps any more.
     pub fn remove(&mut self, slot: u32) {
         self.lists.remove(slot);
         self.mapped.remove(&slot);
+        self.lacking.remove(&slot);
         self.drop_unmapped();
     }
 

@@ -54,6 +54,8 @@ fn aarch64(start: u64, code: &[u8], at: usize, ends: &[u64]) -> Option<Range<usi
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     const START: u64 = 0x1_0000;
@@ -64,7 +66,7 @@ mod tests {
     fn main_s_call_is_found_on_x86_64() {
         let code = [0x90, 0xff, 0xd3, 0x89, 0xc7, 0xe8, 0xf6, 0x0f, 0, 0, 0x90];
         let found = |code: &[u8], end: u64| find(Machine::X86_64, START, code, &[end]);
-        assert_eq!(found(&code, START + 0x1000), [3..10]);
+        assert_eq!(found(&code, START + 0x1000), from_ref(&(3..10)));
         assert!(found(&code, START + 0x1001).is_empty() && found(&code[..8], START + 0x1000).is_empty());
         let mut other = code;
         other[3] = 0x90;
@@ -78,8 +80,8 @@ mod tests {
             let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             find(Machine::Aarch64, START, &code, &[START - 8])
         };
-        assert_eq!(found(&[0xd503_201f, 0xd63f_02a0, 0x97ff_fffc]), [8..12]);
-        assert_eq!(found(&[0xd63f_02a0, 0x9340_7c00, 0x97ff_fffc]), [4..12]);
+        assert_eq!(found(&[0xd503_201f, 0xd63f_02a0, 0x97ff_fffc]), from_ref(&(8..12)));
+        assert_eq!(found(&[0xd63f_02a0, 0x9340_7c00, 0x97ff_fffc]), from_ref(&(4..12)));
         assert!(found(&[0xd503_201f, 0x97ff_fffd]).is_empty() && found(&[0xd63f_02a0, 0x97ff_fffc]).is_empty());
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::preload::{self, Preload};
 use super::running::{Running, until};
 use super::{Bench, python};
 
@@ -16,6 +17,8 @@ pub struct Contender {
     pub name: &'static str,
     /// The program that it needs, if it is not memtrace's own: the name on PATH and in `--peer`.
     pub peer: Option<&'static str>,
+    /// What the program is started with, if it has to be.
+    pub preload: Option<&'static Preload>,
     /// Attaches it to a process; returns when all of its probes are in place.
     attach: fn(&Bench, Option<&Path>, u32) -> Result<Tracer>,
 }
@@ -38,25 +41,44 @@ pub const MEMLEAK: &str = "libbpf memleak";
 /// The same, looking at one call in a hundred.
 pub const MEMLEAK_SAMPLED: &str = "libbpf memleak -s 100";
 
+/// bpftrace's usual line for this: bytes by stack, frees not looked at.
+const BPFTRACE: &str = "bpftrace, bytes by stack";
+
 /// The rows, in the order in which a round measures them.
-pub const CONTENDERS: [Contender; 8] = [
-    Contender { name: UNTRACED, peer: None, attach: |_, _, _| Ok(Tracer::none()) },
-    Contender { name: FLOOR, peer: None, attach: |bench, _, pid| floor(bench, &[], pid) },
-    Contender { name: ENTRIES, peer: None, attach: |bench, _, pid| floor(bench, &["--entries-only"], pid) },
-    Contender { name: BY_FRAME_POINTER, peer: None, attach: |bench, _, pid| memtrace(bench, &["--unwind", "fp"], pid) },
-    Contender { name: BY_TABLES, peer: None, attach: |bench, _, pid| memtrace(bench, &["--unwind", "dwarf"], pid) },
+pub const CONTENDERS: [Contender; 15] = [
+    Contender { name: UNTRACED, ..NONE },
+    Contender { name: FLOOR, attach: |bench, _, pid| floor(bench, &[], pid), ..NONE },
+    Contender { name: ENTRIES, attach: |bench, _, pid| floor(bench, &["--entries-only"], pid), ..NONE },
+    Contender { name: BY_FRAME_POINTER, attach: |bench, _, pid| memtrace(bench, &["--unwind", "fp"], pid), ..NONE },
+    Contender { name: BY_TABLES, attach: |bench, _, pid| memtrace(bench, &["--unwind", "dwarf"], pid), ..NONE },
     Contender {
-        name: SAMPLED,
-        peer: None,
-        attach: |bench, _, pid| memtrace(bench, &["--sample-bytes", "512KiB"], pid),
+        name: "memtrace, sampled at 64 KiB",
+        attach: |bench, _, pid| memtrace(bench, &["--sample-bytes", "64KiB"], pid),
+        ..NONE
     },
-    Contender { name: MEMLEAK, peer: Some("memleak"), attach: |bench, path, pid| memleak(bench, path, &[], pid) },
+    Contender { name: SAMPLED, attach: |bench, _, pid| memtrace(bench, &["--sample-bytes", "512KiB"], pid), ..NONE },
+    Contender {
+        name: MEMLEAK,
+        peer: Some("memleak"),
+        attach: |bench, path, pid| memleak(bench, path, &[], pid),
+        ..NONE
+    },
     Contender {
         name: MEMLEAK_SAMPLED,
         peer: Some("memleak"),
         attach: |bench, path, pid| memleak(bench, path, &["-s", "100"], pid),
+        ..NONE
     },
+    Contender { name: BPFTRACE, peer: Some("bpftrace"), attach: bpftrace, ..NONE },
+    Contender { name: "heaptrack", preload: Some(&preload::HEAPTRACK), ..NONE },
+    Contender { name: "jemalloc, untraced", preload: Some(&preload::JEMALLOC), ..NONE },
+    Contender { name: "jemalloc's profiler, 512 KiB", preload: Some(&preload::JEMALLOC_PROFILER), ..NONE },
+    Contender { name: "tcmalloc, untraced", preload: Some(&preload::TCMALLOC), ..NONE },
+    Contender { name: "tcmalloc's profiler", preload: Some(&preload::TCMALLOC_PROFILER), ..NONE },
 ];
+
+/// What most rows have in common; no row.
+const NONE: Contender = Contender { name: "", peer: None, preload: None, attach: |_, _, _| Ok(Tracer::none()) };
 
 /// Whether `--peer NAME=PATH` means something.
 pub fn takes_peer(name: &str) -> bool {
@@ -69,10 +91,17 @@ pub fn peer_names() -> String {
 }
 
 fn peers() -> impl Iterator<Item = &'static str> {
-    CONTENDERS.iter().filter_map(|contender| contender.peer).chain([python::MEMRAY])
+    let mut peers: Vec<_> = CONTENDERS.iter().filter_map(|contender| contender.peer).chain([python::MEMRAY]).collect();
+    peers.dedup();
+    peers.into_iter()
 }
 
 impl Contender {
+    /// Whether it is on this machine.
+    pub fn is_present(&self, bench: &Bench) -> bool {
+        self.peer.is_none_or(|name| bench.peer(name).is_some()) && self.preload.is_none_or(Preload::is_present)
+    }
+
     /// Attaches the contender to a process.
     ///
     /// # Errors
@@ -108,17 +137,37 @@ fn memtrace(bench: &Bench, options: &[&str], pid: u32) -> Result<Tracer> {
 /// memleak, with an interval so long that it never prints.
 fn memleak(bench: &Bench, path: Option<&Path>, options: &[&str], pid: u32) -> Result<Tracer> {
     let mut command = Command::new(path.context("there is no memleak")?);
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).context("the process has ended")?;
-    let library =
-        maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.ends_with("/libc.so.6"));
-    let directory = library.and_then(|path| Path::new(path).parent()).context("the process maps no libc.so.6")?;
+    let library = c_library_of(pid)?;
     // It cuts the library's path after 31 bytes.
-    command.current_dir(directory).args(["-O", "./libc.so.6"]).args(options);
+    command
+        .current_dir(library.parent().context("the process maps no libc.so.6")?)
+        .args(["-O", "./libc.so.6"])
+        .args(options);
     command.arg("-p").arg(pid.to_string()).args(["10000", "1"]);
     let mut tracer = Tracer::start(bench, command.stdout(Stdio::null()))?;
     // It says nothing when its probes are in place, but then it sleeps.
     tracer.wait_until(|child| Ok(fs::read_to_string(format!("/proc/{}/wchan", child.id()))?.contains("nanosleep")))?;
     Ok(tracer)
+}
+
+/// Says so each second once its probe is in place.
+fn bpftrace(bench: &Bench, path: Option<&Path>, pid: u32) -> Result<Tracer> {
+    let library = c_library_of(pid)?;
+    let script = format!(
+        "uprobe:{}:malloc /pid == {pid}/ {{ @[ustack] = sum(arg0); }} interval:s:1 {{ printf(\"attached\\n\"); }}",
+        library.display()
+    );
+    let mut command = Command::new(path.context("there is no bpftrace")?);
+    command.arg("-p").arg(pid.to_string()).args(["-B", "line", "-e"]).arg(script);
+    let mut tracer = Tracer::start(bench, command.stdout(Stdio::piped()).stderr(Stdio::null()))?;
+    tracer.wait_for_line("attached")?;
+    Ok(tracer)
+}
+
+fn c_library_of(pid: u32) -> Result<PathBuf> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).context("the process has ended")?;
+    let mut paths = maps.lines().filter_map(|line| line.split_whitespace().nth(5));
+    paths.find(|path| path.ends_with("/libc.so.6")).map(PathBuf::from).context("the process maps no libc.so.6")
 }
 
 /// A running tracer; killed when dropped, and the kernel removes its probes with their descriptors.

@@ -9,11 +9,13 @@ mod cpus;
 mod latency;
 mod memory;
 mod pairs;
+mod preload;
 mod program;
 mod python;
 mod running;
 mod sampling;
 mod servers;
+mod sites;
 mod snapshot;
 mod stacks;
 mod stated;
@@ -42,13 +44,13 @@ pub struct Arguments {
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Stack depths at which pairs are measured
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 5, 20], value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 5, 20, 50], value_parser = clap::value_parser!(u32).range(1..))]
     depths: Vec<u32>,
     /// Numbers of live blocks in the section `blocks`
     #[arg(long, value_delimiter = ',', default_values_t = [1000, 1_000_000], value_parser = clap::value_parser!(u32).range(1..))]
     live: Vec<u32>,
     /// Numbers of threads in the section `threads`
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 2], value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u32).range(1..=64))]
     threads: Vec<u32>,
     /// Programs in the section `stated` [default: all that do the same work each time]
     #[arg(long, value_delimiter = ',')]
@@ -72,6 +74,8 @@ pub struct Arguments {
 enum Section {
     /// A malloc+free pair: untraced, under empty probes, under memtrace, under other tracers
     Pairs,
+    /// A malloc+free pair by the number of call stacks
+    Sites,
     /// Replacing live blocks at random, by their number
     Blocks,
     /// Replacing blocks on several threads at once
@@ -139,6 +143,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
         }
         match section {
             Section::Pairs => pairs::run(&bench)?,
+            Section::Sites => sites::run(&bench)?,
             Section::Blocks => churn::by_blocks(&bench)?,
             Section::Threads => churn::by_threads(&bench)?,
             Section::Stated => stated::run(&bench),

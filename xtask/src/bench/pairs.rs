@@ -6,6 +6,7 @@ use super::Bench;
 use super::contenders::{
     BY_FRAME_POINTER, BY_TABLES, CONTENDERS, Contender, ENTRIES, FLOOR, MEMLEAK, MEMLEAK_SAMPLED, SAMPLED,
 };
+use super::preload::Preload;
 use super::program::Program;
 use super::stats::Summary;
 use super::table::Table;
@@ -39,8 +40,7 @@ struct Measured {
 /// # Errors
 /// When a contender does not trace or the program fails.
 pub fn run(bench: &Bench) -> Result<()> {
-    let (present, absent): (Vec<_>, Vec<_>) =
-        CONTENDERS.iter().partition(|contender| contender.peer.is_none_or(|name| bench.peer(name).is_some()));
+    let (present, absent): (Vec<_>, Vec<_>) = CONTENDERS.iter().partition(|contender| contender.is_present(bench));
     let mut measured: Vec<_> =
         present.iter().map(|contender| Measured { name: contender.name, rounds: Vec::new() }).collect();
     for round in 1..=bench.arguments.rounds {
@@ -51,15 +51,18 @@ pub fn run(bench: &Bench) -> Result<()> {
     }
     print(bench, &measured);
     for contender in absent {
-        let name = contender.peer.unwrap_or_default();
-        println!("without {}: no `{name}` on PATH, and no --peer {name}=PATH", contender.name);
+        match contender.peer {
+            Some(name) => println!("without {}: no `{name}` on PATH, and no --peer {name}=PATH", contender.name),
+            None => println!("without {}: its library is not installed", contender.name),
+        }
     }
     Ok(())
 }
 
 /// One contender in one round: nanoseconds per pair, by depth.
 fn measure(bench: &Bench, contender: &Contender) -> Result<Vec<f64>> {
-    let mut program = Program::start(&bench.cpus, "pairs", &[])?;
+    let environment = contender.preload.map_or_else(|| Ok(Vec::new()), Preload::environment)?;
+    let mut program = Program::start_with(&bench.cpus, "pairs", &environment)?;
     let mut tracer = contender.attach(bench, program.pid())?;
     for depth in &bench.arguments.depths {
         fastest(&mut program, *depth, WARM_UP)?;

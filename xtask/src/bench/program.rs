@@ -12,7 +12,7 @@ use super::running::Running;
 use crate::{process, workspace};
 
 /// The programs, one file each.
-const PROGRAMS: [&str; 4] = ["pairs", "live", "churn", "mixed"];
+const PROGRAMS: [&str; 5] = ["pairs", "sites", "live", "churn", "mixed"];
 
 /// With frame pointers, and with every frame of the source on the stack. `-fno-builtin`, or the compiler would leave
 /// out what it sees to be unused.
@@ -78,6 +78,16 @@ impl Program {
     /// When it does not start.
     pub fn start(cpus: &Cpus, name: &str, arguments: &[String]) -> Result<Self> {
         Self::of(cpus.spawn_target(&mut Self::command(name, arguments))?, name)
+    }
+
+    /// The same, without arguments and with variables in its environment.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_with(cpus: &Cpus, name: &str, environment: &[(String, String)]) -> Result<Self> {
+        let mut command = Self::command(name, &[]);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::of(cpus.spawn_target(&mut command)?, name)
     }
 
     /// The same on all CPUs, for a program of several threads.

@@ -41,11 +41,10 @@ pub fn run(bench: &Bench) -> Result<()> {
     // The database's own user goes through it.
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
     let (redis, postgres) = (Redis::start(bench, &directory)?, Postgres::start(bench, &directory)?);
-    let is_present = |contender: &Contender| contender.peer.is_none_or(|name| bench.peer(name).is_some());
     let mut rows = Vec::new();
     for (name, with_redis) in TRACERS {
         let contender = CONTENDERS.iter().find(|contender| contender.name == name).context("an unknown tracer")?;
-        if is_present(contender) {
+        if contender.is_present(bench) {
             rows.push((contender, with_redis, Vec::new()));
         }
     }

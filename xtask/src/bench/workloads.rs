@@ -53,6 +53,7 @@ pub const WORKLOADS: [Workload; 10] = [
     Workload {
         name: "cc1",
         command: &["{cc1}", "-quiet", "-O2", "-imultiarch", "{multiarch}", "{source}", "-o", "/dev/null"],
+        measured: true,
         ..NONE
     },
     Workload { name: "clang", command: &["clang", "-O2", "-S", "{source}", "-o", "/dev/null"], ..NONE },

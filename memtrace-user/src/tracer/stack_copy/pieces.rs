@@ -10,8 +10,10 @@ use super::StackCopy;
 const MAX_BYTES: usize = 64 << 20;
 /// Bytes of stacks that are kept for another attempt.
 const MAX_WAITING: usize = 16 << 20;
-/// Attempts to follow a stack: a table in the making is there at the next or the one after.
-const MAX_ATTEMPTS: u8 = 8;
+/// Attempts to follow a stack when all tables are there: mappings may still be learnt of.
+const MAX_ATTEMPTS: u32 = 8;
+/// Attempts while tables are in the making. On a loaded machine that takes long; one that never comes is not waited for for ever.
+const MAX_WAITS: u32 = 1000;
 
 /// Stacks by their site, each as far as it has come.
 #[derive(Debug, Default)]
@@ -23,7 +25,19 @@ pub struct Pieces {
 #[derive(Debug)]
 struct Waiting {
     stack: StackCopy,
-    attempts: u8,
+    attempts: u32,
+    waits: u32,
+}
+
+/// What an attempt to follow a stack has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// As far as it can be followed.
+    Done,
+    /// Out of what is known: another attempt may lead further.
+    Again,
+    /// The same, and tables of its process are in the making.
+    Waits,
 }
 
 impl Pieces {
@@ -36,7 +50,7 @@ impl Pieces {
         self.bytes += bytes.len();
         if header.offset == 0 {
             let stack = StackCopy { header, bytes: bytes.to_vec() };
-            self.stacks.insert(header.site, Waiting { stack, attempts: 0 });
+            self.stacks.insert(header.site, Waiting { stack, attempts: 0, waits: 0 });
             return;
         }
         let Some(Waiting { stack, .. }) = self.stacks.get_mut(&header.site) else { return };
@@ -55,16 +69,23 @@ impl Pieces {
         self.stacks.values().map(|waiting| waiting.stack.bytes.len()).sum()
     }
 
-    /// Follows all stacks as far as they have come; `follow` says whether another attempt may lead further. Of some, more
-    /// pieces may come as well.
-    pub fn follow(&mut self, mut follow: impl FnMut(&StackCopy) -> bool) {
+    /// Follows all stacks as far as they have come. Of some, more pieces may come as well.
+    pub fn follow(&mut self, mut follow: impl FnMut(&StackCopy) -> Attempt) {
         let full = STACK_BYTES as usize;
         let mut kept = 0;
-        self.stacks.retain(|_, Waiting { stack, attempts }| {
-            let again = follow(stack) && *attempts < MAX_ATTEMPTS;
+        self.stacks.retain(|_, Waiting { stack, attempts, waits }| {
             let length = stack.bytes.len();
             let has_more = length > 0 && length.is_multiple_of(full) && *attempts == 0;
-            *attempts += 1;
+            let again = match follow(stack) {
+                Attempt::Waits if *waits < MAX_WAITS => {
+                    *waits += 1;
+                    true
+                }
+                attempt => {
+                    *attempts += 1;
+                    attempt != Attempt::Done && *attempts <= MAX_ATTEMPTS
+                }
+            };
             kept += length;
             (again || has_more) && kept <= MAX_WAITING
         });
@@ -112,7 +133,7 @@ mod tests {
             let mut lengths = Vec::new();
             pieces.follow(|stack| {
                 lengths.push((stack.header.site, stack.bytes.len()));
-                false
+                Attempt::Done
             });
             lengths
         };
@@ -133,23 +154,31 @@ mod tests {
         let mut sites = Vec::new();
         pieces.follow(|stack| {
             sites.push(stack.header.site);
-            false
+            Attempt::Done
         });
         assert_eq!(sites, [2]);
     }
 
-    /// A stack that another attempt may lead further is kept for some attempts, and not for ever.
-    #[test]
-    fn attempts_are_limited() {
+    /// How often a stack is followed whose attempts all come to this.
+    fn attempts(attempt: Attempt) -> u32 {
         let mut pieces = Pieces::default();
         pieces.add(&record(1, 0, 100));
         let mut attempts = 0;
-        for _ in 0..20 {
+        for _ in 0..5000 {
             pieces.follow(|_| {
                 attempts += 1;
-                true
+                attempt
             });
         }
-        assert_eq!(attempts, MAX_ATTEMPTS + 1);
+        attempts
+    }
+
+    /// A stack that another attempt may lead further is kept for some attempts, for many while tables are in the making, and not
+    /// for ever.
+    #[test]
+    fn attempts_are_limited() {
+        assert_eq!(attempts(Attempt::Done), 1);
+        assert_eq!(attempts(Attempt::Again), MAX_ATTEMPTS + 1);
+        assert_eq!(attempts(Attempt::Waits), MAX_WAITS + MAX_ATTEMPTS + 1);
     }
 }

@@ -1,0 +1,61 @@
+/* Times malloc+free pairs from many call stacks for `cargo xtask bench`.
+ *
+ * Prints "ready PID", then reads orders of one line each until standard input ends:
+ *   BITS PAIRS   make so many pairs, each by one of 2^BITS ways through 16 functions, in no order; print the nanoseconds per
+ *                pair
+ * Time is the thread's CPU time. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { DEPTH = 16 };
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static void go(int depth, uint32_t way);
+
+/* Two functions that do the same, so that a way is a stack of its own. */
+__attribute__((noinline, noipa)) static void left(int depth, uint32_t way) { go(depth, way); }
+
+__attribute__((noinline, noipa)) static void right(int depth, uint32_t way) { go(depth, way); }
+
+__attribute__((noinline, noipa)) static void go(int depth, uint32_t way) {
+    if (depth == 0) {
+        void *volatile block = malloc(100);
+        free(block);
+    } else if (way & 1) {
+        left(depth - 1, way >> 1);
+    } else {
+        right(depth - 1, way >> 1);
+    }
+}
+
+int main(void) {
+    static char buffers[2][BUFSIZ];
+    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
+    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
+    printf("ready %d\n", (int)getpid());
+    char line[128];
+    uint32_t random = 1;
+    while (fgets(line, sizeof line, stdin)) {
+        int bits;
+        long pairs;
+        if (sscanf(line, "%d %ld", &bits, &pairs) != 2 || bits < 0 || bits > DEPTH || pairs < 1) {
+            fprintf(stderr, "sites: not an order: %s", line);
+            return 1;
+        }
+        double start = now();
+        for (long i = 0; i < pairs; i++) {
+            random = random * 1664525 + 1013904223;
+            go(DEPTH, bits ? random >> (32 - bits) : 0);
+        }
+        printf("%.2f\n", (now() - start) / (double)pairs);
+    }
+    return 0;
+}
