@@ -24,7 +24,7 @@ pub const WORKLOADS: [Workload; 10] = [
         command: &[
             "/usr/bin/python3",
             "-c",
-            "import json, re\nfor i in range(300): json.loads(json.dumps([{str(k): [k] * 5} for k in range(300)]))",
+            "import json, re\nfor i in range(1000): json.loads(json.dumps([{str(k): [k] * 5} for k in range(300)]))",
         ],
         measured: true,
         ..NONE
@@ -34,7 +34,7 @@ pub const WORKLOADS: [Workload; 10] = [
         command: &[
             "perl",
             "-e",
-            "for my $n (1..40) { my %h; $h{$_} = [1..5] for 1..3000; my $s = join q(,), sort keys %h }",
+            "for my $n (1..150) { my %h; $h{$_} = [1..5] for 1..3000; my $s = join q(,), sort keys %h }",
         ],
         measured: true,
         ..NONE
