@@ -45,6 +45,19 @@ pub enum PythonError {
         /// The file.
         path: Arc<str>,
     },
+    /// A build without the global lock.
+    #[error(
+        "{path}: CPython {}.{} without the global lock is not understood; its objects, which do not come from malloc, are seen if the \
+         file is not stripped",
+        .version.0,
+        .version.1
+    )]
+    NoLock {
+        /// The file.
+        path: Arc<str>,
+        /// Its version.
+        version: Version,
+    },
     /// A version, or a build, that memtrace does not understand.
     #[error("{path}: CPython {}.{} of this kind is not understood (3.8 to 3.14 with the global lock are)", .version.0, .version.1)]
     Unknown {
@@ -79,14 +92,22 @@ impl PythonFile {
             None => of_name(&path),
         };
         let version = version.ok_or_else(|| PythonError::NoVersion { path: Arc::clone(&path) })?;
-        let table = || layout::from_table(version, &elf.bytes_at(runtime, layout::TABLE_BYTES).ok()?);
-        let layout = layout::known(version).or_else(table);
-        let layout = layout.ok_or_else(|| PythonError::Unknown { path: Arc::clone(&path), version })?;
+        let layout = layout::known(version).map_or_else(|| layout_by_table(&elf, &path, version, runtime), Ok)?;
         let segments = elf.segments().collect();
         let (eval, begins, ends) = (eval_loop(&elf), elf.functions(BEGINS)?.found, elf.functions(ENDS)?.found);
         let machine = elf.machine();
         Ok(Some(Self { path, machine, version, layout, runtime, code_type, segments, eval, begins, ends }))
     }
+}
+
+/// By the table that an interpreter carries.
+fn layout_by_table(elf: &ElfFile, path: &Arc<str>, version: Version, runtime: u64) -> Result<Layout, PythonError> {
+    let path = Arc::clone(path);
+    let table = elf.bytes_at(runtime, layout::TABLE_BYTES).unwrap_or_default();
+    if layout::lacks_lock(version, &table) {
+        return Err(PythonError::NoLock { path, version });
+    }
+    layout::from_table(version, &table).ok_or(PythonError::Unknown { path, version })
 }
 
 /// The interpreter's loop. Its second part is named in files that are not stripped.

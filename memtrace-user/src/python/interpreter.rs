@@ -51,7 +51,8 @@ const MAX_STATES: usize = 4096;
 const USER_BITS: u32 = 48;
 
 impl Interpreter {
-    /// The interpreter of a file that is mapped, with the C library that keeps such values; `None` when the mapping is not one of its segments.
+    /// The interpreter of a file that is mapped, with the C library that keeps values so; `None` when the mapping is not one of
+    /// its segments.
     #[must_use]
     pub fn of(file: &PythonFile, mapped: Mapped, values: ThreadValues) -> Option<Self> {
         let PythonFile { path, version, layout, runtime, code_type, segments, eval, .. } = file;

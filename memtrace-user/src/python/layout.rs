@@ -142,6 +142,21 @@ struct Places {
     text_head: usize,
 }
 
+fn word(table: &[u8], at: usize) -> Option<u64> {
+    table.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes)
+}
+
+fn is_table_of(version: Version, table: &[u8]) -> bool {
+    let has_version = |word: u64| word >> 16 == u64::from(version.0) << 8 | u64::from(version.1);
+    table.starts_with(COOKIE) && word(table, 8).is_some_and(has_version)
+}
+
+/// Whether an interpreter that carries this table is a build without the global lock.
+#[must_use]
+pub fn lacks_lock(version: Version, table: &[u8]) -> bool {
+    is_table_of(version, table) && word(table, 16).is_some_and(|flag| flag != 0)
+}
+
 /// The layout by the table that an interpreter carries.
 #[must_use]
 pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
@@ -150,12 +165,9 @@ pub fn from_table(version: Version, table: &[u8]) -> Option<Layout> {
         Version(3, 14) => Places { key: 2336, state_interpreter: 200, frame: 256, code: 320, text_head: 640 },
         _ => return None,
     };
-    let word = |at: usize| table.get(at..at + 8).and_then(|word| word.try_into().ok()).map(u64::from_le_bytes);
-    if table.get(..8)? != COOKIE || word(8)? >> 16 != u64::from(version.0) << 8 | u64::from(version.1) {
-        return None;
-    }
+    let word = |at: usize| word(table, at);
     // Builds without the lock run each thread's own copies of instructions.
-    if word(16)? != 0 {
+    if !is_table_of(version, table) || lacks_lock(version, table) {
         return None;
     }
     let Places { key, state_interpreter, frame, code, text_head } = places;
@@ -308,6 +320,7 @@ mod tests {
         assert_eq!(from_table(Version(3, 14), &table), None);
         table[16] = 1;
         assert_eq!(from_table(Version(3, 13), &table), None, "free-threaded");
+        assert!(lacks_lock(Version(3, 13), &table) && !lacks_lock(Version(3, 14), &table));
         assert_eq!(from_table(Version(3, 13), b"xdebugpy"), None, "cut short");
     }
 

@@ -15,7 +15,8 @@ use super::{outermost, signal_return};
 const MAX_CODE: u64 = 16 << 20;
 /// Bytes of the dynamic section.
 const MAX_DYNAMIC: u64 = 1 << 16;
-/// Symbols that are looked at, and bytes of their names.
+/// Tables of symbols: those that are exported, and all. Of each, symbols that are looked at, and bytes of their names.
+const MAX_TABLES: usize = 2;
 const MAX_SYMBOLS: u64 = 1 << 18;
 const MAX_NAMES: u64 = 16 << 20;
 
@@ -81,7 +82,9 @@ fn needs_libraries(image: &Image<'_>) -> Result<bool, UnwindProblem> {
 fn addresses_of(image: &Image<'_>, wanted: &[&[u8]]) -> Result<Vec<u64>, UnwindProblem> {
     let headers = image.sections()?;
     let mut addresses = Vec::new();
-    for table in headers.iter().filter(|table| matches!(table.sh_type.get(LE), elf::SHT_DYNSYM | elf::SHT_SYMTAB)) {
+    let is_table =
+        |header: &&elf::SectionHeader64<LE>| matches!(header.sh_type.get(LE), elf::SHT_DYNSYM | elf::SHT_SYMTAB);
+    for table in headers.iter().filter(is_table).take(MAX_TABLES) {
         let Some(names) = headers.get(table.sh_link.get(LE) as usize) else { continue };
         let length = usize::try_from(names.sh_size.get(LE).min(MAX_NAMES)).unwrap_or_default();
         let names = image.read(names.sh_offset.get(LE), length, "names of symbols")?;

@@ -35,7 +35,18 @@ fn x86_64(start: u64, code: &[u8], at: usize, ends: &[u64]) -> Option<Range<usiz
     let behind = at + 5;
     let target = start.wrapping_add(behind as u64).wrapping_add_signed(distance.into());
     let handed = X86_64.iter().find(|handed| code[..at].ends_with(handed)).filter(|_| ends.contains(&target))?;
-    Some(at - handed.len()..behind)
+    let first = at - handed.len();
+    is_behind_call(&code[..first]).then_some(first..behind)
+}
+
+/// Whether code ends with `call *REGISTER`, `call *(REGISTER)` or `call *8-BITS(REGISTER)`. What is called by name is a function of
+/// the program's own, as in `exit(run())`.
+fn is_behind_call(code: &[u8]) -> bool {
+    match code {
+        [.., 0xff, operand] if matches!(operand & 0xf8, 0xd0 | 0x10) => true,
+        [.., 0xff, operand, _] => operand & 0xf8 == 0x50,
+        _ => false,
+    }
 }
 
 /// The same of `bl END`, behind `blr`.
@@ -60,17 +71,19 @@ mod tests {
 
     const START: u64 = 0x1_0000;
 
-    /// `call *%rbx; mov %eax,%edi; call exit` is such a place, from the move on; not if another function is called, nor if what is
-    /// handed on is something else.
+    /// `call *%rbx; mov %eax,%edi; call exit` is such a place, from the move on; not if another function is called, if what is
+    /// handed on is something else, or if it is not the result of such a call.
     #[test]
     fn main_s_call_is_found_on_x86_64() {
         let code = [0x90, 0xff, 0xd3, 0x89, 0xc7, 0xe8, 0xf6, 0x0f, 0, 0, 0x90];
         let found = |code: &[u8], end: u64| find(Machine::X86_64, START, code, &[end]);
         assert_eq!(found(&code, START + 0x1000), from_ref(&(3..10)));
         assert!(found(&code, START + 0x1001).is_empty() && found(&code[..8], START + 0x1000).is_empty());
-        let mut other = code;
-        other[3] = 0x90;
-        assert!(found(&other, START + 0x1000).is_empty());
+        for changed in [1, 3] {
+            let mut other = code;
+            other[changed] = 0x90;
+            assert!(found(&other, START + 0x1000).is_empty());
+        }
     }
 
     /// `blr x21; bl exit`, and the same with `sxtw x0, w0` between them; not behind another instruction.
