@@ -6,10 +6,9 @@
  *                  time that a replacement took, on average over the threads */
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "orders.h"
 
 enum { MOST_THREADS = 64 };
 
@@ -18,12 +17,6 @@ static int threads;
 static double times[MOST_THREADS];
 static void **held[MOST_THREADS];
 static pthread_barrier_t begin, end;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 static void *work(void *argument) {
     int number = (int)(intptr_t)argument;
@@ -46,9 +39,7 @@ static void *work(void *argument) {
 }
 
 int main(int count, char **arguments) {
-    static char buffers[2][BUFSIZ];
-    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
-    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
+    set_buffers();
     blocks = count == 3 ? atol(arguments[1]) : 0;
     threads = count == 3 ? atoi(arguments[2]) : 0;
     if (blocks < 1 || threads < 1 || threads > MOST_THREADS) {
@@ -65,7 +56,7 @@ int main(int count, char **arguments) {
             return 1;
         }
     }
-    printf("ready %d\n", (int)getpid());
+    say_ready();
     char line[128];
     while (fgets(line, sizeof line, stdin)) {
         replacements = atol(line);

@@ -2,9 +2,9 @@
  *
  *   live BLOCKS STACKS
  * Prints "ready PID", waits for a line on standard input, allocates, prints "done", and waits for the next line. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+
+#include "orders.h"
 
 enum { LEVELS = 24 };
 
@@ -23,16 +23,14 @@ LEVEL(zero)
 LEVEL(one)
 
 int main(int count, char **arguments) {
-    static char buffers[2][BUFSIZ];
-    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
-    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
+    set_buffers();
     unsigned long blocks = count == 3 ? strtoul(arguments[1], NULL, 10) : 0;
     unsigned long stacks = count == 3 ? strtoul(arguments[2], NULL, 10) : 0;
     if (blocks == 0 || stacks == 0 || stacks >= 1UL << LEVELS) {
         fprintf(stderr, "usage: live BLOCKS STACKS\n");
         return 2;
     }
-    printf("ready %d\n", (int)getpid());
+    say_ready();
     char line[128];
     if (!fgets(line, sizeof line, stdin))
         return 1;

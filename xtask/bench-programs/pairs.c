@@ -5,18 +5,11 @@
  *                              per pair of the fastest one and of the median one
  * The stack below malloc's caller is DEPTH frames deeper than main's loop. Time is the thread's CPU time, so that
  * other processes on the CPU do not count. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "orders.h"
 
 enum { MOST_BATCHES = 1 << 16 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 __attribute__((noinline)) static void pair(void) {
     /* Volatile, or the compiler leaves both calls out. */
@@ -55,10 +48,8 @@ static void run(int depth, long pairs, double milliseconds) {
 }
 
 int main(void) {
-    static char buffers[2][BUFSIZ];
-    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
-    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
-    printf("ready %d\n", (int)getpid());
+    set_buffers();
+    say_ready();
     char line[128];
     while (fgets(line, sizeof line, stdin)) {
         int depth;

@@ -5,18 +5,11 @@
  *                pair
  * Time is the thread's CPU time. */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+
+#include "orders.h"
 
 enum { DEPTH = 16 };
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
 
 static void go(int depth, uint32_t way);
 
@@ -37,10 +30,8 @@ __attribute__((noinline, noipa)) static void go(int depth, uint32_t way) {
 }
 
 int main(void) {
-    static char buffers[2][BUFSIZ];
-    setvbuf(stdout, buffers[0], _IOLBF, BUFSIZ);
-    setvbuf(stdin, buffers[1], _IOFBF, BUFSIZ);
-    printf("ready %d\n", (int)getpid());
+    set_buffers();
+    say_ready();
     char line[128];
     uint32_t random = 1;
     while (fgets(line, sizeof line, stdin)) {

@@ -7,7 +7,7 @@
 //! CPython has it inside from 3.13 on, in line with functions of its own by which it allocates: always in builds without the global
 //! lock, in others with `PYTHONMALLOC=mimalloc`.
 
-use super::{Allocator, Call, Table, c_api, cpp};
+use super::{Allocator, Call, Table, c_api, cpp, python::PYTHON_FUNCTIONS};
 
 /// Its own functions on the thread's default heap.
 const OWN: &[(&str, Call)] = &[
@@ -74,14 +74,6 @@ const ON_HEAP: &[(&str, Call)] = &[
     ("alloc_new_n", Call::allocate(2).times(1).throws()),
 ];
 
-/// CPython's (`Objects/obmalloc.c`): the first argument is a context.
-const IN_PYTHON: &[(&str, Call)] = &[
-    ("Malloc", Call::allocate(1)),
-    ("Calloc", Call::allocate(2).times(1)),
-    ("Realloc", Call::reallocate(1, 2)),
-    ("Free", Call::release(1)),
-];
-
 /// mimalloc.
 pub static MIMALLOC: Allocator = Allocator {
     name: "mimalloc",
@@ -93,7 +85,7 @@ pub static MIMALLOC: Allocator = Allocator {
         Table { prefixes: &[""], functions: c_api::BSD },
         Table { prefixes: &["mi_"], functions: OWN },
         Table { prefixes: &["mi_heap_"], functions: ON_HEAP },
-        Table { prefixes: &["_PyMem_Mi", "_PyObject_Mi"], functions: IN_PYTHON },
+        Table { prefixes: &["_PyMem_Mi", "_PyObject_Mi"], functions: &PYTHON_FUNCTIONS },
         Table { prefixes: &[""], functions: cpp::OPERATORS },
     ],
 };

@@ -11,6 +11,7 @@ mod glibc;
 mod jemalloc;
 mod mimalloc;
 mod musl;
+mod python;
 mod tcmalloc;
 mod user;
 
@@ -18,6 +19,7 @@ use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
 pub use self::{
     call::{Call, Kind},
+    python::PYTHON_FUNCTIONS,
     user::{FunctionName, UserFunction, UserFunctionError, UserFunctions},
 };
 

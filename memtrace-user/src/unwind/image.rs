@@ -13,6 +13,7 @@ use object::elf;
 use object::pod::{self, Pod};
 
 use super::error::UnwindProblem;
+use crate::process::elf::ElfFile;
 
 /// Program headers read at most: the kernel itself loads no file whose table exceeds 64 KiB.
 const MAX_PROGRAM_HEADERS: usize = 65_536 / size_of::<elf::ProgramHeader64<LE>>();
@@ -80,14 +81,11 @@ impl<'a> Image<'a> {
         self.programs.iter().filter(move |program| program.p_type.get(LE) == kind)
     }
 
-    /// Section headers; none where they are stripped.
-    pub(super) fn sections(&self) -> Result<Vec<elf::SectionHeader64<LE>>, UnwindProblem> {
-        let header = &self.header;
-        let count = usize::from(header.e_shnum.get(LE));
-        if count == 0 || usize::from(header.e_shentsize.get(LE)) != size_of::<elf::SectionHeader64<LE>>() {
-            return Ok(Vec::new());
-        }
-        self.many(header.e_shoff.get(LE), count, "section headers")
+    /// Addresses of the functions with these names, as far as they can be found out. Not asked of an image in memory.
+    pub(super) fn functions(&self, wanted: [&str; 2]) -> Vec<u64> {
+        let Bytes::File(file, _) = self.bytes else { return Vec::new() };
+        let found = file.try_clone().ok().and_then(|file| ElfFile::new(file, "").ok()?.functions(wanted).ok());
+        found.map_or_else(Vec::new, |found| found.found.into_iter().map(|function| function.address).collect())
     }
 
     /// The lowest mapped address.

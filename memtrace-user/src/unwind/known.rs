@@ -15,10 +15,6 @@ use super::{outermost, signal_return};
 const MAX_CODE: u64 = 16 << 20;
 /// Bytes of the dynamic section.
 const MAX_DYNAMIC: u64 = 1 << 16;
-/// Tables of symbols: those that are exported, and all. Of each, symbols that are looked at, and bytes of their names.
-const MAX_TABLES: usize = 2;
-const MAX_SYMBOLS: u64 = 1 << 18;
-const MAX_NAMES: u64 = 16 << 20;
 
 /// Code that is known beside what the file describes, as offsets.
 #[derive(Debug, Default)]
@@ -53,7 +49,7 @@ fn returns(image: &Image<'_>) -> Result<Vec<(Range<u64>, u32)>, UnwindProblem> {
     if needs_libraries(image)? {
         return Ok(Vec::new());
     }
-    let ends = addresses_of(image, &outermost::ENDS).unwrap_or_default();
+    let ends = image.functions(outermost::ENDS);
     let mut found = Vec::new();
     let mut left = MAX_CODE;
     for range in image.code() {
@@ -76,27 +72,4 @@ fn needs_libraries(image: &Image<'_>) -> Result<bool, UnwindProblem> {
     let count = usize::try_from(dynamic.p_filesz.get(LE).min(MAX_DYNAMIC)).unwrap_or_default() / 16;
     let entries: Vec<elf::Dyn64<LE>> = image.many(dynamic.p_offset.get(LE), count, "dynamic section")?;
     Ok(entries.iter().any(|entry| entry.d_tag.get(LE) == elf::DT_NEEDED))
-}
-
-/// Addresses of the functions with these names that the file defines.
-fn addresses_of(image: &Image<'_>, wanted: &[&[u8]]) -> Result<Vec<u64>, UnwindProblem> {
-    let headers = image.sections()?;
-    let mut addresses = Vec::new();
-    let is_table =
-        |header: &&elf::SectionHeader64<LE>| matches!(header.sh_type.get(LE), elf::SHT_DYNSYM | elf::SHT_SYMTAB);
-    for table in headers.iter().filter(is_table).take(MAX_TABLES) {
-        let Some(names) = headers.get(table.sh_link.get(LE) as usize) else { continue };
-        let length = usize::try_from(names.sh_size.get(LE).min(MAX_NAMES)).unwrap_or_default();
-        let names = image.read(names.sh_offset.get(LE), length, "names of symbols")?;
-        let count = table.sh_size.get(LE) / size_of::<elf::Sym64<LE>>() as u64;
-        let count = usize::try_from(count.min(MAX_SYMBOLS)).unwrap_or_default();
-        let symbols: Vec<elf::Sym64<LE>> = image.many(table.sh_offset.get(LE), count, "symbols")?;
-        let is_wanted = |symbol: &&elf::Sym64<LE>| {
-            let name =
-                names.get(symbol.st_name.get(LE) as usize..).and_then(|rest| rest.split(|byte| *byte == 0).next());
-            symbol.st_shndx.get(LE) != elf::SHN_UNDEF && name.is_some_and(|name| wanted.contains(&name))
-        };
-        addresses.extend(symbols.iter().filter(is_wanted).map(|symbol| symbol.st_value.get(LE)));
-    }
-    Ok(addresses)
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::image::Machine;
 
 /// The functions that what has been returned is handed to.
-pub(super) const ENDS: [&[u8]; 2] = [b"exit", b"pthread_exit"];
+pub(super) const ENDS: [&str; 2] = ["exit", "pthread_exit"];
 
 /// How a result becomes an argument on `x86_64`: `mov %eax,%edi`, `mov %rax,%rdi`, `movslq %eax,%rdi`, `cltq; mov %rax,%rdi`. The
 /// longest first, as one ends like another.

@@ -63,8 +63,13 @@ pub(super) fn debug_frame<'a>(image: &Image<'a>) -> Result<Cfi<'a>, UnwindProble
 }
 
 fn named<'a>(image: &Image<'a>, wanted: &[u8], kind: CfiKind) -> Result<Cfi<'a>, UnwindProblem> {
-    let headers = image.sections()?;
-    let Some(names) = headers.get(usize::from(image.header.e_shstrndx.get(LE))) else { return Ok(Cfi::default()) };
+    let header = &image.header;
+    let count = usize::from(header.e_shnum.get(LE));
+    if count == 0 || usize::from(header.e_shentsize.get(LE)) != size_of::<elf::SectionHeader64<LE>>() {
+        return Ok(Cfi::default());
+    }
+    let headers: Vec<elf::SectionHeader64<LE>> = image.many(header.e_shoff.get(LE), count, "section headers")?;
+    let Some(names) = headers.get(usize::from(header.e_shstrndx.get(LE))) else { return Ok(Cfi::default()) };
     let length = usize::try_from(names.sh_size.get(LE).min(MAX_SECTION_NAMES)).unwrap_or_default();
     let names = image.read(names.sh_offset.get(LE), length, "names of sections")?;
 

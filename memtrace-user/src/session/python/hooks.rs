@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{read, remarks};
 use crate::{
-    allocators::{Call, UserFunction, UserFunctions},
+    allocators::{PYTHON_FUNCTIONS, UserFunction, UserFunctions},
     python::Hooks,
     session::Session,
     tracer::{ProbePlan, ProbedFile, Search},
@@ -41,14 +41,8 @@ impl Session {
         let (locator, python) = self.python_in(home)?;
         let (file, module) = python.file()?;
         let opened = locator.file(*module)?;
-        let [malloc, calloc, realloc, free] = hooks.functions;
-        let calls = [
-            (malloc, Call::allocate(1)),
-            (calloc, Call::allocate(2).times(1)),
-            (realloc, Call::reallocate(1, 2)),
-            (free, Call::release(1)),
-        ];
-        let user = UserFunctions(calls.map(|(address, call)| UserFunction::at(address, call)).into());
+        let calls = hooks.functions.into_iter().zip(PYTHON_FUNCTIONS);
+        let user = UserFunctions(calls.map(|(address, (_, call))| UserFunction::at(address, call)).collect());
         let search = Search { user: &user, is_executable: false };
         let plan = ProbePlan::of(&opened, &file.path, search);
         let plan = plan.inspect_err(|error| log::warn!("the allocator hooks of Python: {error}")).ok()??;
@@ -56,7 +50,7 @@ impl Session {
         // From 3.13 on the file has an allocator of its own, mimalloc, which is probed as any other.
         probes.probes.retain(|probe| user.0.iter().any(|hook| hook.text == probe.name));
         // All or none: a block that is allocated in one and freed in another would be live for ever.
-        (probes.probes.len() == calls.len()).then_some(probes)
+        (probes.probes.len() == hooks.functions.len()).then_some(probes)
     }
 
     /// Says so when hooks have been taken away: the interpreter frees objects past them from then on.
