@@ -49,8 +49,7 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
         return false;
     }
     let counts = counts(thread, call, size);
-    if counts == 0 && ends == Ends::Chosen && call >> field::EXTRA == 0 && WITH_MAPPINGS.load() == 0 {
-        // No more will happen in it than that it hands out a block. (What it maps would be the allocator's.)
+    if counts == 0 && ends == Ends::Chosen && WITH_MAPPINGS.load() == 0 && changes_nothing(call, registers) {
         return false;
     }
     let pending = &mut thread.pending;
@@ -93,6 +92,15 @@ fn counts(thread: &mut Thread, call: u64, size: u64) -> u64 {
     }
     let step = sampling::step();
     if sampling::falls_on(thread, size, step) { step + 1 } else { 0 }
+}
+
+/// Whether nothing that is recorded follows from a call whose own block is not: no probed function is called within, and no
+/// record is taken out of the table. (What it maps would be the allocator's.)
+#[inline(always)]
+fn changes_nothing(call: u64, registers: Registers) -> bool {
+    call >> field::EXTRA == 0
+        || call & (flag::NESTS | flag::THROWS) == 0
+            && !sampling::may_hold(registers.argument(call::get(call, field::BLOCK)))
 }
 
 /// What only some calls need: those that take a block, or return their result through memory.

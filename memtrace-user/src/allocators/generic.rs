@@ -7,6 +7,7 @@ pub static GENERIC: Allocator = Allocator {
     name: "unknown allocator",
     marks: &[],
     is_c_library: false,
+    calls_itself_by_pointers: true,
     tables: &[
         Table { prefixes: &[""], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

@@ -15,5 +15,6 @@ pub static GLIBC: Allocator = Allocator {
     // which comes from the same object file as malloc itself; the first is there only if the program asks for it.
     marks: &["gnu_get_libc_version", "__libc_mallopt"],
     is_c_library: true,
+    calls_itself_by_pointers: true,
     tables: &[Table { prefixes: &[""], functions: c_api::FUNCTIONS }],
 };

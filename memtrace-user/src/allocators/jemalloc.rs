@@ -35,6 +35,8 @@ pub static JEMALLOC: Allocator = Allocator {
         "_rjem_je_mallctl",
     ],
     is_c_library: false,
+    // The only pointers in its functions are those of what fills blocks with junk.
+    calls_itself_by_pointers: false,
     tables: &[
         Table { prefixes: PREFIXES, functions: c_api::FUNCTIONS },
         Table { prefixes: PREFIXES, functions: OWN },

@@ -79,6 +79,7 @@ pub static MIMALLOC: Allocator = Allocator {
     name: "mimalloc",
     marks: &["mi_malloc", "mi_version"],
     is_c_library: false,
+    calls_itself_by_pointers: true,
     tables: &[
         Table { prefixes: &["", "mi_"], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

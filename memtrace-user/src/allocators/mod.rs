@@ -37,6 +37,8 @@ pub struct Allocator {
     pub marks: &'static [&'static str],
     /// The file has the functions, too, by which programs map memory: that a mapping comes from it says nothing.
     pub is_c_library: bool,
+    /// Where its functions call what a pointer says, that may be one of them (a hook, or the allocator that it wraps).
+    pub calls_itself_by_pointers: bool,
     /// Functions to probe. Those that an object does not define are passed over.
     pub tables: &'static [Table],
 }

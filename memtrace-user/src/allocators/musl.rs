@@ -12,5 +12,6 @@ pub static MUSL: Allocator = Allocator {
     // The loader's third stage, in the shared library, which is the loader, too; the allocator's own in a static one.
     marks: &["__dls3", "__libc_malloc_impl", "__malloc_donate", "__bin_chunk"],
     is_c_library: true,
+    calls_itself_by_pointers: true,
     tables: &[Table { prefixes: &[""], functions: c_api::FUNCTIONS }],
 };

@@ -61,6 +61,8 @@ pub static TCMALLOC: Allocator = Allocator {
         "tcmalloc_size_returning_operator_new",
     ],
     is_c_library: false,
+    // Where memory has run out, what is to be done then; and hooks, which are the program's own.
+    calls_itself_by_pointers: false,
     tables: &[
         Table { prefixes: &["", "tc_"], functions: c_api::FUNCTIONS },
         Table { prefixes: &[""], functions: c_api::REALLOCARRAY },

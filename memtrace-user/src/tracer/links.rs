@@ -22,11 +22,11 @@ use memtrace_common::call::{exit, flag};
 
 use super::{
     error::TracerError,
+    flow::exits::{Exit, ExitsError},
     object::{
         self, BEGIN, BEGIN_OR_FINISH, FINISH, FLOOR_ENTRY, FLOOR_RETURN, FLOOR_SESSION, LEAVE, MultiPrograms,
         PYTHON_BEGIN, PYTHON_END, RELEASE, RELEASE_OTHER,
     },
-    probe_point::exits::{Exit, ExitsError},
     syscall::{LinkKind, MultiLink, link_multi},
 };
 use crate::allocators::Call;

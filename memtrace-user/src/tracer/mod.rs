@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod everyone;
 mod features;
+pub mod flow;
 mod free_ranges;
 mod kernel_functions;
 mod kernel_types;

@@ -5,10 +5,11 @@ use std::{fs::File, sync::Arc};
 
 use super::{
     Probe, ProbedFile,
-    probe_point::{
-        self, ProbePoint, ProbePointError,
-        exits::{CodeWalk, Exit, ExitsError},
+    flow::{
+        CodeWalk,
+        exits::{Exit, ExitsError},
     },
+    probe_point::{self, ProbePoint, ProbePointError},
 };
 use crate::{
     allocators::{self, Allocator, AllocatorFunction, FunctionName, UserFunction, UserFunctions},
@@ -78,10 +79,14 @@ impl ProbePlan {
         // What only jumps to another of them is seen there.
         wanted.retain(|(_, function)| !code.jumps_of(function.address).iter().any(|place| addresses.contains(place)));
         let go = elf.go_text()?;
+        let by_pointer = allocator.is_none_or(|allocator| allocator.calls_itself_by_pointers);
         let probes = wanted.into_iter().map(|(function, found)| {
             let is_go = go.as_ref().is_some_and(|go| go.contains(&found.address));
             // Of what a user names, everything may be expected.
-            let nests = by_user.contains(&found.address) || code.may_call(found.address, &addresses);
+            let nests = by_user.contains(&found.address) || code.may_call(found.address, &addresses, by_pointer);
+            if nests && function.call.needs_return() {
+                log::debug!("{path}: {} may call others that are probed: each return is awaited", function.name);
+            }
             PlannedProbe { nests, ..planned(&elf, &mut code, function, &found, is_go) }
         });
         Ok(Some(Self { allocator, probes: probes.collect(), missing: named.missing }))

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use memtrace::{
     profile::AllocStats,
-    tracer::{Accelerator, TracerOptions},
+    tracer::{Accelerator, Tracer, TracerOptions},
 };
 
 use crate::{
@@ -153,6 +153,22 @@ fn every_allocator_counts_the_same() {
         assert_eq!(outcome.usage(), sums(&FUNCTIONS), "{}: in all", way.name);
         let totals = &outcome.profile.totals;
         assert_eq!((totals.failed_calls, totals.unknown_frees), (2, 0), "{}", way.name);
+    }
+}
+
+/// Where blocks are sampled, the returns of malloc are trapped of those chosen alone, with every allocator: its own calls to
+/// what cannot be probed are told from those that can.
+#[test]
+fn unchosen_blocks_have_no_return() {
+    let options = TracerOptions { sample_bytes: 256 << 20, ..options() };
+    if !Tracer::load(&options).expect("programs are loaded").uses_session_probes() {
+        return eprintln!("not tried: this kernel has no session probes");
+    }
+    for way in &C_WAYS {
+        let outcome = way.run("allocators", "wait", &options);
+        let totals = &outcome.profile.totals;
+        // 300 calls of malloc, and some of the others.
+        assert!(totals.entry_hits >= 300 && totals.return_hits < 30, "{}: {totals:?}", way.name);
     }
 }
 

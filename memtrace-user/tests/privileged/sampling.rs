@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use memtrace::{
     profile::{AllocStats, Interval},
     session::{self, AttachError, Session, Update},
-    tracer::{Accelerator, MultiLinks, OverBudget, TracerError, TracerOptions, multi_links},
+    tracer::{Accelerator, MultiLinks, OverBudget, Tracer, TracerError, TracerOptions, multi_links},
 };
 
 use crate::{
@@ -39,6 +39,22 @@ fn sums_are_estimated() {
         assert_eq!(outcome.losses(), [], "{options:?}");
         assert_eq!(outcome.profile.sample_bytes, Some(MEAN));
     }
+}
+
+/// With session probes, no return is trapped of a call that was not chosen; but realloc's, which may call malloc.
+#[test]
+fn most_returns_are_not_trapped() {
+    let options = TracerOptions { sample_bytes: MEAN, ..options() };
+    if !Tracer::load(&options).expect("programs are loaded").uses_session_probes() {
+        return eprintln!("not tried: this kernel has no session probes");
+    }
+    let outcome = run_traced(&[program("sampled").to_str().expect("a UTF-8 path")], &options);
+    let totals = &outcome.profile.totals;
+    let others = (1 << 19) + (3 << 10) + 64;
+    assert!(totals.entry_hits > others, "{totals:?}");
+    let reallocations = totals.entry_hits - others;
+    // One sample in 16 KiB of 192 MiB at the most.
+    assert!(totals.return_hits < reallocations + 15_000, "{totals:?}");
 }
 
 /// A budget that no program under load can keep: it goes from exact to sampled, and on.

@@ -31,10 +31,34 @@ pub enum Linked {
     /// It returns its first argument: memset, memcpy, memmove, which calloc and realloc may end with. Functions that
     /// choose their code on loading (`IRELATIVE`) count as such: in C libraries those are what an allocator ends with.
     ReturnsFirstArgument,
+    /// It is another function of the C library that neither allocates nor frees.
+    AllocatesNothing,
 }
 
 /// Functions of other files that return their first argument.
-const RETURN_FIRST: [&[u8]; 3] = [b"memset\0", b"memcpy\0", b"memmove\0"];
+const RETURN_FIRST: [&str; 3] = ["memset", "memcpy", "memmove"];
+
+/// Functions of other files that allocate nothing, among those that allocators call. (Not `__tls_get_addr`, which may.)
+const ALLOCATE_NOTHING: [&str; 15] = [
+    "__errno_location",
+    "__stack_chk_fail",
+    "abort",
+    "getpid",
+    "madvise",
+    "memcmp",
+    "mmap",
+    "mremap",
+    "munmap",
+    "pthread_mutex_lock",
+    "pthread_mutex_trylock",
+    "pthread_mutex_unlock",
+    "pthread_self",
+    "sched_yield",
+    "strlen",
+];
+
+/// Bytes of the longest of these names, with the zero behind it.
+const LONGEST_NAME: usize = 22;
 
 impl Linkage {
     pub(super) fn of(file: &ElfFile) -> Result<Self, ElfProblem> {
@@ -113,8 +137,12 @@ fn linked(file: &ElfFile, names: Option<(u64, u64)>, index: u32) -> Result<Optio
         return Ok(is_function.then(|| Linked::Own(symbol.st_value.get(LE))));
     }
     let Some(at) = strings.checked_add(u64::from(symbol.st_name.get(LE))) else { return Ok(None) };
-    let name = file.reader.up_to(at, 8)?;
-    Ok(RETURN_FIRST.iter().any(|known| name.starts_with(known)).then_some(Linked::ReturnsFirstArgument))
+    let bytes = file.reader.up_to(at, LONGEST_NAME)?;
+    let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let is_of = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
+    Ok(is_of(&RETURN_FIRST)
+        .then_some(Linked::ReturnsFirstArgument)
+        .or_else(|| is_of(&ALLOCATE_NOTHING).then_some(Linked::AllocatesNothing)))
 }
 
 /// `R_X86_64_JUMP_SLOT`, `R_X86_64_GLOB_DAT` and their likes of aarch64, whose numbers the other machine does not use.

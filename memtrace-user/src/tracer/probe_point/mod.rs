@@ -18,8 +18,7 @@
 //! The walk needs bytes, not a running kernel: some kernels take a probe on an instruction that they refuse later, and
 //! the probe never fires (seen on 6.18, `x86_64`, with what `is_prefix_bad` refuses). Such places are errors here.
 
-mod aarch64;
-pub mod exits;
+pub(super) mod aarch64;
 mod x86_64;
 
 use std::fmt;

@@ -104,6 +104,11 @@ fn leaves_alone(word: u32, purpose: &Purpose) -> bool {
 
 /// Where a direct branch at `offset` leads, in bytes from the entry, if not before it.
 fn target(offset: usize, word: u32) -> Option<usize> {
+    offset.checked_add_signed(isize::try_from(branch_distance(word)?).ok()?)
+}
+
+/// How many bytes behind itself a direct branch leads.
+pub(in crate::tracer) fn branch_distance(word: u32) -> Option<i64> {
     let (bits, shift) = if word & 0x7c00_0000 == 0x1400_0000 {
         (26, 0) // b, bl
     } else if word & 0xff00_0000 == 0x5400_0000 || word & 0x7e00_0000 == 0x3400_0000 {
@@ -115,6 +120,5 @@ fn target(offset: usize, word: u32) -> Option<usize> {
     };
     // Up to the top and down again, to carry the sign.
     let words = (word << (32 - bits - shift)).cast_signed() >> (32 - bits);
-    let distance = isize::try_from(words).ok()?.checked_mul(4)?;
-    offset.checked_add_signed(distance)
+    Some(i64::from(words) * 4)
 }
