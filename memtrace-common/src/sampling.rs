@@ -22,6 +22,9 @@ pub const GREATEST_MEAN: u64 = 1 << 28;
 /// nine of ten frees of other blocks need no search: some 13,000 blocks, which stand for 7 GB at a mean of 512 KiB.
 pub const SAMPLED_PLACES: u32 = 1 << 17;
 
+/// Places in a word: as many as leave each a count that cannot run over, and few enough cache lines for a processor to keep.
+pub const PLACES_A_WORD: u32 = 4;
+
 /// Sizes of this many means and more are looked at always: 1 − p is 10^−14.
 const CERTAIN: u64 = 32;
 

@@ -16,7 +16,7 @@ use memtrace_common::{
     loss,
     process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
     python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
-    sampling::SAMPLED_PLACES,
+    sampling::{PLACES_A_WORD, SAMPLED_PLACES},
     selection::{MOST_GROUPS, MOST_VALUES, NAME_BYTES},
     share::ShareRecord,
     site::{FRAME_WORDS, MAX_FRAMES, SITES as SITE_COUNT, SiteRecord},
@@ -199,7 +199,7 @@ type BucketWords = [u64; size_of::<Bucket>() / 8];
 
 /// Blocks in `LIVE`, counted by a hash of their address, where blocks are sampled: see `sampling`.
 #[map]
-pub static SAMPLED: Array<u64> = Array::with_max_entries(SAMPLED_PLACES, 0);
+pub static SAMPLED: Array<u64> = Array::with_max_entries(SAMPLED_PLACES / PLACES_A_WORD, 0);
 
 /// The segments of `LIVE`.
 #[map]

@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use memtrace_common::{
     live::ADDRESS_BITS,
-    sampling::{self, SAMPLED_PLACES, Weight},
+    sampling::{self, PLACES_A_WORD, SAMPLED_PLACES, Weight},
     steps,
 };
 
@@ -16,6 +16,9 @@ use crate::{
     stack::opaque,
     thread::Thread,
 };
+
+/// Bits of a place in its word.
+const PLACE_BITS: u32 = u64::BITS / PLACES_A_WORD;
 
 /// Whether blocks are sampled, or may come to be. Constant in the loaded program.
 #[inline(always)]
@@ -96,21 +99,24 @@ fn weigh(word: u64, weight: &mut Weight) -> u32 {
     0
 }
 
+/// A place: its word, and its lowest bit there.
 #[inline(always)]
-fn place(key: u64) -> Option<*mut u64> {
+fn place(key: u64) -> Option<(*mut u64, u32)> {
     // Blocks of all processes share the places, by their addresses.
     let address = key & ((1 << ADDRESS_BITS) - 1);
     let hash = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    SAMPLED.get_ptr_mut(hash as u32 & (SAMPLED_PLACES - 1))
+    let number = hash as u32 & (SAMPLED_PLACES - 1);
+    let word = SAMPLED.get_ptr_mut(number / PLACES_A_WORD)?;
+    Some((word, number % PLACES_A_WORD * PLACE_BITS))
 }
 
 /// A block is about to be entered into the table.
 #[inline(always)]
 pub fn note(key: u64) {
     if is_on()
-        && let Some(place) = place(key)
+        && let Some((word, bit)) = place(key)
     {
-        atomic::add(place, 1);
+        atomic::add(word, 1 << bit);
     }
 }
 
@@ -119,15 +125,16 @@ pub fn note(key: u64) {
 #[inline(always)]
 pub fn unnote(key: u64) {
     if is_on()
-        && let Some(place) = place(key)
+        && let Some((word, bit)) = place(key)
     {
-        atomic::add(place, u64::MAX);
+        atomic::add(word, (1_u64 << bit).wrapping_neg());
     }
 }
 
 /// Whether a block may be in the table.
 #[inline(always)]
 pub fn may_hold(address: u64) -> bool {
+    const PLACE: u64 = (1 << PLACE_BITS) - 1;
     // SAFETY: a map value; volatile, as other CPUs write it.
-    !is_on() || place(address).is_some_and(|place| unsafe { core::ptr::read_volatile(place) } != 0)
+    !is_on() || place(address).is_some_and(|(word, bit)| unsafe { core::ptr::read_volatile(word) } >> bit & PLACE != 0)
 }

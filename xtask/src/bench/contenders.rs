@@ -77,6 +77,21 @@ pub const CONTENDERS: [Contender; 15] = [
     Contender { name: "tcmalloc's profiler", preload: Some(&preload::TCMALLOC_PROFILER), ..NONE },
 ];
 
+/// Those that trace what the process starts, too.
+pub const FOLLOWING: [Contender; 3] = [
+    Contender { name: UNTRACED, ..NONE },
+    Contender {
+        name: BY_FRAME_POINTER,
+        attach: |bench, _, pid| memtrace(bench, &["--unwind", "fp", "--follow"], pid),
+        ..NONE
+    },
+    Contender {
+        name: SAMPLED,
+        attach: |bench, _, pid| memtrace(bench, &["--sample-bytes", "512KiB", "--follow"], pid),
+        ..NONE
+    },
+];
+
 /// What most rows have in common; no row.
 const NONE: Contender = Contender { name: "", peer: None, preload: None, attach: |_, _, _| Ok(Tracer::none()) };
 

@@ -52,6 +52,9 @@ pub struct Arguments {
     /// Numbers of threads in the section `threads`
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4], value_parser = clap::value_parser!(u32).range(1..=64))]
     threads: Vec<u32>,
+    /// Numbers of processes in the section `processes`
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 16], value_parser = clap::value_parser!(u32).range(1..=64))]
+    processes: Vec<u32>,
     /// Programs in the section `stated` [default: all that do the same work each time]
     #[arg(long, value_delimiter = ',')]
     programs: Vec<String>,
@@ -80,6 +83,8 @@ enum Section {
     Blocks,
     /// Replacing blocks on several threads at once
     Threads,
+    /// The same on several processes that are followed
+    Processes,
     /// What memtrace says that it costs, beside what programs lose
     Stated,
     /// Whether estimates are without bias, and their intervals right: 200 runs of a program that counts for itself
@@ -146,6 +151,7 @@ pub fn bench(arguments: Arguments) -> Result<()> {
             Section::Sites => sites::run(&bench)?,
             Section::Blocks => churn::by_blocks(&bench)?,
             Section::Threads => churn::by_threads(&bench)?,
+            Section::Processes => churn::by_processes(&bench)?,
             Section::Stated => stated::run(&bench),
             Section::Sampling => sampling::run(&bench)?,
             Section::Servers => servers::run(&bench)?,

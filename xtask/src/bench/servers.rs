@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +22,8 @@ const REQUESTS: (u32, u32) = (100_000, 10_000);
 /// Seconds for which transactions are counted.
 const SECONDS: usize = 4;
 /// A column of the table: a server, and what it is asked for.
-const COLUMNS: [&str; 3] = ["redis SET/s", "redis GET/s", "pgbench tps"];
+const COLUMNS: [&str; 5] =
+    ["redis SET/s", "redis GET/s", "redis SET/s, local socket", "redis GET/s, local socket", "pgbench tps"];
 
 /// Tracers that are compared. memleak finds no allocator in Debian's redis.
 const TRACERS: [(&str, bool); 6] =
@@ -51,8 +53,9 @@ pub fn run(bench: &Bench) -> Result<()> {
     for round in 1..=bench.arguments.rounds {
         process::say(&format!("servers: round {round} of {}", bench.arguments.rounds));
         for (contender, with_redis, rounds) in &mut rows {
-            let [set, get] = if *with_redis { redis.measure(bench, contender)?.map(Some) } else { [None; 2] };
-            rounds.push([set, get, Some(postgres.measure(bench, contender)?)]);
+            let [set, get, local_set, local_get] =
+                if *with_redis { redis.measure(bench, contender)?.map(Some) } else { [None; 4] };
+            rounds.push([set, get, local_set, local_get, Some(postgres.measure(bench, contender)?)]);
         }
     }
     print(bench, &rows);
@@ -62,8 +65,7 @@ pub fn run(bench: &Bench) -> Result<()> {
 
 fn print(bench: &Bench, rows: &[(&Contender, bool, Vec<Round>)]) {
     println!(
-        "Requests a second of servers with one connection's work on one CPU (redis: 50 connections), and how many of those \
-         untraced; median of {} interleaved rounds (lowest–highest)\n",
+        "Requests a second of servers on one CPU (redis: 50 connections, postgres: one), and how many of those untraced; median of {} interleaved rounds (lowest–highest)\n",
         bench.arguments.rounds
     );
     let mut table = Table::new(std::iter::once("").chain(COLUMNS));
@@ -86,37 +88,48 @@ fn print(bench: &Bench, rows: &[(&Contender, bool, Vec<Round>)]) {
 
 struct Redis {
     server: Running,
-    socket: PathBuf,
+    /// redis-benchmark as it comes, but for the port: 50 connections by TCP, one key.
+    by_network: Vec<String>,
+    /// A socket in the file system, on which a request takes the server less time, and many keys.
+    locally: Vec<String>,
 }
 
 impl Redis {
     fn start(bench: &Bench, directory: &Path) -> Result<Self> {
         let socket = directory.join("redis.sock");
+        // Free at this moment.
+        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+        let port = port.context("there is no free port")?.port().to_string();
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(&socket).arg("--dir").arg(directory);
+        command.args(["--port", &port, "--save", "", "--unixsocket"]).arg(&socket).arg("--dir").arg(directory);
         let server = Running(bench.cpus.spawn_target(command.stdout(Stdio::null()))?);
         until("redis is up", || Ok(socket.exists()))?;
-        Ok(Self { server, socket })
+        let by_network = vec!["-p".to_owned(), port];
+        let words = ["-s", &socket.to_string_lossy(), "-d", "100", "-r", "100000"];
+        Ok(Self { server, by_network, locally: words.map(str::to_owned).to_vec() })
     }
 
-    /// SET and GET a second.
-    fn measure(&self, bench: &Bench, contender: &Contender) -> Result<[f64; 2]> {
+    /// SET and GET a second, by TCP and locally.
+    fn measure(&self, bench: &Bench, contender: &Contender) -> Result<[f64; 4]> {
         let mut tracer = contender.attach(bench, self.server.0.id())?;
-        self.load(REQUESTS.1)?;
+        load(&self.by_network, REQUESTS.1)?;
         tracer.settle()?;
-        self.load(REQUESTS.0)
+        let [set, get] = load(&self.by_network, REQUESTS.0)?;
+        let [local_set, local_get] = load(&self.locally, REQUESTS.0)?;
+        Ok([set, get, local_set, local_get])
     }
+}
 
-    fn load(&self, requests: u32) -> Result<[f64; 2]> {
-        let mut command = Command::new("redis-benchmark");
-        command.arg("-s").arg(&self.socket).args(["-t", "set,get", "--csv", "-d", "100", "-r", "100000", "-n"]);
-        let text = process::read(command.arg(requests.to_string()))?;
-        let of = |name: &str| {
-            let line = text.lines().find(|line| line.starts_with(&format!("\"{name}\"")))?;
-            line.split('"').nth(3)?.parse().ok()
-        };
-        of("SET").zip(of("GET")).map(|(set, get)| [set, get]).with_context(|| format!("redis-benchmark says {text}"))
-    }
+/// redis-benchmark's SET and GET a second.
+fn load(options: &[String], requests: u32) -> Result<[f64; 2]> {
+    let mut command = Command::new("redis-benchmark");
+    command.args(options).args(["-t", "set,get", "--csv", "-n"]);
+    let text = process::read(command.arg(requests.to_string()))?;
+    let of = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("\"{name}\"")))?;
+        line.split('"').nth(3)?.parse().ok()
+    };
+    of("SET").zip(of("GET")).map(|(set, get)| [set, get]).with_context(|| format!("redis-benchmark says {text}"))
 }
 
 struct Postgres {
