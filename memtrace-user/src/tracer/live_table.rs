@@ -14,12 +14,25 @@ use memtrace_common::live::{
 
 use super::{live_blocks::LiveBlocks, mapped::MappedArray, syscall};
 
-/// The part of all entries, in percent, beyond which a warning is heeded. Warnings come at about 35 %, the first loss at
-/// about 55 %: what lies between must last until the segment is there. Below, a warning is chance.
-const FULL_PERCENT: u64 = 25;
+/// How full a segment becomes before the next one is made. A block finds all of its buckets full from about 55 % on: what
+/// lies between must last until the segment is there. Early costs memory, and blocks in more segments than one: to look for
+/// them costs a cache miss each.
+struct Fill {
+    /// Blocks without room in their first two buckets that make a warning: one in so many buckets.
+    warn_at: u32,
+    /// The part of the entries, in percent, beyond which a warning is heeded. Below, it is chance: blocks that come and go
+    /// meet full buckets now and then.
+    full_percent: u64,
+}
 
-/// Spills that make a warning: one in so many buckets.
-const WARN_AT: u32 = 2048;
+/// The smallest segment is filled by a fast program in no time: warnings come at about 35 %.
+const FIRST: Fill = Fill { warn_at: 2048, full_percent: 25 };
+/// At about 43 %.
+const LATER: Fill = Fill { warn_at: 256, full_percent: 40 };
+
+const fn fill_of(segment: u32) -> Fill {
+    if segment == 0 { FIRST } else { LATER }
+}
 
 /// The table. Owns the segments' maps.
 #[derive(Debug)]
@@ -78,27 +91,23 @@ impl LiveTable {
         self.segment_bytes() + self.records.bytes() + self.cursors.bytes()
     }
 
-    /// Entries in use, estimated from some thousand buckets of each segment.
-    #[must_use]
-    pub fn used(&self) -> u64 {
-        self.segments.iter().map(|segment| used(&segment.buckets)).sum()
-    }
-
     /// From now on it grows to no more than so many segments.
     pub fn limit(&mut self, segments: u32) {
         self.most = self.most.min(segments as usize);
     }
 
-    /// Adds a segment, larger than the newest, when the table is too full, or puts off the next warning when it is not. Takes some 10 ms when it adds.
+    /// Adds a segment, larger than the newest, when that is too full, or puts off the next warning when it is not. Takes some
+    /// 10 ms when it adds.
     ///
     /// # Errors
     /// What the kernel says when it cannot make a segment; the table goes on with what it has.
     pub fn make_room(&mut self) -> io::Result<()> {
-        if self.used() * 100 > self.capacity() * FULL_PERCENT && self.segments.len() < self.most {
+        let newest = self.newest();
+        let buckets = &self.segments[newest as usize].buckets;
+        let entries = (buckets.entries() * BUCKET_ENTRIES) as u64;
+        if used(buckets) * 100 > entries * fill_of(newest).full_percent && self.segments.len() < self.most {
             return self.add_segment();
         }
-        // A warning without need: blocks that come and go meet full buckets now and then. Warn again later.
-        let newest = self.newest();
         let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
         let buckets = self.segments[newest as usize].buckets.entries() as u64;
         self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 256);
@@ -116,7 +125,7 @@ impl LiveTable {
         let map = syscall::create_segment(bucket_size, buckets)?;
         let memory = MappedArray::new(&map, buckets)?;
         self.records.store(index, offset_of!(SegmentRecord, mask), u64::from(buckets - 1));
-        self.records.store(index, offset_of!(SegmentRecord, mark), u64::from(buckets / WARN_AT));
+        self.records.store(index, offset_of!(SegmentRecord, mark), u64::from(buckets / fill_of(index).warn_at));
         syscall::set_inner_map(self.outer.as_fd(), index, map.as_fd())?;
         // Last: programs look at it first.
         self.cursors.store(self.newest_word, 0, u64::from(index));
@@ -133,6 +142,7 @@ impl LiveTable {
     }
 }
 
+/// Entries in use, estimated from some thousand buckets.
 fn used(buckets: &MappedArray<Bucket>) -> u64 {
     const SAMPLE: u32 = 4096;
     let count = u32::try_from(buckets.entries()).unwrap_or(u32::MAX);
