@@ -31,12 +31,8 @@ pub struct ProcessRecord {
     pub failed_calls: u64,
     /// Frees of blocks that are not in the table of live blocks.
     pub unknown_frees: u64,
-    /// Probe hits: entries of allocating functions.
-    pub entries: u64,
-    /// Probe hits: frees.
-    pub releases: u64,
-    /// Returns of allocating functions, where blocks are sampled: few are trapped.
-    pub returns: u64,
+    /// Explicit padding.
+    pub reserved: [u64; 3],
     /// Thread group id in the initial pid namespace.
     pub tgid: u32,
     /// Number of the mapping list, new with each: rules that were found through an older list are not used.
@@ -58,6 +54,24 @@ pub struct ProcessRecord {
     pub python: u64,
     /// CPU time of the process's threads that have ended, in nanoseconds: once all have, the process's.
     pub ended_nanos: u64,
+}
+
+/// Parts of a slot's [`HitsRecord`]s, by the number of the CPU: threads of one process that run on up to so many CPUs do not
+/// wait for each other's cache lines. Where blocks are sampled, nothing else is written at most calls.
+pub const HIT_PARTS: u32 = 8;
+
+/// Probe hits of a process on some of the CPUs, in a cache line of their own.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub struct HitsRecord {
+    /// Entries of allocating functions.
+    pub entries: u64,
+    /// Frees.
+    pub releases: u64,
+    /// Returns of allocating functions, where blocks are sampled: few are trapped.
+    pub returns: u64,
+    /// Explicit padding.
+    pub reserved: [u64; 5],
 }
 
 /// The command line that an image of a process was executed with, for one that is gone before anybody can ask.
@@ -151,6 +165,9 @@ unsafe impl aya::Pod for Target {}
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for ProcessRecord {}
+#[cfg(feature = "user")]
+// SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
+unsafe impl aya::Pod for HitsRecord {}
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.
 unsafe impl aya::Pod for CommandRecord {}

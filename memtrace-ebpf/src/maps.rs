@@ -14,7 +14,7 @@ use memtrace_common::{
     event::Event,
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
-    process::{CommandRecord, ProcessRecord, SLOTS, Target, follow},
+    process::{CommandRecord, HIT_PARTS, HitsRecord, ProcessRecord, SLOTS, Target, follow},
     python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
     sampling::{PLACES_A_WORD, SAMPLED_PLACES},
     selection::{MOST_GROUPS, MOST_VALUES, NAME_BYTES},
@@ -164,6 +164,10 @@ pub static GROUP_VERDICTS: HashMap<u64, u32> = HashMap::with_max_entries(MOST_GR
 /// Counters by process slot.
 #[map]
 pub static PROCESSES: Array<ProcessRecord> = Array::with_max_entries(SLOTS, BPF_F_MMAPABLE);
+
+/// Probe hits by process slot, `HIT_PARTS` records each.
+#[map]
+pub static HITS: Array<HitsRecord> = Array::with_max_entries(SLOTS * HIT_PARTS, BPF_F_MMAPABLE);
 
 /// Word 0: words of `FRAMES` that user space has read. Word 1: words of `FRAMES` handed out. Word 2: newest segment of
 /// `LIVE`. Word 3: threads met, where they are told apart. Word 4: how often user space has taken tables out of `FILES`.

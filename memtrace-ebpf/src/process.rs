@@ -1,11 +1,11 @@
 //! Which process a thread belongs to, and the counters of the process as a whole.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use memtrace_common::process::{Era, NO_SLOT, ProcessRecord, current};
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id};
+use memtrace_common::process::{Era, HIT_PARTS, HitsRecord, NO_SLOT, ProcessRecord, current};
 
 use crate::{
     atomic,
-    maps::{PROCESSES, TARGETS},
+    maps::{HITS, PROCESSES, TARGETS},
     thread::{self, Thread},
 };
 
@@ -59,6 +59,15 @@ pub fn is_open(record: &mut ProcessRecord) -> bool {
 pub fn record(slot: u32) -> Option<&'static mut ProcessRecord> {
     // SAFETY: a map value; other CPUs write it too, so callers use atomics only.
     PROCESSES.get_ptr_mut(slot).map(|record| unsafe { &mut *record })
+}
+
+/// What one more hit of a slot's process is counted in, on this CPU.
+#[inline(always)]
+pub fn hits(slot: u32) -> Option<&'static mut HitsRecord> {
+    // SAFETY: the helper takes nothing and returns a number.
+    let part = unsafe { bpf_get_smp_processor_id() } & (HIT_PARTS - 1);
+    // SAFETY: a map value; programs on other CPUs, and one that has moved, write it too, so callers use atomics only.
+    HITS.get_ptr_mut(slot * HIT_PARTS + part).map(|record| unsafe { &mut *record })
 }
 
 /// Adds a block, or with `released` the difference between a block and the one it replaces.

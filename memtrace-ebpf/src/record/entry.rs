@@ -34,7 +34,8 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     let Some(era) = process::era(thread) else { return false };
     let slot = era.slot();
     let Some(process) = process::record(slot) else { return false };
-    atomic::add(&raw mut process.entries, 1);
+    let Some(hits) = process::hits(slot) else { return false };
+    atomic::add(&raw mut hits.entries, 1);
     thread.released = 0;
     let stack_pointer = registers.stack_pointer();
     // SAFETY: the context of this program.

@@ -27,9 +27,9 @@ pub fn finish(registers: Registers) {
     let Some(thread) = thread::existing().filter(|thread| thread.slot != u64::from(NO_SLOT)) else { return };
     let Some(era) = process::era(thread) else { return };
     if sampling::is_on()
-        && let Some(process) = process::record(era.slot())
+        && let Some(hits) = process::hits(era.slot())
     {
-        atomic::add(&raw mut process.returns, 1);
+        atomic::add(&raw mut hits.returns, 1);
     }
     let pending = &mut thread.pending;
     if pending.stack_pointer == 0 {

@@ -18,7 +18,8 @@ pub fn release(address: u64) {
     let Some(thread) = process::traced_thread() else { return };
     let Some(slot) = process::era(thread).map(Era::slot) else { return };
     let Some(process) = process::record(slot) else { return };
-    atomic::add(&raw mut process.releases, 1);
+    let Some(hits) = process::hits(slot) else { return };
+    atomic::add(&raw mut hits.releases, 1);
     python::freed(process, address);
     let Some(key) = layout::key(address, slot) else { return };
     let mut block = LiveEntry::default();

@@ -5,25 +5,30 @@
 //! are under way still end in the old slot. Once they have, nobody uses it any more; it is emptied, and serves the next
 //! time.
 
-use std::{io, mem::offset_of, sync::PoisonError};
+use std::{
+    io,
+    mem::offset_of,
+    sync::{PoisonError, atomic::Ordering},
+};
 
 use memtrace_common::{
     process::{Era, ProcessRecord, current},
     site::SiteRecord,
 };
 
-use super::{Tracer, live_blocks::LiveBlocks};
+use super::{
+    Tracer,
+    live_blocks::LiveBlocks,
+    read::{Maps, parts_of},
+};
 
 /// Counters of a process, which are zero in an empty slot.
-pub(super) const PROCESS_COUNTERS: [usize; 9] = [
+const PROCESS_COUNTERS: [usize; 6] = [
     offset_of!(ProcessRecord, current),
     offset_of!(ProcessRecord, peaks),
     offset_of!(ProcessRecord, peaks) + 8,
     offset_of!(ProcessRecord, failed_calls),
     offset_of!(ProcessRecord, unknown_frees),
-    offset_of!(ProcessRecord, entries),
-    offset_of!(ProcessRecord, releases),
-    offset_of!(ProcessRecord, returns),
     offset_of!(ProcessRecord, ended_nanos),
 ];
 
@@ -37,6 +42,17 @@ pub(super) const SITE_COUNTERS: [usize; 7] = [
     offset_of!(SiteRecord, allocated_variance),
     offset_of!(SiteRecord, freed_variance),
 ];
+
+impl Maps {
+    /// Sets a process's counters to zero, which no program counts in any more.
+    pub(super) fn empty_process(&self, slot: u32) {
+        for offset in PROCESS_COUNTERS {
+            self.processes.store(slot, offset, 0);
+        }
+        let hits = parts_of(slot).flat_map(|part| self.hits.words(part));
+        hits.for_each(|word| word.store(0, Ordering::Release));
+    }
+}
 
 impl Tracer {
     /// From now on, the calls of the process that has begun in slot `home` are counted in `slot`, which is empty. Losses
@@ -58,14 +74,13 @@ impl Tracer {
     /// Begins a new peak, of what is live at this instant. Between two of them programs must have been waited for, see
     /// [`Self::settle_work`].
     pub fn begin_peak(&mut self, slot: u32) {
-        use std::sync::atomic::Ordering::AcqRel;
         let words = self.reader.maps().processes.words(slot);
         let peak = |number: usize| &words[offset_of!(ProcessRecord, peaks) / 8 + number];
         let now = &words[offset_of!(ProcessRecord, current) / 8];
-        let next = current::peak(now.load(std::sync::atomic::Ordering::Acquire).wrapping_add(current::NEXT_PEAK));
-        peak(next).store(0, std::sync::atomic::Ordering::Release);
-        let before = now.fetch_add(current::NEXT_PEAK, AcqRel);
-        peak(next).fetch_max(current::bytes(before), AcqRel);
+        let next = current::peak(now.load(Ordering::Acquire).wrapping_add(current::NEXT_PEAK));
+        peak(next).store(0, Ordering::Release);
+        let before = now.fetch_add(current::NEXT_PEAK, Ordering::AcqRel);
+        peak(next).fetch_max(current::bytes(before), Ordering::AcqRel);
     }
 
     /// What makes sure that no program is under way any more that has started before; then it removes the blocks of `slot`, if
@@ -95,9 +110,7 @@ impl Tracer {
         for (site, offset) in sites.into_iter().flat_map(|site| SITE_COUNTERS.map(|offset| (site, offset))) {
             maps.sites.store(site, offset, 0);
         }
-        for offset in PROCESS_COUNTERS {
-            maps.processes.store(slot, offset, 0);
-        }
+        maps.empty_process(slot);
     }
 
     /// All live blocks, to be looked through off the event loop.

@@ -9,7 +9,7 @@ use std::{
 use aya::{Btf, maps::RingBuf};
 use memtrace_common::{
     loss,
-    process::SLOTS,
+    process::{HIT_PARTS, SLOTS},
     site::{FRAME_WORDS, SITES},
     unwind::mode,
 };
@@ -41,6 +41,7 @@ impl Tracer {
         let maps = Maps {
             cursors: mapped(&ebpf, "CURSORS", CURSORS)?,
             processes: mapped(&ebpf, "PROCESSES", SLOTS)?,
+            hits: mapped(&ebpf, "HITS", SLOTS * HIT_PARTS)?,
             sites: mapped(&ebpf, "SITES", SITES)?,
             frames: mapped(&ebpf, "FRAMES", FRAME_WORDS)?,
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,

@@ -2,11 +2,11 @@
 
 mod stacks;
 
-use std::{mem::offset_of, time::Duration};
+use std::{mem::offset_of, ops::Range, time::Duration};
 
 use memtrace_common::{
     loss,
-    process::{ProcessRecord, current},
+    process::{HIT_PARTS, HitsRecord, ProcessRecord, current},
     sampling::BLOCK_BITS,
     site::{self, RELEASED, SiteRecord},
     steps,
@@ -48,12 +48,19 @@ pub struct Maps {
     pub cursors: MappedArray<u64>,
     /// Counters of processes.
     pub processes: MappedArray<ProcessRecord>,
+    /// Probe hits of processes, in parts.
+    pub hits: MappedArray<HitsRecord>,
     /// Counters of call stacks.
     pub sites: MappedArray<SiteRecord>,
     /// Frames of call stacks.
     pub frames: MappedArray<u64>,
     /// Losses.
     pub losses: MappedArray<u64>,
+}
+
+/// Where the parts of a slot's hits are.
+pub(super) fn parts_of(slot: u32) -> Range<u32> {
+    slot * HIT_PARTS..(slot + 1) * HIT_PARTS
 }
 
 /// Reads on from where it stopped, so that a reading costs what is new plus a few nanoseconds a stack.
@@ -95,8 +102,8 @@ impl Reader {
     /// Bytes of maps that are seen as memory.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
-        let Maps { cursors, processes, sites, frames, losses } = &self.maps;
-        cursors.bytes() + processes.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
+        let Maps { cursors, processes, hits, sites, frames, losses } = &self.maps;
+        cursors.bytes() + processes.bytes() + hits.bytes() + sites.bytes() + frames.bytes() + losses.bytes()
     }
 
     /// Reads the counters of a process slot.
@@ -125,10 +132,10 @@ impl Reader {
     /// How often the probes of a slot's process have been hit.
     #[must_use]
     pub fn hits(&self, slot: u32) -> Hits {
-        let load = |offset| self.maps.processes.load(slot, offset);
-        let entries = load(offset_of!(ProcessRecord, entries));
-        let returns = if self.choice == Choice::All { entries } else { load(offset_of!(ProcessRecord, returns)) };
-        Hits { entries, returns, releases: load(offset_of!(ProcessRecord, releases)) }
+        let sum = |offset| parts_of(slot).map(|part| self.maps.hits.load(part, offset)).sum();
+        let entries = sum(offset_of!(HitsRecord, entries));
+        let returns = if self.choice == Choice::All { entries } else { sum(offset_of!(HitsRecord, returns)) };
+        Hits { entries, returns, releases: sum(offset_of!(HitsRecord, releases)) }
     }
 
     /// CPU time of the threads of a slot's process that have ended.

@@ -9,7 +9,7 @@ use aya::{
 };
 use memtrace_common::process::{CommandRecord, Era, ProcessRecord, SLOTS, Target};
 
-use super::{Tracer, TracerError, eras::PROCESS_COUNTERS, everyone::EveryoneMaps, mapped::MappedArray, setup::mapped};
+use super::{Tracer, TracerError, everyone::EveryoneMaps, mapped::MappedArray, setup::mapped};
 use crate::profile::LossReason;
 
 /// The maps that tell which process counts where.
@@ -158,11 +158,10 @@ impl Tracer {
                 everyone.empty(*slot);
             }
             let processes = &self.reader.maps().processes;
-            for offset in
-                PROCESS_COUNTERS.into_iter().chain([offset_of!(ProcessRecord, era), offset_of!(ProcessRecord, python)])
-            {
+            for offset in [offset_of!(ProcessRecord, era), offset_of!(ProcessRecord, python)] {
                 processes.store(*slot, offset, 0);
             }
+            self.reader.maps().empty_process(*slot);
             if let Err(error) = self.slots.free.push(slot, 0) {
                 log::warn!("slot {slot} is lost: {error}");
             }

@@ -211,6 +211,7 @@ fn threads_that_leave_do_not_disturb() {
 
 /// Allocator calls left by a jump out of a signal handler are counted as never returned, and later ones are exact.
 #[test]
+#[cfg_attr(target_arch = "aarch64", ignore = "a dead call cannot be told from one under way, see docs/architecture.md")]
 fn calls_left_by_longjmp_do_not_disturb() {
     for options in every_way() {
         let outcome = run("interrupted", &options);

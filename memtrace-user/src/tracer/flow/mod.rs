@@ -1,5 +1,5 @@
 //! Where control goes in the code of a file, from instruction to instruction and through its own linkage: where functions
-//! end ([`exits`]), and whether they call others that are probed ([`nesting`]).
+//! end ([`exits`]), and whether they call others that are probed (`nesting`).
 
 mod aarch64;
 pub mod exits;
