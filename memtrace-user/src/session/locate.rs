@@ -1,5 +1,6 @@
 //! From raw stacks to places in files, once for each stack.
 
+mod resolve;
 mod resolved;
 
 use std::{
@@ -13,19 +14,15 @@ use self::resolved::Resolved;
 use super::{
     python::{Python, Shared as PythonShared},
     safety,
-    threads::Threads,
     unwinding::{WantedTable, file_id},
 };
 use crate::{
     allocators::UserFunctions,
     number_hash::NumberMap,
     process::{AddressSpace, MappedFile, MappedFiles, MappingEvent, Region, elf::ElfFile},
-    profile::{Frame, Location, ModuleId, Modules, ProcessIndex, RawProfile, RawStack, StackSample},
+    profile::{Frame, Location, ModuleId, Modules},
     tracer::{CodeMapping, FileId, ProbePlan, ProbedFile, Returns, Search},
 };
-
-/// Least time between two readings of `/proc/PID/maps` for addresses that are not known.
-const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Most time between two readings while the process lives.
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
@@ -101,6 +98,8 @@ pub struct Locator {
     wanted: Wanted,
     /// Stacks by their id, as they were resolved when first seen: later mappings do not change them.
     stacks: NumberMap<u32, Resolved>,
+    /// Those with an address that was not known to be mapped, and when they were seen first: see `resolve`.
+    unsettled: NumberMap<u32, Instant>,
     /// Libraries that are allocators and nothing else.
     allocator_libraries: HashSet<FileId>,
     python: Box<Python>,
@@ -117,11 +116,12 @@ impl Locator {
     /// Over an address space that is kept up to date through it.
     #[must_use]
     pub fn new(space: AddressSpace, wanted: Wanted) -> Self {
-        let (stacks, allocator_libraries, python) = Default::default();
+        let (stacks, unsettled, allocator_libraries, python) = Default::default();
         Self {
             space,
             wanted,
             stacks,
+            unsettled,
             allocator_libraries,
             python,
             refreshed: None,
@@ -142,62 +142,6 @@ impl Locator {
     pub fn fork(&self, pid: u32) -> Self {
         let (allocator_libraries, python) = (self.allocator_libraries.clone(), self.python.clone());
         Self { allocator_libraries, python, ..Self::new(self.space.fork(pid), self.wanted.in_children()) }
-    }
-
-    /// The samples of a raw profile.
-    pub fn samples(&mut self, raw: &RawProfile, process: ProcessIndex, threads: &mut Threads) -> Vec<StackSample> {
-        self.resolve(&raw.stacks);
-        let known = raw.stacks.iter().filter_map(|stack| Some((stack, self.stacks.get(&stack.id)?)));
-        known
-            .map(|(stack, resolved)| StackSample {
-                stack: Arc::clone(&resolved.frames),
-                end: resolved.end,
-                domain: resolved.domain,
-                process,
-                thread: stack.thread.as_ref().map(|thread| threads.index(thread)),
-                stats: stack.stats,
-            })
-            .collect()
-    }
-
-    /// Finds the places of stacks in files. When a new one has an address that is not known, the mappings are read again;
-    /// names of code compiled at run time where one has code of no file.
-    fn resolve(&mut self, stacks: &[RawStack]) {
-        let (mut is_unknown, mut is_unnamed) = (false, false);
-        for stack in stacks {
-            let known = self.stacks.get(&stack.id);
-            // It may have been followed by user space in the meantime.
-            if let Some(resolved) = known.filter(|resolved| Arc::ptr_eq(&resolved.addresses, &stack.addresses)) {
-                is_unnamed |= resolved.lacks_name;
-                continue;
-            }
-            let is_new = known.is_none();
-            let resolved = self.resolved(stack);
-            is_unknown |= is_new && resolved.lacks_mapping;
-            is_unnamed |= resolved.lacks_name;
-            self.stacks.insert(stack.id, resolved);
-        }
-        let recent = self.refreshed.is_some_and(|time| time.elapsed() < REFRESH_INTERVAL);
-        if is_unknown && !recent {
-            self.refresh();
-            self.resolve_again(stacks, |resolved| resolved.lacks_mapping);
-        }
-        if is_unnamed && self.space.update_names() {
-            self.resolve_again(stacks, |resolved| resolved.lacks_name);
-        }
-    }
-
-    fn resolve_again(&mut self, stacks: &[RawStack], wanted: impl Fn(&Resolved) -> bool) {
-        for stack in stacks {
-            if self.stacks.get(&stack.id).is_some_and(&wanted) {
-                let resolved = self.resolved(stack);
-                self.stacks.insert(stack.id, resolved);
-            }
-        }
-    }
-
-    fn resolved(&mut self, stack: &RawStack) -> Resolved {
-        Resolved::of(&self.space, &self.allocator_libraries, &mut self.python, stack)
     }
 
     /// The name of a function that was compiled at run time.

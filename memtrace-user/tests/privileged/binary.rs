@@ -14,19 +14,40 @@ use nix::{
 
 use crate::support::{Running, without};
 
-/// How long anything may take on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Looks at something that announces itself by no event, files of /proc or objects of the kernel, until it is so.
+pub struct Patience {
+    since: Instant,
+    looks: u32,
+}
 
-/// Looks until something is so. For what announces itself by no event: files of /proc, lists of the kernel.
+impl Patience {
+    /// How long anything may take on a machine that is busy with other tests.
+    const TIME: Duration = Duration::from_secs(30);
+    /// A virtual machine may stand still for longer than that, and its clock goes on.
+    const LOOKS: u32 = 1000;
+    /// The pause between two looks, not a time that anything is expected to take.
+    const PAUSE: Duration = Duration::from_millis(5);
+
+    pub fn new() -> Self {
+        Self { since: Instant::now(), looks: 0 }
+    }
+
+    /// Waits for a moment. Returns whether another look is worth it.
+    pub fn pause(&mut self) -> bool {
+        std::thread::sleep(Self::PAUSE);
+        self.looks += 1;
+        self.looks < Self::LOOKS || self.since.elapsed() < Self::TIME
+    }
+}
+
+/// Looks until something is so.
 ///
 /// # Panics
 /// When it does not become so in half a minute.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let mut patience = Patience::new();
     while !is_so() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        // The pause between two looks, not a time that anything is expected to take.
-        std::thread::sleep(Duration::from_millis(5));
+        assert!(patience.pause(), "{what}: not within {:?}", Patience::TIME);
     }
 }
 

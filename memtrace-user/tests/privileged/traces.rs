@@ -10,7 +10,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::binary::eventually;
+use crate::binary::Patience;
 
 /// Bytes of libc's code that differ, in the memory of a process, from the file: one a probe on `x86_64`, four on
 /// `aarch64`. libc has no relocations in its code.
@@ -33,23 +33,26 @@ type Object = (&'static str, u64);
 
 const KINDS: [&str; 3] = ["prog", "map", "link"];
 
-/// The BPF objects that a process holds descriptors of. Others may be traced at the same time, so a list of all that
-/// the kernel has would not do.
+/// The BPF objects that memtrace holds descriptors of. Others may be traced at the same time, so a list of all that the
+/// kernel has would not do.
 pub fn bpf_objects_of(pid: u32) -> BTreeSet<Object> {
-    let mut objects = BTreeSet::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fdinfo")).expect("memtrace lives") {
-        // A descriptor may be closed meanwhile.
-        let Ok(text) = entry.and_then(|entry| fs::read_to_string(entry.path())) else { continue };
-        for kind in KINDS {
-            let number =
-                text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix("_id:")?.trim().parse().ok());
-            objects.extend(number.map(|number| (kind, number)));
-        }
-    }
+    let objects = named_by_descriptors_of(pid);
     for kind in KINDS {
         assert!(objects.iter().any(|object| object.0 == kind), "no {kind} among {objects:?}");
     }
     objects
+}
+
+/// The same of any process, which may end meanwhile.
+fn named_by_descriptors_of(pid: u32) -> BTreeSet<Object> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fdinfo")).into_iter().flatten().flatten();
+    let texts = descriptors.filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok());
+    texts.flat_map(|text| KINDS.map(|kind| Some((kind, number_of(&text, kind)?)))).flatten().collect()
+}
+
+/// What a description of a descriptor says of an object of this kind: `map_id:` and the number.
+fn number_of(text: &str, kind: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(kind)?.strip_prefix("_id:")?.trim().parse().ok())
 }
 
 /// Entries of a hash map that a process holds a descriptor of.
@@ -72,10 +75,23 @@ fn bpftool(arguments: &[&str]) -> Output {
 /// Waits until the kernel has none of the objects any more: freeing them takes the kernel some time.
 pub fn await_removal(objects: &BTreeSet<Object>) {
     let mut left = objects.clone();
-    eventually("BPF objects are gone", || {
+    let mut patience = Patience::new();
+    loop {
         left.retain(|object| !is_gone(*object));
-        left.is_empty()
-    });
+        if left.is_empty() {
+            return;
+        }
+        assert!(patience.pause(), "the kernel still has {left:?} of {objects:?}; held by {:?}", holders_of(&left));
+    }
+}
+
+/// Processes that have a descriptor of one of the objects, by name.
+fn holders_of(objects: &BTreeSet<Object>) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("there is /proc").flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let holds = |pid: &u32| !named_by_descriptors_of(*pid).is_disjoint(objects);
+    let name = |pid| format!("{pid} {}", fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim());
+    pids.filter(holds).map(name).collect()
 }
 
 /// Asked one by one: a list is given up when an object of anybody's vanishes while it is made. By the system call, as there is no
