@@ -38,20 +38,26 @@ impl<'a> CodeWalk<'a> {
     /// Where a function leads that does nothing but jump: the places on the way, the function itself not among them.
     #[must_use]
     pub fn jumps_of(&mut self, entry: u64) -> Vec<u64> {
+        self.jumps(entry).0
+    }
+
+    /// The same, and whether the way ends where nothing is known: in another file, or in what is no code.
+    fn jumps(&mut self, entry: u64) -> (Vec<u64>, bool) {
         let mut places = Vec::new();
         let mut at = entry;
-        // A jump to the linkage table, a mark for indirect branches, a jump through the table.
+        // A mark for indirect branches, a jump to the linkage table, another mark, a jump through the table.
         for _ in 0..4 {
             match self.step(at) {
+                Ok(Step { leads_away: true, .. }) | Err(_) => return (places, true),
                 Ok(Step { branch: Some(branch), next: None, .. }) => {
                     places.push(branch);
                     at = branch;
                 }
                 Ok(Step { branch: None, next: Some(next), is_mark: true, .. }) => at = next,
-                _ => break,
+                Ok(_) => break,
             }
         }
-        places
+        (places, false)
     }
 
     /// Follows the code from `entry` along every branch that is written in it, and shows each instruction once.

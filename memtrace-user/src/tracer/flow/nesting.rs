@@ -3,8 +3,7 @@
 
 use std::ops::ControlFlow;
 
-use super::exits::ExitsError;
-use super::{Called, CodeWalk, Step};
+use super::{Called, CodeWalk};
 
 impl CodeWalk<'_> {
     /// Whether a function may call one of `others`, or is seen to call what cannot be known: a function of another file, or,
@@ -15,34 +14,19 @@ impl CodeWalk<'_> {
         let found = self.follow(entry, |walk, at, step| {
             let calls = match step.call {
                 Some(Called::At(address)) => walk.leads_to(address, others),
-                Some(Called::Computed) => Ok(by_pointer),
-                None => Ok(false),
+                Some(Called::Computed) => by_pointer,
+                None => false,
             };
             // A jump to one of them, too.
             let is_other = at != entry && others.contains(&at);
-            match calls {
-                Ok(false) if !is_other && !step.leads_away => ControlFlow::Continue(()),
-                _ => ControlFlow::Break(()),
-            }
+            if calls || is_other || step.leads_away { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         !matches!(found, Ok(None))
     }
 
     /// Whether a call of an address comes to one of `others`, or through the linkage table to another file.
-    fn leads_to(&mut self, address: u64, others: &[u64]) -> Result<bool, ExitsError> {
-        let mut at = address;
-        // A mark for indirect branches, a jump to the linkage table, another mark, a jump through the table.
-        for _ in 0..4 {
-            if others.contains(&at) {
-                return Ok(true);
-            }
-            match self.step(at)? {
-                Step { leads_away: true, .. } => return Ok(true),
-                Step { next: Some(next), is_mark: true, .. } => at = next,
-                Step { branch: Some(branch), next: None, .. } => at = branch,
-                _ => break,
-            }
-        }
-        Ok(false)
+    fn leads_to(&mut self, address: u64, others: &[u64]) -> bool {
+        let (places, leads_away) = self.jumps(address);
+        leads_away || others.contains(&address) || places.iter().any(|place| others.contains(place))
     }
 }
