@@ -48,14 +48,15 @@ pub struct LiveEntry {
     pub ticks: u32,
 }
 
-/// Five entries in two cache lines.
+/// Five entries in two cache lines, and how many blocks were passed on.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(128))]
 pub struct Bucket {
     /// The entries, in no order.
     pub entries: [LiveEntry; BUCKET_ENTRIES],
-    /// Explicit padding.
-    pub padding: u64,
+    /// Blocks that found no place here and lie in a bucket that comes later for them; perhaps more than that, never fewer.
+    /// Where it is 0, nobody looks further: most blocks that are not in a segment are known to be absent by one bucket.
+    pub passed: u64,
 }
 
 /// What the two sides tell each other about a segment: one cache line each.
@@ -77,6 +78,27 @@ pub struct SegmentRecord {
 #[inline]
 pub const fn key(address: u64, slot: u32) -> Option<u64> {
     if address >> ADDRESS_BITS != 0 { None } else { Some(address | (slot as u64) << ADDRESS_BITS) }
+}
+
+/// Fibonacci hashing: 2^64 over the golden ratio.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Where a block lies. Mixed twice: allocators hand out addresses at even distances, which one multiplication spreads so
+/// evenly that all buckets fill at the same moment, and no spill warns of it.
+#[must_use]
+#[inline]
+pub const fn hash_of(key: u64) -> u64 {
+    let hash = key.wrapping_mul(MULTIPLIER);
+    (hash ^ hash >> 32).wrapping_mul(MULTIPLIER)
+}
+
+/// The bucket to try at the n-th probe: pairs of neighbours, whose cache lines are fetched together.
+#[must_use]
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "segments have fewer than 2^32 buckets")]
+pub const fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
+    let half = hash.rotate_left(probe / 2 * 21) >> 32;
+    ((half ^ (probe & 1) as u64) & mask) as u32
 }
 
 #[cfg(feature = "user")]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use memtrace_common::{
-    live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS},
+    live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry, PROBES, SEGMENTS, bucket_index, hash_of},
     loss,
 };
 
@@ -13,29 +13,11 @@ use crate::{
     process, sampling, share, site,
 };
 
-/// Fibonacci hashing: 2^64 over the golden ratio.
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-
 /// The coarse clock of `LiveEntry::ticks`: free, where `bpf_ktime_get_ns` costs 20 ns.
 #[inline(always)]
 pub fn now() -> u32 {
     // SAFETY: the helper (5.5) reads a variable.
     unsafe { bpf_jiffies64() as u32 }
-}
-
-/// Where a block lies. Mixed twice: allocators hand out addresses at even distances, which one multiplication spreads so
-/// evenly that all buckets fill at the same moment, and no spill warns of it.
-#[inline(always)]
-fn hash_of(key: u64) -> u64 {
-    let hash = key.wrapping_mul(MULTIPLIER);
-    (hash ^ hash >> 32).wrapping_mul(MULTIPLIER)
-}
-
-/// The bucket to try at the n-th probe: pairs of neighbours, whose cache lines are fetched together.
-#[inline(always)]
-fn bucket_index(hash: u64, probe: u32, mask: u64) -> u32 {
-    let half = hash.rotate_left(probe / 2 * 21) >> 32;
-    ((half ^ u64::from(probe & 1)) & mask) as u32
 }
 
 #[inline(always)]
@@ -59,6 +41,27 @@ fn segment_mask(segment: u32) -> Option<u64> {
 fn key_of(bucket: *mut Bucket, entry: usize) -> *mut u64 {
     // SAFETY: a map value and an index below `BUCKET_ENTRIES`; only a place in it is computed.
     unsafe { &raw mut (*bucket).entries[entry].key }
+}
+
+#[inline(always)]
+fn passed_of(bucket: *mut Bucket) -> *mut u64 {
+    // SAFETY: a map value; only a place in it is computed.
+    unsafe { &raw mut (*bucket).passed }
+}
+
+/// A block is in its bucket at the n-th probe, or is there no more: adds to the count of those before. Rare, so a function of
+/// its own.
+#[inline(never)]
+fn note_passed(segment: u32, key: u64, probes: u32, change: u64) {
+    let Some(mask) = segment_mask(segment) else { return };
+    let hash = hash_of(key);
+    for probe in 0..PROBES {
+        if probe >= probes {
+            break;
+        }
+        let Some(bucket) = bucket_at(segment, bucket_index(hash, probe, mask)) else { return };
+        atomic::add(passed_of(bucket), change);
+    }
 }
 
 /// Enters a block; `false` when its buckets are full in every segment.
@@ -96,6 +99,9 @@ fn insert_into(segment: u32, key: u64, size: u64, site: u32, ticks: u32) -> u32 
             }
             if found == 0 && atomic::replace_if(place, 0, CLAIMED) {
                 write(bucket, entry, size, site, ticks);
+                if probe != 0 {
+                    note_passed(segment, key, probe, 1);
+                }
                 atomic::publish(place, key);
                 if probe >= 2 {
                     note_spill(segment);
@@ -178,8 +184,18 @@ fn remove_from(segment: u32, key: u64, taken: &mut LiveEntry) -> u32 {
                 // SAFETY: a map value; the record of a block is not written while the block is live.
                 *taken = unsafe { (*bucket).entries[entry] };
                 // Of two threads that free one block at once (a bug of the program), one gets it.
-                return u32::from(atomic::replace_if(place, key, 0));
+                if !atomic::replace_if(place, key, 0) {
+                    return 0;
+                }
+                if probe != 0 {
+                    note_passed(segment, key, probe, u64::MAX);
+                }
+                return 1;
             }
+        }
+        // SAFETY: a map value. Volatile, as other CPUs write it.
+        if unsafe { core::ptr::read_volatile(passed_of(bucket)) } == 0 {
+            return 0;
         }
     }
     0

@@ -55,12 +55,15 @@ impl LiveBlocks {
         for slot in slots.iter().filter(|slot| **slot != 0) {
             is_cleared[*slot as usize] = true;
         }
+        let is_forgotten =
+            |key: u64| usize::try_from(key >> ADDRESS_BITS).is_ok_and(|slot| is_cleared.get(slot) == Some(&true));
         let mut cleared = 0;
-        for entry in self.entries() {
-            let slot = usize::try_from(entry[0].load(Ordering::Relaxed) >> ADDRESS_BITS).unwrap_or(0);
-            if is_cleared.get(slot) == Some(&true) {
-                entry[0].store(0, Ordering::Relaxed);
-                cleared += 1;
+        for segment in &self.segments {
+            for (number, bucket) in segment.by_number() {
+                for entry in entries_of(bucket) {
+                    let key = entry[0].load(Ordering::Relaxed);
+                    cleared += u64::from(is_forgotten(key) && segment.take_out(entry, key, number));
+                }
             }
         }
         cleared
@@ -82,12 +85,12 @@ impl LiveBlocks {
     }
 
     fn entries(&self) -> impl Iterator<Item = &[AtomicU64]> {
-        let buckets = self.segments.iter().flat_map(|segment| {
-            let count = u32::try_from(segment.buckets.entries()).unwrap_or(u32::MAX);
-            (0..count).map(|bucket| segment.buckets.words(bucket))
-        });
-        buckets.flat_map(|words| words.chunks_exact(ENTRY_WORDS).take(BUCKET_ENTRIES))
+        self.segments.iter().flat_map(|segment| segment.by_number()).flat_map(|(_, bucket)| entries_of(bucket))
     }
+}
+
+fn entries_of(bucket: &[AtomicU64]) -> impl Iterator<Item = &[AtomicU64]> {
+    bucket.chunks_exact(ENTRY_WORDS).take(BUCKET_ENTRIES)
 }
 
 /// Address of a block.

@@ -5,11 +5,15 @@ use std::{
     io,
     mem::offset_of,
     os::fd::{AsFd as _, OwnedFd},
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use memtrace_common::live::{
-    BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
+    BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, PROBES, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
+    bucket_index, hash_of,
 };
 
 use super::{live_blocks::LiveBlocks, mapped::MappedArray, syscall};
@@ -55,6 +59,36 @@ pub struct Segment {
     pub map: OwnedFd,
     /// The same, as memory.
     pub buckets: MappedArray<Bucket>,
+}
+
+impl Segment {
+    /// The words of each bucket.
+    pub fn by_number(&self) -> impl Iterator<Item = (u32, &[AtomicU64])> {
+        (0..self.count()).map(|bucket| (bucket, self.buckets.words(bucket)))
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.buckets.entries()).unwrap_or(u32::MAX)
+    }
+
+    /// Takes a block out of the bucket of a number; `false` when it is gone already.
+    pub fn take_out(&self, entry: &[AtomicU64], key: u64, bucket: u32) -> bool {
+        if entry[0].compare_exchange(key, 0, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return false;
+        }
+        for passing in passing_on(key, bucket, u64::from(self.count()) - 1) {
+            self.buckets.subtract(passing, offset_of!(Bucket, passed), 1);
+        }
+        true
+    }
+}
+
+/// The buckets that come before a block's own, and count it as passed on.
+fn passing_on(key: u64, own: u32, mask: u64) -> impl Iterator<Item = u32> {
+    let hash = hash_of(key);
+    let tried = move || (0..PROBES).map(move |probe| bucket_index(hash, probe, mask));
+    let before = tried().position(|bucket| bucket == own).unwrap_or(0);
+    tried().take(before)
 }
 
 impl LiveTable {
@@ -151,4 +185,22 @@ fn used(buckets: &MappedArray<Bucket>) -> u64 {
     let sampled = (0..count).step_by(step as usize);
     let used = sampled.flat_map(keys).filter(|key| key.load(Ordering::Relaxed) != 0).count();
     used as u64 * u64::from(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block is counted as passed on by the buckets tried before its own, in their order, and by none if it is in the
+    /// first or in no bucket of its.
+    #[test]
+    fn buckets_before_a_blocks_own_count_it() {
+        let (key, mask) = (0x7f12_3456_7890, (1 << 17) - 1);
+        let tried: Vec<_> = (0..PROBES).map(|probe| bucket_index(hash_of(key), probe, mask)).collect();
+        for (probe, own) in tried.iter().enumerate() {
+            assert_eq!(passing_on(key, *own, mask).collect::<Vec<_>>(), tried[..probe]);
+        }
+        let elsewhere = (0..=u32::MAX).find(|bucket| !tried.contains(bucket)).expect("there are more buckets");
+        assert_eq!(passing_on(key, elsewhere, mask).count(), 0);
+    }
 }

@@ -73,6 +73,11 @@ impl<T> MappedArray<T> {
         self.words(index)[byte_offset / 8].store(value, Ordering::Release);
     }
 
+    /// Takes from one word of one value, which BPF programs may change at the same time.
+    pub fn subtract(&self, index: u32, byte_offset: usize, value: u64) {
+        self.words(index)[byte_offset / 8].fetch_sub(value, Ordering::Relaxed);
+    }
+
     /// Number of values.
     #[must_use]
     pub const fn entries(&self) -> usize {

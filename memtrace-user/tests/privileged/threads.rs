@@ -13,10 +13,22 @@ const ROUNDS: u64 = 200_000;
 /// Eight threads that free each other's blocks: counts and bytes are exact, nothing is live at the end, nothing lost.
 #[test]
 fn blocks_freed_by_other_threads_are_exact() {
+    expect_exact(&[]);
+}
+
+/// The same with up to 2^20 blocks at once: the table of live blocks grows amid the calls, and thousands of blocks find
+/// their first buckets full.
+#[test]
+fn blocks_are_exact_while_their_table_grows() {
+    expect_exact(&["20"]);
+}
+
+fn expect_exact(options_of_program: &[&str]) {
     let rounds = std::env::var("MEMTRACE_TEST_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
     println!("{THREADS} threads, {rounds} rounds each");
-    let program = program("threads");
-    let outcome = run_traced(&[program.to_str().expect("a UTF-8 path"), &rounds.to_string()], &options());
+    let (program, words) = (program("threads"), rounds.to_string());
+    let command = [&[program.to_str().expect("a UTF-8 path"), &words], options_of_program].concat();
+    let outcome = run_traced(&command, &options());
     assert!(outcome.status.success());
     assert_eq!(outcome.losses(), []);
     // A round allocates twice, malloc's block and the one that realloc makes of it, and both are freed.
