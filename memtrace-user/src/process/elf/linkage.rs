@@ -33,6 +33,8 @@ pub enum Linked {
     ReturnsFirstArgument,
     /// It is another function of the C library that neither allocates nor frees.
     AllocatesNothing,
+    /// It is any other function of another file: nothing is known of what it calls.
+    Foreign,
 }
 
 /// Functions of other files that return their first argument.
@@ -140,9 +142,13 @@ fn linked(file: &ElfFile, names: Option<(u64, u64)>, index: u32) -> Result<Optio
     let bytes = file.reader.up_to(at, LONGEST_NAME)?;
     let name = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let is_of = |names: &[&str]| names.iter().any(|known| known.as_bytes() == name);
-    Ok(is_of(&RETURN_FIRST)
-        .then_some(Linked::ReturnsFirstArgument)
-        .or_else(|| is_of(&ALLOCATE_NOTHING).then_some(Linked::AllocatesNothing)))
+    Ok(Some(if is_of(&RETURN_FIRST) {
+        Linked::ReturnsFirstArgument
+    } else if is_of(&ALLOCATE_NOTHING) {
+        Linked::AllocatesNothing
+    } else {
+        Linked::Foreign
+    }))
 }
 
 /// `R_X86_64_JUMP_SLOT`, `R_X86_64_GLOB_DAT` and their likes of aarch64, whose numbers the other machine does not use.

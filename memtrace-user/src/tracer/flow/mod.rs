@@ -101,7 +101,7 @@ impl<'a> CodeWalk<'a> {
                 Step { exit: Some(Exit { at, result_in_argument: true }), ..Step::default() }
             }
             Some(Linked::AllocatesNothing) => Step::default(),
-            None => Step { leads_away: true, ..Step::default() },
+            Some(Linked::Foreign) | None => Step { leads_away: true, ..Step::default() },
         }
     }
 
@@ -110,6 +110,7 @@ impl<'a> CodeWalk<'a> {
         match self.linkage.function_behind(slot) {
             Some(Linked::Own(function)) => Some(Called::At(function)),
             Some(Linked::ReturnsFirstArgument | Linked::AllocatesNothing) => None,
+            Some(Linked::Foreign) => Some(Called::Foreign),
             None => Some(Called::Computed),
         }
     }
@@ -151,6 +152,8 @@ struct Step {
 enum Called {
     /// An address in this file.
     At(u64),
+    /// A function of another file.
+    Foreign,
     /// What a register or memory says.
     Computed,
 }

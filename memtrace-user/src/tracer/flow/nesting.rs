@@ -14,6 +14,7 @@ impl CodeWalk<'_> {
         let found = self.follow(entry, |walk, at, step| {
             let calls = match step.call {
                 Some(Called::At(address)) => walk.leads_to(address, others),
+                Some(Called::Foreign) => true,
                 Some(Called::Computed) => by_pointer,
                 None => false,
             };

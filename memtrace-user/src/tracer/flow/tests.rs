@@ -21,6 +21,10 @@ extern "C" fn computed() {
     core::arch::naked_asm!("jmp rdi")
 }
 
+fn own_file() -> ElfFile {
+    ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file")
+}
+
 /// The address before relocation of a function of this program.
 fn address_of(file: &ElfFile, function: extern "C" fn()) -> u64 {
     let mut space = AddressSpace::of_pid(std::process::id()).expect("this process lives");
@@ -34,7 +38,7 @@ fn address_of(file: &ElfFile, function: extern "C" fn()) -> u64 {
 /// Returns of the function itself and of the one that it jumps to are found, to the byte.
 #[test]
 fn exits_of_a_jump_are_found() {
-    let file = ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file");
+    let file = own_file();
     let [jumping, other] = [jumping as extern "C" fn(), other].map(|function| address_of(&file, function));
     let exits = CodeWalk::new(&file).exits(jumping).expect("exits");
     let bytes = file.bytes_at(jumping, 16).expect("readable");
@@ -47,7 +51,7 @@ fn exits_of_a_jump_are_found() {
 /// The hot functions of the C library call none of its others; what calls through a pointer may call anything.
 #[test]
 fn what_may_be_called_is_seen() {
-    let file = ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file");
+    let file = own_file();
     let [jumping, other, calling] =
         [jumping as extern "C" fn(), other, calling].map(|function| address_of(&file, function));
     let mut walk = CodeWalk::new(&file);
@@ -59,11 +63,14 @@ fn what_may_be_called_is_seen() {
 /// What a function calls in other files may come back to it, but for what is known to allocate nothing.
 #[test]
 fn other_files_may_call_anything() {
-    let file = ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file");
-    let [harmless, unknown, tail] = [harmless as extern "C" fn(), unknown, tail].map(|f| address_of(&file, f));
+    let file = own_file();
     let mut walk = CodeWalk::new(&file);
-    assert!(!walk.may_call(harmless, &[], true));
-    assert!(walk.may_call(unknown, &[], true) && walk.may_call(tail, &[], true));
+    // Also where pointers are known to lead to none of them: the linker's slots are no such pointers.
+    for by_pointer in [true, false] {
+        let mut may_call = |function| walk.may_call(address_of(&file, function), &[], by_pointer);
+        assert!(!may_call(harmless));
+        assert!(may_call(by_table) && may_call(by_slot) && may_call(tail));
+    }
 }
 
 #[unsafe(naked)]
@@ -77,8 +84,13 @@ extern "C" fn harmless() {
 }
 
 #[unsafe(naked)]
-extern "C" fn unknown() {
+extern "C" fn by_table() {
     core::arch::naked_asm!("call getenv@PLT", "ret")
+}
+
+#[unsafe(naked)]
+extern "C" fn by_slot() {
+    core::arch::naked_asm!("call [rip + getenv@GOTPCREL]", "ret")
 }
 
 #[unsafe(naked)]
@@ -94,7 +106,7 @@ extern "C" fn calling() {
 /// A function that only jumps to where it is told has no exit that can be seen.
 #[test]
 fn computed_jumps_are_no_exits() {
-    let file = ElfFile::open(Path::new("/proc/self/exe")).expect("an ELF file");
+    let file = own_file();
     let computed = address_of(&file, computed);
     assert_eq!(CodeWalk::new(&file).exits(computed), Err(ExitsError::None));
 }
