@@ -6,15 +6,19 @@ use super::{
     files::{line, unseen},
     finding::{Finding, Level},
 };
-use crate::tracer::{
-    MultiLinks, Recorded, Tracer, TracerOptions, check_requirements, has_bpf_loop, has_cookies, has_task_storage,
-    kernel_release, multi_links,
+use crate::{
+    process::{OWN_MEMORY, available_memory},
+    tracer::{
+        MultiLinks, Recorded, Tracer, TracerOptions, check_requirements, has_bpf_loop, has_cookies, has_task_storage,
+        kernel_release, multi_links,
+    },
 };
 
 /// One line a check.
-pub const CHECKS: [fn() -> Finding; 15] = [
+pub const CHECKS: [fn() -> Finding; 16] = [
     release,
     page_size,
+    memory,
     type_information,
     cookies,
     task_storage,
@@ -32,6 +36,25 @@ pub const CHECKS: [fn() -> Finding; 15] = [
 
 fn release() -> Finding {
     Finding::ok("release", kernel_release())
+}
+
+fn memory() -> Finding {
+    const CHECK: &str = "memory";
+    let own = OWN_MEMORY >> 20;
+    let Some(available) = available_memory() else {
+        return Finding::other(CHECK, Level::Unseen, "not told", format!("memtrace itself takes some {own} MiB"));
+    };
+    let found = format!("{} MiB available", available >> 20);
+    // As much is to be left to others.
+    if available >= 2 * OWN_MEMORY {
+        return Finding::ok(CHECK, found);
+    }
+    Finding::other(
+        CHECK,
+        Level::Degraded,
+        found,
+        format!("memtrace itself takes some {own} MiB: free some memory first"),
+    )
 }
 
 fn page_size() -> Finding {

@@ -5,6 +5,7 @@
 //! milliseconds only.
 
 mod anonymous;
+mod available_memory;
 mod code_names;
 mod command_path;
 mod confinement;
@@ -34,6 +35,7 @@ mod vdso;
 
 pub(crate) use anonymous::anonymous_ranges;
 pub use anonymous::{AnonymousRange, anonymous_memory};
+pub use available_memory::{OWN_MEMORY, available_memory};
 pub use code_names::CodeNames;
 pub use command_path::{CommandError, find_command};
 pub use confinement::Confinement;

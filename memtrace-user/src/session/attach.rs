@@ -150,6 +150,7 @@ impl Attachment {
         let confinement = if follows { safety::ANYBODY } else { target.confinement()? };
         notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Running));
         notes.extend(safety::cost_to_others(&tracer));
+        notes.extend(safety::scarce_memory());
         let events = tracer.take_events()?;
         // Before the mappings are read for the last time.
         let mapping_events = if follows { Some(MappingSource::of_all()?) } else { None };

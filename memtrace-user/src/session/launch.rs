@@ -132,6 +132,7 @@ pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched
     let confinement = if options.follow == Follow::Nobody { Confinement::of_pid(pid) } else { safety::ANYBODY };
     notes.extend(safety::choose_returns(&mut tracer, confinement, Moment::Starting));
     notes.extend(safety::cost_to_others(&tracer));
+    notes.extend(safety::scarce_memory());
     notes.extend(variables.iter().map(python::remark));
     locator.mark_allocators(&allocators);
     for allocator in allocators.iter().filter(|_| options.recorded.blocks()) {

@@ -19,6 +19,8 @@ pub enum Subject {
     PythonStart,
     /// How blocks are chosen to stay below `--max-overhead`, as long as that is not simply all.
     Budget,
+    /// That the table of live blocks does not grow, though it fills.
+    LiveTable,
 }
 
 /// Sentences that hold from some moment on, and the memory that the process had at the beginning.

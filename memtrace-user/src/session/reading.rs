@@ -11,6 +11,7 @@ use super::{
     complete::{Unfinished, about},
     ended,
     family::{Family, Member},
+    notes::Subject,
     released, safety,
     unnamed::{Unnamed, log_stacks},
 };
@@ -111,6 +112,7 @@ impl Session {
         self.info.rss_bytes = self.target.as_ref().filter(|_| !self.info.exited).and_then(TargetProcess::rss_bytes);
         self.notes.see_memory(self.target.as_ref().and_then(TargetProcess::anonymous_bytes));
         self.note_python(&raw.totals);
+        self.notes.set(Subject::LiveTable, self.tracer.refusal().map(safety::live_table_refused));
         self.info.notes = self.notes.lines(&raw.totals);
         self.info.notes.extend(self.notes_on_others(raw.elapsed));
         let mut samples = self.locator.samples(&raw, ProcessIndex(0), &mut self.threads);

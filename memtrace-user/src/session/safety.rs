@@ -1,9 +1,10 @@
 //! How the ends of calls may be seen in a process without doing it harm, and what is said about it.
 
 use crate::{
-    process::Confinement,
+    process::{Confinement, OWN_MEMORY, available_memory},
     tracer::{
-        ProbedFile, Returns, Tracer, TrapCost, return_probes_keep_shadow_stacks, return_probes_may_kill_confined,
+        ProbedFile, Refusal, Returns, Tracer, TrapCost, return_probes_keep_shadow_stacks,
+        return_probes_may_kill_confined,
     },
 };
 
@@ -48,6 +49,25 @@ pub fn cost_to_others(tracer: &Tracer) -> Option<String> {
          takes a slower path through the kernel (docs/metrics.md)"
             .to_owned()
     })
+}
+
+/// A sentence about memory that is short, once memtrace has taken most of its own: less is left than that.
+pub fn scarce_memory() -> Option<String> {
+    let available = available_memory().filter(|bytes| *bytes < OWN_MEMORY)? >> 20;
+    Some(format!(
+        "memory is short: {available} MiB are available, and memtrace takes some {} MiB itself",
+        OWN_MEMORY >> 20
+    ))
+}
+
+/// A sentence about a table of live blocks that fills and cannot grow.
+pub fn live_table_refused(refusal: Refusal) -> String {
+    let (wanted, available) = (refusal.wanted_bytes >> 20, refusal.available_bytes >> 20);
+    format!(
+        "the table of live blocks does not grow: {wanted} MiB more would be over a quarter of the {available} MiB of memory \
+         that are available. Blocks that find no room are not recorded (live table full); sampling needs less of it \
+         (--sample-bytes)"
+    )
 }
 
 /// A sentence about what it costs others that the processes which this one starts are traced, too.

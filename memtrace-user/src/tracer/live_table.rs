@@ -12,11 +12,16 @@ use std::{
 };
 
 use memtrace_common::live::{
-    BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, PROBES, SEGMENT_GROWTH_BITS, SEGMENTS, SegmentRecord,
-    bucket_index, hash_of,
+    BUCKET_ENTRIES, Bucket, FIRST_SEGMENT_BITS, LiveEntry, PROBES, SEGMENTS, SegmentRecord, bucket_index, hash_of,
 };
 
-use super::{live_blocks::LiveBlocks, mapped::MappedArray, syscall};
+use super::{
+    live_blocks::LiveBlocks,
+    live_growth::{Refusal, next_bits},
+    mapped::MappedArray,
+    syscall,
+};
+use crate::process::available_memory;
 
 /// How full a segment becomes before the next one is made. A block finds all of its buckets full from about 55 % on: what
 /// lies between must last until the segment is there. Early costs memory, and blocks in more segments than one: to look for
@@ -34,6 +39,11 @@ const FIRST: Fill = Fill { warn_at: 2048, full_percent: 25 };
 /// At about 43 %.
 const LATER: Fill = Fill { warn_at: 256, full_percent: 40 };
 
+/// When the next warning comes after one that was by chance, as [`Fill::warn_at`].
+const CHANCE: u64 = 256;
+/// And after one that could not be heeded: warnings are frequent then.
+const REFUSED: u64 = 4;
+
 const fn fill_of(segment: u32) -> Fill {
     if segment == 0 { FIRST } else { LATER }
 }
@@ -50,6 +60,7 @@ pub struct LiveTable {
     segments: Vec<Arc<Segment>>,
     /// Most segments.
     most: usize,
+    refusal: Option<Refusal>,
 }
 
 /// A part of the table.
@@ -102,8 +113,9 @@ impl LiveTable {
         cursors: MappedArray<u64>,
         newest_word: u32,
     ) -> io::Result<Self> {
-        let mut table = Self { outer, records, cursors, newest_word, segments: Vec::new(), most: SEGMENTS as usize };
-        table.add_segment()?;
+        let mut table =
+            Self { outer, records, cursors, newest_word, segments: Vec::new(), most: SEGMENTS as usize, refusal: None };
+        table.add_segment(FIRST_SEGMENT_BITS)?;
         Ok(table)
     }
 
@@ -130,31 +142,56 @@ impl LiveTable {
         self.most = self.most.min(segments as usize);
     }
 
-    /// Adds a segment, larger than the newest, when that is too full, or puts off the next warning when it is not. Takes some
-    /// 10 ms when it adds.
+    /// Why it is no larger, if it should be.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<Refusal> {
+        self.refusal
+    }
+
+    /// Adds a segment when the newest is too full and there is the memory, or puts off the next warning. Takes some 10 ms when
+    /// it adds.
     ///
     /// # Errors
     /// What the kernel says when it cannot make a segment; the table goes on with what it has.
     pub fn make_room(&mut self) -> io::Result<()> {
+        if !self.fills() || self.segments.len() >= self.most {
+            self.put_off(CHANCE);
+            return Ok(());
+        }
+        let newest = self.segments[self.newest() as usize].buckets.entries().ilog2();
+        let next = next_bits(newest, available_memory());
+        self.refusal = next.err();
+        let added = next.map_or(Ok(()), |bits| self.add_segment(bits));
+        if self.refusal.is_some() || added.is_err() {
+            self.put_off(REFUSED);
+        }
+        added
+    }
+
+    /// Whether the newest segment is too full.
+    fn fills(&self) -> bool {
         let newest = self.newest();
         let buckets = &self.segments[newest as usize].buckets;
         let entries = (buckets.entries() * BUCKET_ENTRIES) as u64;
-        if used(buckets) * 100 > entries * fill_of(newest).full_percent && self.segments.len() < self.most {
-            return self.add_segment();
-        }
+        used(buckets) * 100 > entries * fill_of(newest).full_percent
+    }
+
+    /// The next warning comes after one more block without room in so many buckets.
+    fn put_off(&self, warn_at: u64) {
+        let newest = self.newest();
         let spills = self.records.load(newest, offset_of!(SegmentRecord, spills));
         let buckets = self.segments[newest as usize].buckets.entries() as u64;
-        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / 256);
-        Ok(())
+        self.records.store(newest, offset_of!(SegmentRecord, mark), spills + buckets / warn_at);
     }
 
     fn newest(&self) -> u32 {
         u32::try_from(self.segments.len() - 1).unwrap_or(0)
     }
 
-    fn add_segment(&mut self) -> io::Result<()> {
+    /// One of 2^`bits` buckets.
+    fn add_segment(&mut self, bits: u32) -> io::Result<()> {
         let index = u32::try_from(self.segments.len()).map_err(io::Error::other)?;
-        let buckets = 1u32 << (FIRST_SEGMENT_BITS + index * SEGMENT_GROWTH_BITS);
+        let buckets = 1u32 << bits;
         let bucket_size = u32::try_from(size_of::<Bucket>()).map_err(io::Error::other)?;
         let map = syscall::create_segment(bucket_size, buckets)?;
         let memory = MappedArray::new(&map, buckets)?;

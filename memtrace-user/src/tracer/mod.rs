@@ -18,6 +18,7 @@ mod kernel_types;
 mod known_files;
 mod links;
 mod live_blocks;
+mod live_growth;
 mod live_keeper;
 mod live_table;
 mod load;
@@ -68,6 +69,7 @@ pub use self::{
     },
     links::{Probe, ProbedFile, Returns},
     live_blocks::{LiveBlocks, start_of},
+    live_growth::Refusal,
     mapping::MappedRange,
     options::{Accelerator, Follow, OverBudget, Recorded, TracerOptions, UnwindMode},
     plan::{PlannedProbe, ProbePlan, Search},

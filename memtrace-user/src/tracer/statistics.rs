@@ -3,7 +3,8 @@
 use std::{os::fd::AsFd as _, sync::PoisonError, time::Duration};
 
 use super::{
-    CostMeasurement, ProgramRuns, RunStatistics, Runs, Tracer, UnwindStore, everyone::EveryoneMaps, object, syscall,
+    CostMeasurement, ProgramRuns, Refusal, RunStatistics, Runs, Tracer, UnwindStore, everyone::EveryoneMaps, object,
+    syscall,
 };
 
 impl Tracer {
@@ -43,6 +44,12 @@ impl Tracer {
         let live = self.live.lock().unwrap_or_else(PoisonError::into_inner).segment_bytes();
         let unwind = self.unwind.as_ref().map_or(0, UnwindStore::bytes);
         fixed + self.ring_bytes + live + unwind + threads * THREAD_STATE_BYTES
+    }
+
+    /// Why the table of live blocks does not grow, though it fills.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).refusal()
     }
 
     /// Bytes of BPF maps that this process sees as memory: the kernel counts them as resident in it, too.

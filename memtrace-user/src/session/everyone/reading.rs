@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use super::super::{notes::Subject, safety};
 use super::{Everyone, members::About};
 use crate::{
     process::{Identity, command_of, resident_bytes, user_name},
@@ -65,6 +66,7 @@ impl Everyone {
                 refused_stacks: share.refused_sites,
             });
         }
+        self.notes.set(Subject::LiveTable, self.tracer.refusal().map(safety::live_table_refused));
         Machine {
             taken_at: SystemTime::now(),
             elapsed,

@@ -47,6 +47,7 @@ pub fn trace_everyone(selection: Selection, options: &TracerOptions) -> Result<E
     let mut tracer = Tracer::load(&options)?;
     let mut notes = Notes::default();
     notes.extend(safety::choose_returns(&mut tracer, safety::ANYBODY, Moment::Running));
+    notes.extend(safety::scarce_memory());
     let events = tracer.take_events()?;
     let mapping_events = MappingSource::of_all()?;
     let trap = tracer.cost_measurement().and_then(|measurement| measurement.run());
