@@ -7,6 +7,8 @@
 
 // Files that need it say so at their head, with the reason.
 #![deny(unsafe_code)]
+// They panic where nobody can hear: `commands::stream` goes on.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod allocators;
 pub mod cli;

@@ -8,10 +8,8 @@ use memtrace::{cli::Cli, commands};
 fn main() -> ExitCode {
     commands::execute(Cli::parse()).unwrap_or_else(|error| {
         let described = commands::describe(&error);
-        eprintln!("memtrace: error: {}", described.message);
-        if let Some(hint) = described.hint {
-            eprintln!("hint: {hint}");
-        }
+        let hint = described.hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        commands::tell(&format!("memtrace: error: {}\n{hint}", described.message));
         ExitCode::from(described.code)
     })
 }

@@ -1,6 +1,7 @@
 //! The command line itself: help, version, and what is refused before anything is done. Needs no root.
 
-use std::process::{Command, Output};
+use std::fs::File;
+use std::process::{Command, Output, Stdio};
 
 use insta::assert_snapshot;
 
@@ -40,6 +41,17 @@ fn help_is_as_committed() {
     assert_snapshot!("help_report", help(&["report", "--help"]));
     assert_snapshot!("help_diff", help(&["diff", "--help"]));
     assert_snapshot!("help_doctor", help(&["doctor", "--help"]));
+}
+
+/// Where nobody can hear what it says, memtrace does what it does otherwise.
+#[test]
+fn a_full_disk_behind_standard_error_changes_nothing() {
+    let full = || File::options().write(true).open("/dev/full").expect("a device");
+    let run = |errors: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_memtrace"));
+        command.args(["report", "/dev/null/none"]).stderr(errors).status().expect("memtrace starts").code()
+    };
+    assert_eq!(run(full().into()), run(Stdio::null()));
 }
 
 /// Without a word, memtrace says what it can do, and fails.

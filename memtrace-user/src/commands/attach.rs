@@ -14,8 +14,8 @@ use super::{
     plain::Reporter,
     signals::{Caught, Termination},
     steering::{Outcome, Steering},
-    stream::{Stream, unless_closed},
-    taking::{check, last_snapshot, say},
+    stream::{Stream, say, unless_closed},
+    taking::{check, last_snapshot},
     timing::{Deadline, interval},
 };
 use crate::{

@@ -1,12 +1,10 @@
 //! `memtrace completions SHELL`: for packages, and for whoever has copied the program alone.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 
+use super::stream::print;
 use crate::cli::{Cli, CompletionsArgs};
 
 /// Prints the script.
@@ -17,6 +15,6 @@ pub fn execute(arguments: &CompletionsArgs) -> anyhow::Result<ExitCode> {
     // Not straight to standard output: the generator would panic where that is closed.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "memtrace", &mut script);
-    io::stdout().write_all(&script)?;
+    print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

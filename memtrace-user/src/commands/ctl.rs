@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::numbered::default_name;
+use super::{numbered::default_name, stream::print};
 use crate::{
     cli::{CtlArgs, CtlCommand},
     control::{self, Answer, Command, Status},
@@ -26,8 +26,8 @@ pub async fn execute(arguments: &CtlArgs) -> anyhow::Result<ExitCode> {
         CtlCommand::Stop => Command::Stop,
     };
     match control::ask(arguments.pid, arguments.tracer, &command).await? {
-        Answer::Snapshot { file } => println!("{}", escape(&file.to_string_lossy())),
-        Answer::Status(status) => print!("{}", text(&status)),
+        Answer::Snapshot { file } => print(format!("{}\n", escape(&file.to_string_lossy())).as_bytes())?,
+        Answer::Status(status) => print(text(&status).as_bytes())?,
         Answer::Cleared | Answer::PeakReset | Answer::Stopping | Answer::Block(_) => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::stream::{Stream, unless_closed};
+use super::stream::print;
 use crate::{
     cli::{DoctorArgs, DoctorFormat},
     doctor::{self, Level},
@@ -18,6 +18,6 @@ pub fn execute(arguments: &DoctorArgs) -> anyhow::Result<ExitCode> {
         DoctorFormat::Text => doctor::text(&diagnosis),
         DoctorFormat::Json => serde_json::to_string_pretty(&diagnosis)? + "\n",
     };
-    unless_closed(Stream::Output.write(text.as_bytes()))?;
+    print(text.as_bytes())?;
     Ok(if diagnosis.worst() == Level::Failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::stream::unless_closed;
+use super::stream::{Stream, unless_closed};
 use crate::{
     cli::ExportArgs,
     export::{self, Export, ExportError},
@@ -62,7 +62,7 @@ fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), ExportError>) -> Resul
 
 fn finish(result: Result<(), ExportError>) -> Result<(), ExportError> {
     match result {
-        Err(ExportError::Write(error)) => Ok(unless_closed(Err(error))?),
+        Err(ExportError::Write(error)) => Ok(unless_closed(Err(Stream::Output.named(&error)))?),
         other => other,
     }
 }

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use thiserror::Error;
 
-use super::stream::{Stream, unless_closed};
+use super::stream::{Stream, print};
 use crate::{
     cli::{FilterArg, FormatArg, GroupArgs},
     profile::{
@@ -148,5 +148,5 @@ pub fn text(lines: &[String]) -> String {
 /// # Errors
 /// When writing fails otherwise.
 pub fn write(text: &str) -> io::Result<()> {
-    unless_closed(Stream::Output.write(text.as_bytes()))
+    print(text.as_bytes())
 }

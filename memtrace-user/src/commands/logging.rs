@@ -10,6 +10,8 @@ use std::{
 
 use anyhow::Context as _;
 
+use super::stream::say;
+
 /// The log, which can be turned from standard error into a file.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -118,7 +120,7 @@ impl Drop for LogAside<'_> {
     fn drop(&mut self) {
         *self.log.sink.lock().unwrap_or_else(PoisonError::into_inner) = Sink::StandardError;
         if let Some(path) = &self.path {
-            eprintln!("memtrace: the log is in {}", path.display());
+            say(&format!("the log is in {}", path.display()));
         }
     }
 }

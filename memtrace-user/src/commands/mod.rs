@@ -31,6 +31,7 @@ mod where_block;
 use std::{process::ExitCode, sync::Arc};
 
 pub use self::errors::describe;
+pub use self::stream::tell;
 use crate::{
     allocators::{UserFunction, UserFunctions},
     cli::{Cli, Command, OverBudgetArg, RecordedArg, RecordingArgs, TracingArgs, UnwindArg},

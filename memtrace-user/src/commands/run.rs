@@ -16,8 +16,8 @@ use super::{
     plain::Reporter,
     signals::{Forwarding, News},
     steering::{Outcome, Steering},
-    stream::{Stream, unless_closed},
-    taking::{check, last_snapshot, say},
+    stream::{Stream, say, unless_closed},
+    taking::{check, last_snapshot},
     timing::Deadline,
 };
 use crate::{
@@ -69,19 +69,20 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
         many: false,
         deadline: Deadline::after(arguments.duration),
         last: None,
+        reported: Ok(()),
     };
     tokio::select! {
-        result = tracing.trace(&mut session, &news) => unless_closed(result)?,
+        result = tracing.trace(&mut session, &news) => result?,
         result = forwarding.run() => result?,
     }
-    let Tracing { steering, last, .. } = tracing;
+    let Tracing { steering, last, reported, .. } = tracing;
     let last = last_snapshot(&mut session, last.as_deref());
     // Probes go before lines are looked up, and before the command's end is waited for, which --duration may put off for
     // long.
     drop(session);
     forwarding.set_takes_snapshots(false);
     let ending = async {
-        let written = steering.finish(last, news.interrupted.notified()).await;
+        let written = steering.finish(last, news.interrupted.notified()).await.and(reported.map_err(Into::into));
         written_or_else(written, exit_code(wait(status).await?))
     };
     tokio::select! {
@@ -90,7 +91,7 @@ pub async fn execute(arguments: RunArgs, signals: SignalState) -> anyhow::Result
     }
 }
 
-/// A snapshot that could not be written is a failure, unless the command has failed itself.
+/// A snapshot or a report that could not be written is a failure, unless the command has failed itself.
 fn written_or_else(written: anyhow::Result<()>, command: u8) -> anyhow::Result<ExitCode> {
     match written {
         Err(error) if command == 0 => Err(error),
@@ -113,6 +114,8 @@ struct Tracing {
     deadline: Deadline,
     /// The last profile that was reported.
     last: Option<Arc<Profile>>,
+    /// Whether reports could be written, all of them: if not, why the first could not.
+    reported: io::Result<()>,
 }
 
 impl Tracing {
@@ -123,7 +126,7 @@ impl Tracing {
             let outcome = tokio::select! {
                 update = session.next(&nothing) => match update? {
                     Update::Reading { profile, symbols } if self.periodic || session.has_ended() => {
-                        self.report(session, profile, &symbols).await?;
+                        self.report(session, profile, &symbols).await;
                         Outcome::Nothing
                     }
                     Update::Reading { profile, .. } => {
@@ -149,14 +152,17 @@ impl Tracing {
             }
         }
         let (profile, symbols) = session.read_now().await;
-        self.report(session, profile, &symbols).await
+        self.report(session, profile, &symbols).await;
+        Ok(())
     }
 
-    async fn report(&mut self, session: &mut Session, profile: Arc<Profile>, names: &SymbolTable) -> io::Result<()> {
+    /// The command goes on, and is traced, though nobody reads the reports any more or their disk is full.
+    async fn report(&mut self, session: &mut Session, profile: Arc<Profile>, names: &SymbolTable) {
         let written = self.reporter.write(session, &profile, names).await;
         self.last = Some(profile);
-        // The command goes on though nobody reads the reports any more.
-        unless_closed(written)
+        if self.reported.is_ok() {
+            self.reported = unless_closed(written);
+        }
     }
 }
 

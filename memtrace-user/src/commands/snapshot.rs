@@ -3,11 +3,7 @@
 use std::{collections::BTreeSet, process::ExitCode, time::SystemTime};
 
 use super::{
-    numbered::default_name,
-    signals::Termination,
-    steering::Steering,
-    taking::{check, say},
-    timing::Deadline,
+    numbered::default_name, signals::Termination, steering::Steering, stream::say, taking::check, timing::Deadline,
 };
 use crate::{
     cli::{OutputArgs, SnapshotArgs},

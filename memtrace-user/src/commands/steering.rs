@@ -4,7 +4,8 @@ use std::{future::pending, path::PathBuf};
 
 use tokio::sync::{oneshot, watch};
 
-use super::taking::{Taking, TakingEvent, say};
+use super::stream::say;
+use super::taking::{Taking, TakingEvent};
 use crate::{
     cli::OutputArgs,
     control::{Answer, Block, Command, Reply, Request, Server, Status},

@@ -1,12 +1,13 @@
 //! `memtrace symbolize FILE`: names what a snapshot has as addresses.
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal as _},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 
+use super::stream::tell;
 use crate::{
     cli::SymbolizeArgs,
     profile::Module,
@@ -32,7 +33,7 @@ pub async fn execute(arguments: &SymbolizeArgs) -> anyhow::Result<ExitCode> {
     let output = arguments.output.as_ref().unwrap_or(&arguments.file);
     write_file(output, &snapshot)?;
     for line in summary(&filled) {
-        eprintln!("{}", escape(&line));
+        tell(&format!("{}\n", escape(&line)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -40,14 +41,13 @@ pub async fn execute(arguments: &SymbolizeArgs) -> anyhow::Result<ExitCode> {
 fn show_progress(module: &Module, index: usize, count: usize) {
     if io::stderr().is_terminal() {
         // Back to the start of the line, which is then cleared.
-        eprint!("\r\x1b[K{index} of {count}: {}", escape(&module.path));
-        let _ = io::stderr().flush();
+        tell(&format!("\r\x1b[K{index} of {count}: {}", escape(&module.path)));
     }
 }
 
 fn clear_progress() {
     if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
+        tell("\r\x1b[K");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     fs,
     future::pending,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -15,7 +15,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval_at},
 };
 
-use super::numbered::{Numbered, default_name, directory_of};
+use super::{
+    numbered::{Numbered, default_name, directory_of},
+    stream::{say, tell},
+};
 use crate::{
     cli::OutputArgs,
     profile::{Profile, Snapshot},
@@ -261,20 +264,14 @@ pub fn check(arguments: &OutputArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says something on standard error.
-pub fn say(message: &str) {
-    eprintln!("memtrace: {}", crate::report::escape::escape(message));
-}
-
 fn tell_progress(progress: Progress) {
     if io::stderr().is_terminal() && progress.all > 0 {
-        eprint!("\r\x1b[Kmemtrace: looking up lines: {} of {} places", progress.done, progress.all);
-        let _unseen = io::stderr().flush();
+        tell(&format!("\r\x1b[Kmemtrace: looking up lines: {} of {} places", progress.done, progress.all));
     }
 }
 
 fn erase_progress() {
     if io::stderr().is_terminal() {
-        eprint!("\r\x1b[K");
+        tell("\r\x1b[K");
     }
 }

@@ -4,7 +4,12 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::bail;
 
-use super::{signals::Termination, steering::describe, taking::say, timing::Deadline};
+use super::{
+    signals::Termination,
+    steering::describe,
+    stream::{print, say},
+    timing::Deadline,
+};
 use crate::{
     cli::WhereArgs,
     control::{self, Answer, Block, Command, ControlError},
@@ -32,7 +37,7 @@ pub async fn execute(arguments: &WhereArgs) -> anyhow::Result<ExitCode> {
             arguments.address
         );
     };
-    print!("{}", text(&block, arguments.address));
+    print(text(&block, arguments.address).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 

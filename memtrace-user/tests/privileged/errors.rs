@@ -211,6 +211,21 @@ fn closed_pipe() {
     assert!(output.stdout.starts_with(b"Process "));
 }
 
+/// Reports that go to a full disk neither end the command nor its tracing: the snapshot is written, and the command's exit
+/// status is passed on, or tells of the reports where it is none of failure.
+#[test]
+fn full_disk_behind_reports() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (script, code) in [("sleep 0.1; exit 3", 3), ("sleep 0.1", 1)] {
+        let snapshot = directory.path().join(format!("{code}.pb.gz"));
+        let words = ["run", "--interval", "20ms", "-o", snapshot.to_str().expect("UTF-8"), "--", "sh", "-c", script];
+        let full = fs::File::options().write(true).open("/dev/full").expect("a device");
+        let status = memtrace(&words).stdin(Stdio::null()).stderr(full).status().expect("memtrace starts");
+        assert_eq!(status.code(), Some(code), "{script}");
+        assert!(snapshot.exists(), "{script}");
+    }
+}
+
 /// The log file that was asked for cannot be written: the reason is said once.
 #[test]
 fn unwritable_log_file() {

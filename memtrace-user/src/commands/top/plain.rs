@@ -9,7 +9,7 @@ use std::{
 
 use super::super::{
     signals::{Caught, Termination},
-    stream::{BETWEEN_REPORTS, Stream},
+    stream::{BETWEEN_REPORTS, Stream, say},
     timing::Deadline,
 };
 use crate::{
@@ -41,7 +41,7 @@ pub(super) async fn print(
                     MachineUpdate::Reading(_) if is_last => {}
                     MachineUpdate::Reading(machine) if first => {
                         first = false;
-                        eprintln!("memtrace: {}", machine::cost(&machine));
+                        say(&machine::cost(&machine));
                     }
                     MachineUpdate::Reading(machine) => pages.begin(machine, session),
                     MachineUpdate::Stacks { profiles, symbols } => pages.take_stacks(profiles, symbols),
