@@ -18,7 +18,7 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    CommandError, RunAs, find_command,
+    CommandError, FileLimit, RunAs, find_command,
     start_gate::{GateKeeper, start_gate},
 };
 
@@ -173,9 +173,11 @@ impl PreparedChild {
         if let Some(user) = &spec.run_as {
             user.set_environment(&mut command);
         }
+        let limit = FileLimit::before();
         let (signals, mask, user) = (spec.signals, spec.signals.mask(), spec.run_as.clone());
         let before_exec = move || {
             signals.restore();
+            limit.map_or(Ok(()), FileLimit::set)?;
             // SAFETY: the mask is a valid one.
             unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) };
             user.as_ref().map_or(Ok(()), RunAs::become_user)?;

@@ -1,6 +1,6 @@
 //! Begins a session on a process that is already running.
 
-use std::{io, sync::Arc};
+use std::{fs::File, io, sync::Arc};
 
 use thiserror::Error;
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     allocators::UserFunctions,
-    process::{AddressSpace, MappingEventsError, TargetError, TargetProcess},
+    process::{AddressSpace, MappingEventsError, TargetError, TargetProcess, raise_file_limit},
     profile::ProcessInfo,
     readable::Readable,
     tracer::{Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
@@ -73,6 +73,9 @@ impl AttachError {
             Self::Io(error) if error.raw_os_error() == Some(libc::ESRCH) => {
                 Some("the process has ended meanwhile".to_owned())
             }
+            Self::Io(error) if error.raw_os_error() == Some(libc::EMFILE) => {
+                Some("each file that the process maps takes a descriptor: raise the limit, `ulimit -Hn`".to_owned())
+            }
             Self::Io(_) => None,
         }
     }
@@ -118,6 +121,7 @@ impl Attachment {
     /// [`AttachError`], each with a hint.
     pub fn open(pid: u32, options: TracerOptions) -> Result<Self, AttachError> {
         check_requirements()?;
+        raise_file_limit();
         Ok(Self { target: TargetProcess::open(pid)?, options })
     }
 
@@ -216,6 +220,8 @@ pub(super) fn allocators_of(
         if let Some(program) = locator.stripped_program() {
             return Err(AttachError::Stripped { program });
         }
+        // Perhaps it has one, in a file that could not be opened.
+        File::open("/dev/null")?;
         return Err(AttachError::NoAllocator {
             pid,
             looked_at: {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     process::{
         AddressSpace, CommandSpec, Confinement, LibrariesError, PreparedChild, SpawnError, elf::ElfFile,
-        list_libraries, vdso_file,
+        list_libraries, raise_file_limit, vdso_file,
     },
     profile::ProcessInfo,
     tracer::{Follow, Recorded, Tracer, TracerError, TracerOptions, check_requirements},
@@ -112,6 +112,7 @@ pub struct Launched {
 /// [`LaunchError`], each with a hint.
 pub fn launch(command: &CommandSpec, options: &TracerOptions) -> Result<Launched, LaunchError> {
     check_requirements()?;
+    raise_file_limit();
     let program = command.find().map_err(SpawnError::from)?;
     let paths = list_libraries(&program, command.run_as.as_ref())?;
     let variables = python::variables_for(&program, &paths, options);

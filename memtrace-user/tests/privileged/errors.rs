@@ -211,6 +211,17 @@ fn closed_pipe() {
     assert!(output.stdout.starts_with(b"Process "));
 }
 
+/// A limit of open files that is too low for memtrace's own maps is raised as far as that is allowed.
+#[test]
+fn low_limit_of_open_files() {
+    let target = Target::start(program("on_request"));
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -Sn 32; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_memtrace"), "attach", "--pid"]);
+    command.args([&target.pid().to_string(), "--duration", "100ms"]);
+    let (code, messages) = outcome(&mut command);
+    assert_eq!(code, Some(0), "{messages}");
+}
+
 /// Reports that go to a full disk neither end the command nor its tracing: the snapshot is written, and the command's exit
 /// status is passed on, or tells of the reports where it is none of failure.
 #[test]

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-
 use super::{
     super::{
         AttachError,
@@ -27,7 +25,7 @@ use super::{
     naming::Naming,
 };
 use crate::{
-    process::{AddressSpace, MappedFiles, Selection, TargetError, check_pid_namespace},
+    process::{AddressSpace, MappedFiles, Selection, TargetError, check_pid_namespace, raise_file_limit},
     profile::{CostToAll, EndedProcesses, Overhead, ProcessTotals},
     tracer::{ExecRules, Follow, Tracer, TracerOptions, TrapCost, check_requirements},
 };
@@ -81,16 +79,6 @@ pub fn trace_everyone(selection: Selection, options: &TracerOptions) -> Result<E
     };
     everyone.begin()?;
     Ok(everyone)
-}
-
-/// Each process that is traced, and each file that it maps, may take a descriptor. memtrace starts no program that could
-/// mind the limit.
-fn raise_file_limit() {
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        log::info!("the limit of open files stays as it is: {error}");
-    }
 }
 
 /// What an allocation and its free cost more in a process that is not recorded.
