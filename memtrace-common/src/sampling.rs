@@ -25,6 +25,18 @@ pub const SAMPLED_PLACES: u32 = 1 << 17;
 /// Places in a word: as many as leave each a count that cannot run over, and few enough cache lines for a processor to keep.
 pub const PLACES_A_WORD: u32 = 4;
 
+/// Bits of a place in its word.
+pub const PLACE_BITS: u32 = u64::BITS / PLACES_A_WORD;
+
+/// The place of a block: the number of its word, and its lowest bit there. Blocks of all processes share the places.
+#[must_use]
+#[inline(always)]
+pub const fn place(address: u64) -> (u32, u32) {
+    let hash = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let number = hash as u32 & (SAMPLED_PLACES - 1);
+    (number / PLACES_A_WORD, number % PLACES_A_WORD * PLACE_BITS)
+}
+
 /// Sizes of this many means and more are looked at always: 1 − p is 10^−14.
 const CERTAIN: u64 = 32;
 

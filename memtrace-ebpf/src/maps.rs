@@ -203,7 +203,7 @@ type BucketWords = [u64; size_of::<Bucket>() / 8];
 
 /// Blocks in `LIVE`, counted by a hash of their address, where blocks are sampled: see `sampling`.
 #[map]
-pub static SAMPLED: Array<u64> = Array::with_max_entries(SAMPLED_PLACES / PLACES_A_WORD, 0);
+pub static SAMPLED: Array<u64> = Array::with_max_entries(SAMPLED_PLACES / PLACES_A_WORD, BPF_F_MMAPABLE);
 
 /// The segments of `LIVE`.
 #[map]

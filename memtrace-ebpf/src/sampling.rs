@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::generated::bpf_get_prandom_u32;
 use memtrace_common::{
     live::ADDRESS_BITS,
-    sampling::{self, PLACES_A_WORD, SAMPLED_PLACES, Weight},
+    sampling::{self, PLACE_BITS, Weight},
     steps,
 };
 
@@ -16,9 +16,6 @@ use crate::{
     stack::opaque,
     thread::Thread,
 };
-
-/// Bits of a place in its word.
-const PLACE_BITS: u32 = u64::BITS / PLACES_A_WORD;
 
 /// Whether blocks are sampled, or may come to be. Constant in the loaded program.
 #[inline(always)]
@@ -102,12 +99,8 @@ fn weigh(word: u64, weight: &mut Weight) -> u32 {
 /// A place: its word, and its lowest bit there.
 #[inline(always)]
 fn place(key: u64) -> Option<(*mut u64, u32)> {
-    // Blocks of all processes share the places, by their addresses.
-    let address = key & ((1 << ADDRESS_BITS) - 1);
-    let hash = (address >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let number = hash as u32 & (SAMPLED_PLACES - 1);
-    let word = SAMPLED.get_ptr_mut(number / PLACES_A_WORD)?;
-    Some((word, number % PLACES_A_WORD * PLACE_BITS))
+    let (word, bit) = sampling::place(key & ((1 << ADDRESS_BITS) - 1));
+    Some((SAMPLED.get_ptr_mut(word)?, bit))
 }
 
 /// A block is about to be entered into the table.
@@ -120,8 +113,7 @@ pub fn note(key: u64) {
     }
 }
 
-/// A block has been taken out of the table, or not been entered. (What user space takes out of it stays noted: its place
-/// costs some frees a search.)
+/// A block has been taken out of the table, or not been entered.
 #[inline(always)]
 pub fn unnote(key: u64) {
     if is_on()

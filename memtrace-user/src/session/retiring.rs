@@ -32,9 +32,11 @@ impl Retiring {
         Self { waiting: Vec::new(), work: None, not_before: now, unused: Vec::new(), ask_again: now }
     }
 
-    /// A slot whose process is gone.
+    /// A slot whose process is gone. That may be told twice, also while it is being seen to: given back twice, two processes
+    /// would have it.
     pub(super) fn add(&mut self, slot: u32) {
-        if slot != 0 && !self.waiting.contains(&slot) {
+        let at_work = self.work.iter().flat_map(|(_, slots)| slots);
+        if slot != 0 && !self.waiting.iter().chain(at_work).chain(&self.unused).any(|known| *known == slot) {
             self.waiting.push(slot);
         }
     }
@@ -74,5 +76,26 @@ impl Retiring {
             self.work = Some((work, slots));
             self.not_before = Instant::now() + REST;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot is given back once, however often and whenever it is said that its process is gone.
+    #[tokio::test]
+    async fn slots_are_given_back_once() {
+        let mut retiring = Retiring::new();
+        retiring.add(3);
+        retiring.add(3);
+        assert_eq!(retiring.waiting, [3]);
+        let slots = std::mem::take(&mut retiring.waiting);
+        retiring.work = Some((tokio::spawn(async { Ok(()) }), slots));
+        retiring.add(3);
+        retiring.next().await;
+        retiring.add(3);
+        assert!(retiring.waiting.is_empty());
+        assert_eq!(retiring.take_unused(|_| true), [3]);
     }
 }

@@ -23,13 +23,14 @@ use super::{
 };
 
 /// Counters of a process, which are zero in an empty slot.
-const PROCESS_COUNTERS: [usize; 6] = [
+const PROCESS_COUNTERS: [usize; 7] = [
     offset_of!(ProcessRecord, current),
     offset_of!(ProcessRecord, peaks),
     offset_of!(ProcessRecord, peaks) + 8,
     offset_of!(ProcessRecord, failed_calls),
     offset_of!(ProcessRecord, unknown_frees),
     offset_of!(ProcessRecord, ended_nanos),
+    offset_of!(ProcessRecord, copies),
 ];
 
 /// The same of a site.

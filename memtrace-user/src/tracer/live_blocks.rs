@@ -14,16 +14,18 @@ use std::{
 use memtrace_common::{
     live::{ADDRESS_BITS, BUCKET_ENTRIES, Bucket, CLAIMED, LiveEntry},
     process::SLOTS,
-    steps,
+    sampling, steps,
 };
 
-use super::{live_table::Segment, syscall};
+use super::{live_table::Segment, mapped::MappedArray, syscall};
 
 /// The blocks of the table as it was at some time: a segment that was added since is not seen.
 #[derive(Debug)]
 pub struct LiveBlocks {
     outer: OwnedFd,
     segments: Vec<Arc<Segment>>,
+    /// The map `SAMPLED`, where blocks are sampled.
+    sampled: Option<Arc<MappedArray<u64>>>,
 }
 
 /// Words of an entry.
@@ -32,8 +34,8 @@ const ENTRY_WORDS: usize = size_of::<LiveEntry>() / 8;
 impl LiveBlocks {
     /// Of a table's map of maps and its segments.
     #[must_use]
-    pub const fn new(outer: OwnedFd, segments: Vec<Arc<Segment>>) -> Self {
-        Self { outer, segments }
+    pub const fn new(outer: OwnedFd, segments: Vec<Arc<Segment>>, sampled: Option<Arc<MappedArray<u64>>>) -> Self {
+        Self { outer, segments, sampled }
     }
 
     /// Waits until every program has ended that runs now.
@@ -62,11 +64,22 @@ impl LiveBlocks {
             for (number, bucket) in segment.by_number() {
                 for entry in entries_of(bucket) {
                     let key = entry[0].load(Ordering::Relaxed);
-                    cleared += u64::from(is_forgotten(key) && segment.take_out(entry, key, number));
+                    if is_forgotten(key) && segment.take_out(entry, key, number) {
+                        self.unnote(key);
+                        cleared += 1;
+                    }
                 }
             }
         }
         cleared
+    }
+
+    /// As the programs do when they take a block out (`sampling::unnote` of memtrace-ebpf).
+    fn unnote(&self, key: u64) {
+        let (word, bit) = sampling::place(key & ((1 << ADDRESS_BITS) - 1));
+        if let Some(sampled) = &self.sampled {
+            sampled.subtract(word, 0, 1 << bit);
+        }
     }
 
     /// The block of a slot that holds an address, be it in its midst. A block of no bytes holds its own address.

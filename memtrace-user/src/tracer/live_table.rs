@@ -61,6 +61,8 @@ pub struct LiveTable {
     /// Most segments.
     most: usize,
     refusal: Option<Refusal>,
+    /// The map `SAMPLED`, where blocks are sampled.
+    sampled: Option<Arc<MappedArray<u64>>>,
 }
 
 /// A part of the table.
@@ -112,9 +114,18 @@ impl LiveTable {
         records: MappedArray<SegmentRecord>,
         cursors: MappedArray<u64>,
         newest_word: u32,
+        sampled: Option<Arc<MappedArray<u64>>>,
     ) -> io::Result<Self> {
-        let mut table =
-            Self { outer, records, cursors, newest_word, segments: Vec::new(), most: SEGMENTS as usize, refusal: None };
+        let mut table = Self {
+            sampled,
+            outer,
+            records,
+            cursors,
+            newest_word,
+            segments: Vec::new(),
+            most: SEGMENTS as usize,
+            refusal: None,
+        };
         table.add_segment(FIRST_SEGMENT_BITS)?;
         Ok(table)
     }
@@ -209,7 +220,7 @@ impl LiveTable {
     /// # Errors
     /// When descriptors are short.
     pub fn blocks(&self) -> io::Result<LiveBlocks> {
-        Ok(LiveBlocks::new(self.outer.try_clone()?, self.segments.clone()))
+        Ok(LiveBlocks::new(self.outer.try_clone()?, self.segments.clone(), self.sampled.clone()))
     }
 }
 

@@ -46,7 +46,7 @@ impl Tracer {
             frames: mapped(&ebpf, "FRAMES", FRAME_WORDS)?,
             losses: mapped(&ebpf, "LOSSES", loss::COUNT)?,
         };
-        let mut live = live_table(&ebpf)?;
+        let mut live = live_table(&ebpf, Choice::of(options).base() != 0)?;
         if options.follow == Follow::Everyone {
             live.limit(options.shares.segments);
         }

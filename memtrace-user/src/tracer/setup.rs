@@ -6,6 +6,7 @@ use aya::{Btf, Ebpf, maps::RingBuf};
 use memtrace_common::{
     live::SEGMENTS,
     process::SLOTS,
+    sampling::{PLACES_A_WORD, SAMPLED_PLACES},
     unwind::{MAPPINGS, RULE_CACHE_BITS},
 };
 
@@ -38,12 +39,14 @@ pub fn mapped<T>(ebpf: &Ebpf, name: &'static str, entries: u32) -> Result<Mapped
 ///
 /// # Errors
 /// What the kernel says.
-pub fn live_table(ebpf: &Ebpf) -> Result<LiveTable, TracerError> {
+pub fn live_table(ebpf: &Ebpf, is_sampled: bool) -> Result<LiveTable, TracerError> {
     let setup = TracerError::setup("table of live blocks");
     let outer = object::map_descriptor(ebpf, "LIVE")?.try_clone_to_owned().map_err(|error| setup(Box::new(error)))?;
     let records = mapped(ebpf, "LIVE_SEGMENTS", SEGMENTS)?;
     let cursors = mapped(ebpf, "CURSORS", CURSORS)?;
-    LiveTable::new(outer, records, cursors, NEWEST_SEGMENT).map_err(|error| setup(Box::new(error)))
+    let sampled = is_sampled.then(|| mapped(ebpf, "SAMPLED", SAMPLED_PLACES / PLACES_A_WORD)).transpose()?;
+    LiveTable::new(outer, records, cursors, NEWEST_SEGMENT, sampled.map(Arc::new))
+        .map_err(|error| setup(Box::new(error)))
 }
 
 /// Starts the thread that enlarges the table of live blocks. Takes a map out of the object: after programs are loaded.
