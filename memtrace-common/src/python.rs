@@ -22,7 +22,7 @@ pub const BYTES_LENGTH: u64 = 16;
 pub const RING_BYTES: u32 = 4 << 20;
 
 /// log2 of the buckets in the table of code objects that have been seen.
-pub const CODE_BUCKET_BITS: u32 = 14;
+pub const CODE_BUCKET_BITS: u32 = 16;
 /// Code objects in a bucket: one cache line. One that is crowded out gets another number, and another copy.
 pub const BUCKET_CODES: usize = 4;
 
@@ -177,7 +177,7 @@ pub struct CodeRecord {
     pub address: u64,
     /// Bytes of its line table.
     pub table_length: u64,
-    /// The object.
+    /// The object; zero where it could not be read.
     pub object: [u64; CODE_BYTES / 8],
     /// The text with the file's name; zero where it could not be read.
     pub file: [u64; TEXT_BYTES / 8],

@@ -184,9 +184,12 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         let Some(next) = PYTHON_NUMBERS.get_ptr_mut(LAST_CODE) else { return 0 };
         let to = (&raw mut (*python).scratch.record.object).cast::<c_void>();
         let length = opaque((*(*context).record).code_length & 0xf8);
-        if length > CODE_BYTES as u64 || bpf_probe_read_user(to, length as u32, address as *const c_void) != 0 {
+        if length > CODE_BYTES as u64 {
             return 0;
         }
+        // One that is in no memory at the moment (swapped out) is sent as zeros, which the helper leaves: user space reads it.
+        // Without a number, each call from it would be a stack of its own.
+        let _is_read = bpf_probe_read_user(to, length as u32, address as *const c_void) == 0;
         let number = atomic::fetch_add(next, 1) + 1;
         if number >= frame::CODES {
             return 0;

@@ -27,6 +27,14 @@ pub enum Ends {
     Chosen,
 }
 
+/// Bytes of so many elements. One that overflows does not matter, as such a call returns no memory, unless 0 is left of it: to
+/// `reallocarray`, that would be a free.
+#[inline(always)]
+fn product(size: u64, count: u64) -> u64 {
+    let product = size.wrapping_mul(count);
+    if product == 0 && size != 0 && count != 0 { u64::MAX } else { product }
+}
+
 /// Entry of an allocating function. Returns whether its return matters.
 #[inline(always)]
 pub fn begin(registers: Registers, ends: Ends) -> bool {
@@ -42,9 +50,8 @@ pub fn begin(registers: Registers, ends: Ends) -> bool {
     let call = unsafe { bpf_get_attach_cookie(registers.0) };
     let before = thread.pending.stack_pointer;
     let mut size = registers.argument(call::get(call, field::SIZE));
-    // An overflowing product does not matter: such a call returns no memory.
     if call::get(call, field::COUNT) != 0 {
-        size = size.wrapping_mul(registers.argument(call::get(call, field::COUNT)));
+        size = product(size, registers.argument(call::get(call, field::COUNT)));
     }
     if before != 0 && !takes_over(thread, process, era, call, registers, ends) {
         return false;

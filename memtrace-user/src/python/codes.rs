@@ -9,7 +9,7 @@ use memtrace_common::python::frame;
 
 use super::{
     Interpreter,
-    copied::{Code, Memory, Piece, number},
+    copied::{Code, Memory, Piece, number, with_object},
 };
 use crate::profile::{Frame, SourceLine};
 
@@ -44,7 +44,10 @@ impl Codes {
             return true;
         }
         let Some(number) = number(record) else { return false };
-        let Ok(mut code) = Code::of(record, interpreter, memory) else { return false };
+        let (length, table) = interpreter.code_places();
+        // One that is gone stays unknown.
+        let Some(record) = with_object(record, length, table, memory) else { return true };
+        let Ok(mut code) = Code::of(&record, interpreter, memory) else { return false };
         code.file = self.shared(code.file);
         self.keep(number, code);
         true

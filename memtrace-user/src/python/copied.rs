@@ -1,8 +1,8 @@
 //! A code object from the copy that BPF has made of it.
 
-use std::{mem::offset_of, sync::Arc};
+use std::{borrow::Cow, mem::offset_of, ops::Range, sync::Arc};
 
-use memtrace_common::python::{BYTES_HEAD, CODE_BYTES, CodeRecord, PIECE_HEAD, TEXT_BYTES};
+use memtrace_common::python::{BYTES_HEAD, BYTES_LENGTH, CODE_BYTES, CodeRecord, PIECE_HEAD, TEXT_BYTES};
 
 use super::{Interpreter, Version, lines, texts::Shape};
 
@@ -36,6 +36,32 @@ pub struct NoCode;
 #[must_use]
 pub fn number(record: &[u8]) -> Option<u32> {
     word32(record, offset_of!(CodeRecord, code))
+}
+
+/// Where a record has the object.
+const OBJECT: Range<usize> = PIECE_HEAD..PIECE_HEAD + CODE_BYTES;
+
+/// The record with its object, of which `length` bytes are read where BPF could not, as they were in no memory; and the length of
+/// its line table, a pointer to which is at `table`. `None` when the object cannot be read now either: it is gone.
+#[must_use]
+pub fn with_object<'a>(record: &'a [u8], length: usize, table: usize, memory: Memory<'_>) -> Option<Cow<'a, [u8]>> {
+    let Some(copied) = record.get(OBJECT).filter(|copied| copied.iter().all(|byte| *byte == 0)) else {
+        return Some(Cow::Borrowed(record));
+    };
+    let mut object = copied.to_vec();
+    let address = word64(record, offset_of!(CodeRecord, address))?;
+    if !memory(address, object.get_mut(..length)?) {
+        return None;
+    }
+    let mut table_length = [0; 8];
+    if !memory(word64(&object, table)?.wrapping_add(BYTES_LENGTH), &mut table_length) {
+        table_length = [0; 8];
+    }
+    let mut whole = record.to_vec();
+    whole[OBJECT].copy_from_slice(&object);
+    let place = offset_of!(CodeRecord, table_length);
+    whole.get_mut(place..place + 8)?.copy_from_slice(&table_length);
+    Some(Cow::Owned(whole))
 }
 
 /// More of a line table, behind what has come before.
@@ -187,6 +213,33 @@ mod tests {
         assert_eq!(record.len(), PIECE_HEAD);
         record.extend_from_slice(bytes);
         record
+    }
+
+    /// An object that BPF could not read is read from the process, with the length of its line table; one that is gone is told.
+    #[test]
+    fn objects_in_no_memory_are_read_later() {
+        let mut empty: Vec<u8> = [7, 0x1000, 0].iter().flat_map(|word: &u64| word.to_ne_bytes()).collect();
+        empty.resize(size_of::<CodeRecord>(), 0);
+        let memory = |address: u64, bytes: &mut [u8]| {
+            match address {
+                // The object: its table is at 0x2000.
+                0x1000 => bytes.chunks_exact_mut(8).for_each(|word| word.copy_from_slice(&0x2000_u64.to_ne_bytes())),
+                0x2010 => bytes.copy_from_slice(&9_u64.to_ne_bytes()),
+                _ => return false,
+            }
+            true
+        };
+        let whole = with_object(&empty, 16, 8, &memory).expect("it is there");
+        assert_eq!(word64(&whole, offset_of!(CodeRecord, table_length)), Some(9));
+        assert_eq!(word64(&whole, OBJECT.start + 8), Some(0x2000));
+        assert_eq!(word64(&whole, OBJECT.start + 16), Some(0), "no more than was asked for");
+        assert_eq!(with_object(&empty, 16, 8, &|_, _| false), None);
+        assert_eq!(
+            with_object(&whole, 16, 8, &|_, _| false).as_deref(),
+            Some(&*whole),
+            "what is there is not read again"
+        );
+        assert_eq!(with_object(&empty, CODE_BYTES + 1, 8, &memory), None);
     }
 
     /// Pieces make a line table longer where it ends; what does not go on from there, or is no piece, is left out.

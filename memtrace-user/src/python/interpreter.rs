@@ -124,6 +124,12 @@ impl Interpreter {
         }
     }
 
+    /// Bytes of a code object that matter, and the place of its line table therein.
+    pub(super) fn code_places(&self) -> (usize, usize) {
+        let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+        (place(self.layout.code_length()), place(self.layout.offsets.code_table))
+    }
+
     /// Whether there is any interpreter.
     fn has_begun(&self, memory: Memory<'_>) -> bool {
         let mut word = [0; 8];
