@@ -39,8 +39,8 @@ pub struct ProcessRecord {
     pub generation: u32,
     /// Where its mappings are: see [`crate::unwind::mapping_list`]; 0 while there are none.
     pub mapping_list: u64,
-    /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`]. 0 when it is no longer traced:
-    /// it keeps the slot to its end, as its threads know it.
+    /// Where the calls of a process that has this slot in `TARGETS` are counted: see [`Era`]. [Closed](Era::closed) when it is
+    /// no longer traced: it keeps the slot to its end, as its threads know it. 0 when nobody has the slot.
     pub era: u64,
     /// Processes that count here: more than one while a child shares its parent's memory (vfork, `posix_spawn`). The
     /// counters are final when it comes to 0.
@@ -98,7 +98,7 @@ pub mod follow {
 }
 
 /// Where a process's calls are counted: a slot, and a number that is new whenever user space names another slot, as it
-/// does to forget what was recorded. One word, so that programs see the change at one instant.
+/// does to forget what was recorded, or none. One word, so that programs see the change at one instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Era(pub u64);
 
@@ -115,10 +115,10 @@ impl Era {
         Self((self.0 >> 32).wrapping_add(1) << 32 | slot as u64)
     }
 
-    /// Of a process whose calls are not counted any more.
+    /// Of a process whose calls are not counted any more. Not 0, as of a slot that nobody has.
     #[must_use]
     pub const fn closed(self) -> Self {
-        Self(self.0 >> 32 << 32 | NO_SLOT as u64)
+        self.next(NO_SLOT)
     }
 
     /// Slot whose counters, call stacks and live blocks are meant.
@@ -184,7 +184,9 @@ mod tests {
         assert_eq!((first.slot(), first.next(9).slot(), third.slot()), (7, 9, 7));
         assert_ne!(first, third);
         let closed = first.next(9).closed();
-        assert_eq!((closed.slot(), closed.next(7)), (super::NO_SLOT, third));
+        assert_eq!(closed.slot(), super::NO_SLOT);
+        assert_ne!(first.closed(), Era(0));
+        assert_ne!((closed.next(7), closed.next(9)), (third, first.next(9)));
     }
 
     /// Bytes and the peak's number do not disturb each other, below zero neither.

@@ -7,7 +7,7 @@ use aya::{
     maps::{Array, HashMap, MapData, MapError},
 };
 use memtrace_common::{
-    process::{NO_SLOT, ProcessRecord, SLOTS},
+    process::{Era, NO_SLOT, ProcessRecord, SLOTS},
     selection::{NAME_BYTES, by, verdict},
     share::ShareRecord,
 };
@@ -133,6 +133,18 @@ impl EveryoneMaps {
         }
     }
 
+    /// None of its blocks are recorded any more; its call stacks stay.
+    fn forget_blocks(&self, slot: u32) {
+        let fields = [
+            offset_of!(ShareRecord, blocks),
+            offset_of!(ShareRecord, refused_blocks),
+            offset_of!(ShareRecord, refused_sites),
+        ];
+        for field in fields {
+            self.shares.store(slot, field, 0);
+        }
+    }
+
     /// Bytes of maps that this process sees as memory.
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
@@ -179,7 +191,35 @@ impl Tracer {
 
     /// Whoever counts in a slot counts no more. It keeps the slot to its end, as its threads know it.
     pub fn close_slot(&self, slot: u32) {
-        self.reader.maps().processes.store(slot, offset_of!(ProcessRecord, era), u64::from(NO_SLOT));
+        self.set_era(slot, self.era(slot).closed());
+    }
+
+    /// Empties a slot that has been closed, after [`Self::retire_work`] and once [all stacks are known](Self::knows_all_stacks):
+    /// its process may be recorded anew.
+    pub fn empty_closed_slot(&mut self, slot: u32) {
+        self.empty_slot(slot);
+        if let Some(everyone) = &self.everyone {
+            everyone.forget_blocks(slot);
+        }
+    }
+
+    /// The process that has a slot is recorded again, after [`Self::empty_closed_slot`].
+    pub fn reopen_slot(&self, slot: u32) {
+        self.set_era(slot, self.era(slot).next(slot));
+    }
+
+    /// Whether a slot that somebody has is closed.
+    #[must_use]
+    pub fn is_closed(&self, slot: u32) -> bool {
+        self.era(slot).slot() == NO_SLOT
+    }
+
+    fn era(&self, slot: u32) -> Era {
+        Era(self.reader.maps().processes.load(slot, offset_of!(ProcessRecord, era)))
+    }
+
+    fn set_era(&self, slot: u32, era: Era) {
+        self.reader.maps().processes.store(slot, offset_of!(ProcessRecord, era), era.0);
     }
 
     /// Says whether processes of a control group, named by its id, are selected, for programs that they execute.
@@ -198,10 +238,10 @@ impl Tracer {
         self.reader.sums(slot)
     }
 
-    /// Slots in use, and the process that the BPF programs have given each to; 0 where user space has.
+    /// Slots in use, closed ones as well, and the process that the BPF programs have given each to; 0 where user space has.
     pub fn used_slots(&self) -> impl Iterator<Item = (u32, u32)> {
         let processes = &self.reader.maps().processes;
-        let is_used = |slot: &u32| processes.load(*slot, offset_of!(ProcessRecord, era)) != u64::from(NO_SLOT);
+        let is_used = |slot: &u32| self.era(*slot) != Era(0);
         // The number of its mapping list shares the word.
         let process = |slot| processes.load(slot, offset_of!(ProcessRecord, tgid)) & 0xffff_ffff;
         (1..SLOTS).filter(is_used).map(move |slot| (slot, u32::try_from(process(slot)).unwrap_or(0)))

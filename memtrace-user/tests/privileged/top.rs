@@ -180,6 +180,12 @@ impl Container {
     fn take_in(&self, pid: u32) {
         std::fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("a process can be moved");
     }
+
+    /// Back to the root of the hierarchy.
+    fn let_go(&self, pid: u32) {
+        let root = self.0.ancestors().nth(2).expect("a hierarchy");
+        std::fs::write(root.join("cgroup.procs"), pid.to_string()).expect("a process can be moved");
+    }
 }
 
 impl Drop for Container {
@@ -188,6 +194,39 @@ impl Drop for Container {
         eventually("the group is empty", || std::fs::remove_dir(&self.0).is_ok());
         let _others = self.0.parent().map(std::fs::remove_dir);
     }
+}
+
+/// A process that leaves the container is traced no more; when it comes back, it is, from nothing.
+#[test]
+fn who_comes_back_is_traced_again() {
+    let name = format!("memtrace-back-{}", std::process::id());
+    let Some(group) = Container::new(&name) else {
+        eprintln!("skipped: no control group can be made here");
+        return;
+    };
+    let mut target = Target::start(program("leaking"));
+    group.take_in(target.pid());
+    let memtrace = Attached::to_all(&["--container", &name, "--exact"]);
+    assert_eq!(target.ask("s"), "done");
+    let traced = || {
+        let output = memtrace.output();
+        let report = output.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+        report.map(|report| number(&report, "traced_processes"))
+    };
+    group.let_go(target.pid());
+    eventually("it is traced no more", || traced() == Some(0));
+    assert_eq!(target.ask("r"), "done");
+    group.take_in(target.pid());
+    eventually("it is traced again", || traced() == Some(1));
+    for _ in 0..2 {
+        assert_eq!(target.ask("s"), "done");
+    }
+    let report = last(&memtrace.interrupt());
+    let again = process(&report, target.pid());
+    assert_eq!(at(again, "settings_load"), (1000, 100_000, 100_000));
+    assert_eq!((number(again, "live_bytes"), number(again, "allocated_blocks")), (100_000, 1000), "{report:#}");
+    assert_eq!(number(&report["ended"], "allocated_bytes"), 50_000, "{report:#}");
+    assert_eq!((number(&report["ended"], "processes"), losses(&report)), (1, 0), "{report:#}");
 }
 
 /// Of a container, the processes that run in it and those that execute a program in it later are traced; others are not.

@@ -114,23 +114,14 @@ impl Everyone {
                     self.retiring.add(slot);
                 }
             }
-            // It has executed a program, which is told by an event.
-            Ok(None) => {}
+            // It has executed a program, which is told by an event, or was closed.
+            Ok(None) => self.reopen(pid),
             Err(error) => {
                 if self.refused.insert(pid) {
                     log::info!("process {pid}: {error}");
                     self.tracer.count_loss(LossReason::NoSlot);
                 }
             }
-        }
-    }
-
-    /// A process is traced no more. Its slot is given back when it ends.
-    pub(super) fn close(&mut self, slot: u32) {
-        self.tracer.close_slot(slot);
-        if let Some(member) = self.members.remove(slot) {
-            log::debug!("process {} is traced no more", member.pid);
-            self.add_ended(slot);
         }
     }
 }

@@ -39,7 +39,7 @@ impl Everyone {
 
     /// Gives a slot back in time, if nobody counts there any more.
     pub(super) fn end_slot(&mut self, slot: u32) {
-        if slot != 0 && self.tracer.is_final(slot) && self.leaving.insert(slot) {
+        if slot != 0 && self.tracer.is_final(slot) && self.leaving.insert(slot) && self.closed.ended(slot) {
             self.retiring.add(slot);
         }
     }
@@ -55,6 +55,10 @@ impl Everyone {
     /// Takes over what slots have counted that nobody uses any more, and gives them back.
     pub(super) fn fold_unused(&mut self) {
         let slots = self.retiring.take_unused(|_| self.tracer.knows_all_stacks());
+        let (closed, slots): (Vec<_>, Vec<_>) = slots.into_iter().partition(|slot| self.closed.is_settling(*slot));
+        for slot in closed {
+            self.settle_closed(slot);
+        }
         if slots.is_empty() {
             return;
         }

@@ -16,7 +16,7 @@ impl Everyone {
             self.tracer.remember_group(group, is_meant);
         }
         if !is_meant {
-            self.tracer.close_slot(slot);
+            self.close(slot);
         }
         is_meant
     }

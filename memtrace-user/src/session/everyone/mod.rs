@@ -6,6 +6,7 @@
 //! resolved only of processes that somebody looks at.
 
 mod census;
+mod closed;
 mod events;
 mod files;
 mod group_check;
@@ -26,6 +27,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 pub use self::start::trace_everyone;
 use self::{
     census::Census,
+    closed::Closed,
     files::{ProbedFiles, examined},
     members::Members,
     naming::Naming,
@@ -88,6 +90,7 @@ pub struct Everyone {
     retiring: Retiring,
     /// Slots that are being given back.
     leaving: HashSet<u32>,
+    closed: Closed,
     /// Processes that run and found no slot, each counted once.
     refused: HashSet<u32>,
     /// Events of processes that were lost when all was put right last.

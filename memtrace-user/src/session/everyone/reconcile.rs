@@ -29,7 +29,11 @@ impl Everyone {
             if self.tracer.is_final(slot) {
                 self.members.leave(slot);
                 self.end_slot(slot);
-            } else if pid != 0 && !self.leaving.contains(&slot) && self.members.get_mut(slot).is_none() {
+            } else if pid != 0
+                && !self.tracer.is_closed(slot)
+                && !self.leaving.contains(&slot)
+                && self.members.get_mut(slot).is_none()
+            {
                 log::debug!("process {pid}: its beginning was not told");
                 self.members.add(pid, slot, Arc::default());
             }
