@@ -27,7 +27,7 @@ pub const LATE_PROBES: u32 = 10;
 pub const NO_SLOT: u32 = 11;
 /// An event of the mmap domain found no room in its ring buffer.
 pub const MAPPING_DROPPED: u32 = 12;
-/// A Python code object for which the ring buffer had no room: its frames have no name.
+/// A Python code object for which neither the ring buffer nor the list of late ones had room: its frames have no name.
 pub const PYTHON_CODE: u32 = 13;
 /// A block of a process that had its share of the table of live blocks: it is not recorded. See [`crate::share`].
 pub const SHARE_OF_BLOCKS: u32 = 14;

@@ -175,7 +175,7 @@ pub struct CodeRecord {
     pub slot: u32,
     /// Its address.
     pub address: u64,
-    /// Bytes of its line table.
+    /// Bytes of its line table; where the object is zero, its [`mark`], or 0 when that is not known.
     pub table_length: u64,
     /// The object; zero where it could not be read.
     pub object: [u64; CODE_BYTES / 8],
@@ -197,6 +197,53 @@ pub const PIECE_BYTES: usize = size_of::<CodeRecord>() - PIECE_HEAD;
 
 /// Pieces of a line table at most: a module of fifty thousand lines has as many.
 pub const PIECES: u32 = 128;
+
+/// A code object for which the ring had no room: user space reads it from the process.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct LateCode {
+    /// Its address.
+    pub address: u64,
+    /// Its [`mark`].
+    pub mark: u64,
+    /// In the lower half its number, above it the slot in which the process has begun. 0: there is none here. Written last by BPF
+    /// programs, and made 0 by user space alone.
+    pub code_and_slot: u64,
+}
+
+/// Code objects at most for which the ring has had no room, until user space takes them.
+pub const LATE_CODES: u32 = 1 << 13;
+
+/// What is compared of a code object besides its address: from its first line and the address of its line table.
+#[must_use]
+#[inline]
+pub const fn mark(first_line: u64, table: u64) -> u64 {
+    ((first_line & 0xffff_ffff).wrapping_mul(0x9e37_79b9) ^ table) & 0xff_ffff_ffff
+}
+
+/// Known code objects that share a place in the table: the key mixed with the value, and the value.
+pub type Bucket = [[u64; 2]; BUCKET_CODES];
+
+/// log2 of the counters of generations.
+pub const GENERATION_BITS: u32 = 17;
+
+/// How often code objects have become unknown, by a part of their keys. There are many more counters than objects: when one rises,
+/// the stacks of all objects that share it become new ones.
+pub type Generations = [u64; 1 << GENERATION_BITS];
+
+/// Indexes into the map `PYTHON_NUMBERS`.
+pub mod numbers {
+    /// Number of the last code object, which is counted on when all numbers have been given.
+    pub const LAST_CODE: u32 = 0;
+    /// Number of the last forked child with an interpreter.
+    pub const LAST_FORK: u32 = 1;
+    /// Places for a [`super::LateCode`] that have been given.
+    pub const LATE_BEGUN: u32 = 2;
+    /// Of those, the ones that have been written to.
+    pub const LATE_WRITTEN: u32 = 3;
+    /// How many there are.
+    pub const COUNT: u32 = 4;
+}
 
 #[cfg(feature = "user")]
 // SAFETY: repr(C), integers only, no implicit padding: any bytes are a valid value.

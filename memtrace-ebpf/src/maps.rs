@@ -15,7 +15,10 @@ use memtrace_common::{
     live::{Bucket, SEGMENTS, SegmentRecord},
     loss,
     process::{CommandRecord, HIT_PARTS, HitsRecord, ProcessRecord, SLOTS, Target, follow},
-    python::{CODE_BUCKET_BITS, PythonRecord, RING_BYTES as PYTHON_RING_BYTES},
+    python::{
+        Bucket as CodeBucket, CODE_BUCKET_BITS, Generations, LATE_CODES, LateCode, PythonRecord,
+        RING_BYTES as PYTHON_RING_BYTES, numbers,
+    },
     sampling::{PLACES_A_WORD, SAMPLED_PLACES},
     selection::{MOST_GROUPS, MOST_VALUES, NAME_BYTES},
     share::ShareRecord,
@@ -26,10 +29,7 @@ use memtrace_common::{
     },
 };
 
-use crate::{
-    python::{Bucket as CodeBucket, Generations, PythonThread},
-    thread::Thread,
-};
+use crate::{python::PythonThread, thread::Thread};
 
 /// Most frames of a stack.
 #[unsafe(no_mangle)]
@@ -252,17 +252,19 @@ pub static PYTHONS: Array<PythonRecord> = Array::with_max_entries(SLOTS, BPF_F_M
 
 /// Code objects that have been seen.
 #[map]
-pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, 0);
+pub static PYTHON_CODES: Array<CodeBucket> = Array::with_max_entries(1 << CODE_BUCKET_BITS, BPF_F_MMAPABLE);
 
 /// How often code objects have become unknown. One value, so that a walk looks it up once.
 #[map]
-pub static PYTHON_GENERATIONS: Array<Generations> = Array::with_max_entries(1, 0);
+pub static PYTHON_GENERATIONS: Array<Generations> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// Word 0: number of the last code object. Word 1: number of the last forked child with an interpreter.
+/// Counters; see `memtrace_common::python::numbers`.
 #[map]
-pub static PYTHON_NUMBERS: Array<u64> = Array::with_max_entries(2, 0);
-pub const LAST_CODE: u32 = 0;
-pub const LAST_FORK: u32 = 1;
+pub static PYTHON_NUMBERS: Array<u64> = Array::with_max_entries(numbers::COUNT, BPF_F_MMAPABLE);
+
+/// Code objects for which their ring had no room.
+#[map]
+pub static PYTHON_LATE: Array<LateCode> = Array::with_max_entries(LATE_CODES, BPF_F_MMAPABLE);
 
 /// Copies of code objects: `memtrace_common::python::CodeRecord`.
 #[map]

@@ -7,8 +7,10 @@ use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_user, bpf_ringbuf_ou
 use memtrace_common::{
     loss,
     python::{
-        BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, PIECE_BYTES, PIECE_HEAD,
-        PIECES, SHORT_TEXT_BYTES, TABLE_BYTES, TEXT_BYTES, frame, interpreter,
+        BUCKET_CODES, BYTES_HEAD, BYTES_LENGTH, Bucket, CODE_BUCKET_BITS, CODE_BYTES, CodeRecord, GENERATION_BITS,
+        Generations, LATE_CODES, PIECE_BYTES, PIECE_HEAD, PIECES, SHORT_TEXT_BYTES, TABLE_BYTES, TEXT_BYTES, frame,
+        interpreter, mark,
+        numbers::{LAST_CODE, LATE_BEGUN, LATE_WRITTEN},
     },
 };
 
@@ -16,17 +18,16 @@ use super::{Context, state::read, storage::PythonThread};
 use crate::{
     atomic,
     loss::count,
-    maps::{LAST_CODE, PYTHON_CODE_RING, PYTHON_CODES, PYTHON_GENERATIONS, PYTHON_NUMBERS, PYTHONS},
+    maps::{PYTHON_CODE_RING, PYTHON_CODES, PYTHON_GENERATIONS, PYTHON_LATE, PYTHON_NUMBERS, PYTHONS},
     stack::opaque,
     thread::FRAME_PLACES,
 };
 
+/// Mask of the places for late ones.
+const PLACES: u64 = LATE_CODES as u64 - 1;
+
 /// A generation is added above the bits in which instructions of one code object differ.
 const GENERATION_SHIFT: u32 = 40;
-
-/// Known code objects: the key mixed with the value, and the value, so that a torn pair never matches. The value is the
-/// number and, above it, what is compared of the object besides its address.
-pub type Bucket = [[u64; 2]; BUCKET_CODES];
 
 /// What the keys of one process are mixed with, by the word that names its interpreter.
 #[inline(always)]
@@ -45,12 +46,6 @@ fn key_of(seed: u64, address: u64) -> u64 {
 fn place_of(key: u64) -> u32 {
     (key >> (64 - CODE_BUCKET_BITS)) as u32
 }
-
-/// How often code objects have become unknown, by a part of their keys. There are many more counters than objects: when one rises,
-/// the stacks of all objects that share it become new ones.
-pub type Generations = [u64; 1 << GENERATION_BITS];
-
-const GENERATION_BITS: u32 = 17;
 
 /// The counters, for [`identity`].
 #[inline(always)]
@@ -169,9 +164,8 @@ unsafe fn mark_of(context: *mut Context, address: u64) -> u64 {
     // SAFETY: as promised by the caller.
     unsafe {
         let record = (*context).record;
-        let line = read(address.wrapping_add((*record).offsets.code_line)) & 0xffff_ffff;
-        let table = read(address.wrapping_add((*record).offsets.code_table));
-        (line.wrapping_mul(0x9e37_79b9) ^ table) & 0xff_ffff_ffff
+        let line = read(address.wrapping_add((*record).offsets.code_line));
+        mark(line, read(address.wrapping_add((*record).offsets.code_table)))
     }
 }
 
@@ -190,18 +184,20 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         // One that is in no memory at the moment (swapped out) is sent as zeros, which the helper leaves: user space reads it.
         // Without a number, each call from it would be a stack of its own.
         let _is_read = bpf_probe_read_user(to, length as u32, address as *const c_void) == 0;
-        let number = atomic::fetch_add(next, 1) + 1;
-        if number >= frame::CODES {
+        // When all have been given, from the beginning: user space has made what had them unknown long before.
+        let number = (atomic::fetch_add(next, 1) + 1) & (frame::CODES - 1);
+        if number == 0 {
             return 0;
         }
+        let mark = mark_of(context, address);
         (*python).scratch.record.code = number as u32;
         (*python).scratch.record.slot = interpreter::slot((*python).interpreter);
         (*python).scratch.record.address = address;
+        // It has its number even so: without one, each call from it would be a stack of its own.
         if !send(context) {
-            count(loss::PYTHON_CODE);
-            return 0;
+            leave(address, mark, u64::from(interpreter::slot((*python).interpreter)) << 32 | number);
         }
-        let value = number | mark_of(context, address) << 24;
+        let value = number | mark << 24;
         let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return 0 };
         let way = opaque(room_in(bucket, number)) as usize & (BUCKET_CODES - 1);
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
@@ -209,6 +205,24 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
         number
     }
+}
+
+/// Lets user space read a code object from the process.
+#[inline(always)]
+fn leave(address: u64, mark: u64, code_and_slot: u64) {
+    let begun = PYTHON_NUMBERS.get_ptr_mut(LATE_BEGUN);
+    let place = begun.and_then(|begun| PYTHON_LATE.get_ptr_mut((atomic::fetch_add(begun, 1) & PLACES) as u32));
+    let (Some(place), Some(written)) = (place, PYTHON_NUMBERS.get_ptr_mut(LATE_WRITTEN)) else { return };
+    // SAFETY: a map value of this program alone, until its last word is written.
+    unsafe {
+        if core::ptr::read_volatile(&raw const (*place).code_and_slot) != 0 {
+            return count(loss::PYTHON_CODE);
+        }
+        core::ptr::write_volatile(&raw mut (*place).address, address);
+        core::ptr::write_volatile(&raw mut (*place).mark, mark);
+        atomic::publish(&raw mut (*place).code_and_slot, code_and_slot);
+    }
+    atomic::add(written, 1);
 }
 
 /// A place in a bucket that is free, or becomes so: of a crowded one any, by the new object's number.

@@ -1,11 +1,14 @@
 //! The interpreter of a forked child: its parent's, at the same addresses, so that frames are seen from its first block on.
 
-use memtrace_common::{process::ProcessRecord, python::interpreter};
+use memtrace_common::{
+    process::ProcessRecord,
+    python::{interpreter, numbers::LAST_FORK},
+};
 
 use super::record_of;
 use crate::{
     atomic,
-    maps::{LAST_FORK, PYTHON_NUMBERS, PYTHONS},
+    maps::{PYTHON_NUMBERS, PYTHONS},
 };
 
 /// Gives a child that begins in `slot` a copy of what is known of its parent's interpreter. Parent and child free code

@@ -12,13 +12,12 @@ mod storage;
 
 use memtrace_common::{
     process::ProcessRecord,
-    python::{PythonRecord, interpreter},
+    python::{Generations, PythonRecord, interpreter},
     site::SHORT_PYTHON,
 };
 
 pub use self::{
     begin::begin,
-    codes::{Bucket, Generations},
     end::end,
     inherit::inherit,
     storage::{PythonThread, word},

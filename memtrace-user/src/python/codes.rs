@@ -1,6 +1,7 @@
 //! The code objects of one interpreter, and the lines that frames are at.
 
 use std::{
+    borrow::Cow,
     collections::{HashMap, HashSet},
     sync::Arc,
 };
@@ -28,7 +29,8 @@ pub enum Known {
 /// Code objects by their number, and lines by theirs.
 #[derive(Debug, Default)]
 pub struct Codes {
-    by_number: HashMap<u32, Arc<Code>>,
+    /// Of this part of the session, of the one before, and of that before.
+    by_number: [HashMap<u32, Arc<Code>>; 3],
     /// Objects of one content, as a module that is loaded again has, are kept once.
     contents: HashSet<Arc<Code>>,
     files: HashSet<Arc<str>>,
@@ -44,17 +46,27 @@ impl Codes {
             return true;
         }
         let Some(number) = number(record) else { return false };
-        let (length, table) = interpreter.code_places();
-        // One that is gone stays unknown.
-        let Some(record) = with_object(record, length, table, memory) else { return true };
-        let Ok(mut code) = Code::of(&record, interpreter, memory) else { return false };
+        // One that is gone stays unknown, and so does what has come in its place.
+        let Some(record) = with_object(record, &interpreter.code_places(), memory) else { return true };
+        let Ok(mut code) = Code::of(&record, interpreter, memory) else { return matches!(record, Cow::Owned(_)) };
         code.file = self.shared(code.file);
         self.keep(number, code);
         true
     }
 
+    /// No number that was given before the last two times is met any more: what has them is forgotten.
+    pub fn begin_part(&mut self) {
+        self.by_number.rotate_right(1);
+        self.by_number[0] = HashMap::new();
+        self.contents.retain(|code| Arc::strong_count(code) > 1);
+    }
+
+    fn code(&self, number: u32) -> Option<&Arc<Code>> {
+        self.by_number.iter().find_map(|part| part.get(&number))
+    }
+
     fn extend(&mut self, piece: Piece<'_>) {
-        if let Some(code) = self.by_number.get(&piece.code).and_then(|code| code.with(piece)) {
+        if let Some(code) = self.code(piece.code).and_then(|code| code.with(piece)) {
             self.keep(piece.code, code);
         }
     }
@@ -63,7 +75,7 @@ impl Codes {
         let code = Arc::new(code);
         let code = self.contents.get(&code).map_or(code, Arc::clone);
         self.contents.insert(Arc::clone(&code));
-        if let Some(before) = self.by_number.insert(number, code)
+        if let Some(before) = self.by_number[0].insert(number, code)
             && Arc::strong_count(&before) == 2
         {
             // Its beginning, as it was known until now, or an object that has had the number: in nobody's use any more.
@@ -81,7 +93,7 @@ impl Codes {
 
     /// What a frame's word stands for.
     pub fn line(&mut self, word: u64) -> Known {
-        let Some(code) = self.by_number.get(&frame::code(word)).cloned() else { return Known::Line(0) };
+        let Some(code) = self.code(frame::code(word)).cloned() else { return Known::Line(0) };
         let instruction = frame::instruction(word);
         if word & frame::GENERATOR == 0 && !code.is_set_up(instruction) {
             return Known::Incomplete;

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, mem::offset_of, ops::Range, sync::Arc};
 
-use memtrace_common::python::{BYTES_HEAD, BYTES_LENGTH, CODE_BYTES, CodeRecord, PIECE_HEAD, TEXT_BYTES};
+use memtrace_common::python::{BYTES_HEAD, BYTES_LENGTH, CODE_BYTES, CodeRecord, PIECE_HEAD, TEXT_BYTES, mark};
 
 use super::{Interpreter, Version, lines, texts::Shape};
 
@@ -41,20 +41,36 @@ pub fn number(record: &[u8]) -> Option<u32> {
 /// Where a record has the object.
 const OBJECT: Range<usize> = PIECE_HEAD..PIECE_HEAD + CODE_BYTES;
 
-/// The record with its object, of which `length` bytes are read where BPF could not, as they were in no memory; and the length of
-/// its line table, a pointer to which is at `table`. `None` when the object cannot be read now either: it is gone.
+/// What is where in a code object, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodePlaces {
+    /// Bytes that matter.
+    pub length: usize,
+    /// Place of the pointer to the line table.
+    pub table: usize,
+    /// Place of the number of the first line.
+    pub line: usize,
+}
+
+/// The record with its object, which is read where BPF could not, as it was in no memory, or has had no room for it; and with the
+/// length of its line table. `None` when the object cannot be read now either, or is another: it is gone.
 #[must_use]
-pub fn with_object<'a>(record: &'a [u8], length: usize, table: usize, memory: Memory<'_>) -> Option<Cow<'a, [u8]>> {
+pub fn with_object<'a>(record: &'a [u8], places: &CodePlaces, memory: Memory<'_>) -> Option<Cow<'a, [u8]>> {
     let Some(copied) = record.get(OBJECT).filter(|copied| copied.iter().all(|byte| *byte == 0)) else {
         return Some(Cow::Borrowed(record));
     };
     let mut object = copied.to_vec();
     let address = word64(record, offset_of!(CodeRecord, address))?;
-    if !memory(address, object.get_mut(..length)?) {
+    if !memory(address, object.get_mut(..places.length)?) {
+        return None;
+    }
+    let table = word64(&object, places.table)?;
+    let expected = word64(record, offset_of!(CodeRecord, table_length))?;
+    if expected != 0 && mark(word32(&object, places.line)?.into(), table) != expected {
         return None;
     }
     let mut table_length = [0; 8];
-    if !memory(word64(&object, table)?.wrapping_add(BYTES_LENGTH), &mut table_length) {
+    if !memory(table.wrapping_add(BYTES_LENGTH), &mut table_length) {
         table_length = [0; 8];
     }
     let mut whole = record.to_vec();
@@ -229,17 +245,20 @@ mod tests {
             }
             true
         };
-        let whole = with_object(&empty, 16, 8, &memory).expect("it is there");
+        let places = CodePlaces { length: 16, table: 8, line: 4 };
+        let whole = with_object(&empty, &places, &memory).expect("it is there");
         assert_eq!(word64(&whole, offset_of!(CodeRecord, table_length)), Some(9));
         assert_eq!(word64(&whole, OBJECT.start + 8), Some(0x2000));
         assert_eq!(word64(&whole, OBJECT.start + 16), Some(0), "no more than was asked for");
-        assert_eq!(with_object(&empty, 16, 8, &|_, _| false), None);
-        assert_eq!(
-            with_object(&whole, 16, 8, &|_, _| false).as_deref(),
-            Some(&*whole),
-            "what is there is not read again"
-        );
-        assert_eq!(with_object(&empty, CODE_BYTES + 1, 8, &memory), None);
+        assert_eq!(with_object(&empty, &places, &|_, _| false), None);
+        let again = with_object(&whole, &places, &|_, _| false);
+        assert_eq!(again.as_deref(), Some(&*whole), "what is there is not read again");
+        assert_eq!(with_object(&empty, &CodePlaces { length: CODE_BYTES + 1, ..places }, &memory), None);
+        // Its first line is 0: the upper half of the first word.
+        for (expected, is_it) in [(mark(0, 0x2000), true), (mark(1, 0x2000), false)] {
+            empty[offset_of!(CodeRecord, table_length)..][..8].copy_from_slice(&expected.to_ne_bytes());
+            assert_eq!(with_object(&empty, &places, &memory).is_some(), is_it);
+        }
     }
 
     /// Pieces make a line table longer where it ends; what does not go on from there, or is no piece, is left out.

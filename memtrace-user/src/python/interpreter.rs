@@ -4,7 +4,11 @@ use std::{ops::Range, sync::Arc};
 
 use memtrace_common::python::{PythonRecord, WINDOW_BYTES};
 
-use super::{PythonFile, Rule, ThreadValues, Version, copied::Memory, layout::Layout};
+use super::{
+    PythonFile, Rule, ThreadValues, Version,
+    copied::{CodePlaces, Memory},
+    layout::Layout,
+};
 use crate::profile::ModuleId;
 
 /// What is mapped of an interpreter's file.
@@ -124,10 +128,15 @@ impl Interpreter {
         }
     }
 
-    /// Bytes of a code object that matter, and the place of its line table therein.
-    pub(super) fn code_places(&self) -> (usize, usize) {
+    /// What is where in a code object.
+    pub(super) fn code_places(&self) -> CodePlaces {
         let place = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
-        (place(self.layout.code_length()), place(self.layout.offsets.code_table))
+        let offsets = &self.layout.offsets;
+        CodePlaces {
+            length: place(self.layout.code_length()),
+            table: place(offsets.code_table),
+            line: place(offsets.code_line),
+        }
     }
 
     /// Whether there is any interpreter.

@@ -21,6 +21,7 @@ use super::{
     everyone::EveryoneMaps,
     mapping::MappingDomain,
     object,
+    python_codes::PythonCodes,
     read::{Maps, Reader},
     setup::{keep_live_table, live_table, mapped, multi_programs, unwind_store},
     slots::Slots,
@@ -67,9 +68,8 @@ impl Tracer {
             .filter_map(|name| object::map_memory(&ebpf, name))
             .sum();
         let stack_copies = ebpf.take_map("STACK_COPIES").and_then(|map| RingBuf::try_from(map).ok());
-        let python_codes =
-            if options.may_loop() && !options.native_only { ebpf.take_map("PYTHON_CODE_RING") } else { None };
-        let python_codes = python_codes.and_then(|map| RingBuf::try_from(map).ok());
+        let with_python = options.may_loop() && !options.native_only;
+        let python_codes = with_python.then(|| PythonCodes::new(&mut ebpf)).transpose()?;
         #[cfg(feature = "bpf-log")]
         bpf_log::start(&mut ebpf)?;
         let live = Arc::new(Mutex::new(live));

@@ -31,6 +31,7 @@ mod plan;
 pub mod probe_point;
 mod probes;
 mod python;
+mod python_codes;
 mod read;
 mod reading;
 mod setup;
@@ -78,7 +79,7 @@ pub use self::{
 };
 use self::{
     everyone::EveryoneMaps, links::ProbeLinks, live_table::LiveTable, mapping::MappingDomain, object::MultiPrograms,
-    read::Reader, slots::Slots, stack_copy::Pieces, watcher::Watcher,
+    python_codes::PythonCodes, read::Reader, slots::Slots, stack_copy::Pieces, watcher::Watcher,
 };
 
 /// Words of the map `CURSORS`; see memtrace-ebpf/src/maps.rs.
@@ -107,7 +108,7 @@ pub struct Tracer {
     stack_copies: Option<RingBuf<MapData>>,
     pieces: Pieces,
     /// Copies of code objects; `None` where Python frames are not walked.
-    python_codes: Option<RingBuf<MapData>>,
+    python_codes: Option<PythonCodes>,
     /// Interpreters met so far.
     pythons: u32,
     /// Device and inode of interpreters whose end is probed.

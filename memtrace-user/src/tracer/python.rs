@@ -13,6 +13,7 @@ use super::{
     links::{BEGINNING, ENDING},
     probe_point::{self, Purpose},
     probes::inode_of,
+    python_codes::PythonCodes,
 };
 use crate::{allocators::Call, process::elf::Function, python::PythonFile, readable::Readable};
 
@@ -105,16 +106,19 @@ impl Tracer {
     /// What becomes readable when code objects come; `None` where there is no Python to be seen. Needs a tokio runtime.
     #[must_use]
     pub fn python_codes(&self) -> Option<Readable> {
-        Readable::of(self.python_codes.as_ref()?).ok()
+        self.python_codes.as_ref()?.readable()
     }
 
-    /// Takes the copies of code objects out of the ring buffer: `memtrace_common::python::CodeRecord`, in the order in which
-    /// they were seen.
-    pub fn take_python_codes(&mut self, mut take: impl FnMut(&[u8])) {
-        let Some(codes) = &mut self.python_codes else { return };
-        while let Some(record) = codes.next() {
-            take(&record);
+    /// Takes the copies of code objects that have come: `memtrace_common::python::CodeRecord`.
+    pub fn take_python_codes(&mut self, take: impl FnMut(&[u8])) {
+        if let Some(codes) = &mut self.python_codes {
+            codes.take(take);
         }
+    }
+
+    /// Makes all code objects unknown when many have come since that was last done, and returns whether it has.
+    pub fn begin_python_part(&mut self) -> bool {
+        self.python_codes.as_mut().is_some_and(PythonCodes::begin_part)
     }
 }
 

@@ -88,6 +88,28 @@ fn lines_of_long_code_are_known() {
     assert_eq!(found, Some(7));
 }
 
+/// Where more functions run than copies of code find room until somebody looks, each has its line, and all of its blocks.
+#[test]
+fn code_that_finds_no_room_is_known() {
+    if is_without(Accelerator::BpfLoop) {
+        return;
+    }
+    let mut target = Target::start_command(Command::new(PYTHON).arg(script("many_codes.py")));
+    let outcome = runtime().block_on(async {
+        let mut session = session::attach(target.pid(), &options()).expect("it is traced");
+        assert_eq!(target.ask("go"), "done");
+        let (profile, symbols) = session.read_now().await;
+        Outcome { profile, symbols, status: ExitStatus::default() }
+    });
+    let lines = lines(&outcome);
+    let blocks = |number| lines.get(&(format!("f{number}.py"), 3)).map_or(0, AllocStats::live_blocks);
+    // The list grows a few times, too, in a function's line.
+    let wrong: Vec<_> =
+        (0..9000).map(|number| (number, blocks(number))).filter(|(_, blocks)| !(5..=6).contains(blocks)).collect();
+    assert_eq!(wrong, []);
+    assert_eq!(outcome.profile.losses.total(), 0, "{:?}", outcome.profile.losses);
+}
+
 /// A number out of what `sys._debugmallocstats` says, as `# bytes in allocated blocks        =            9,132,048`.
 fn counted(text: &str, name: &str) -> u64 {
     let line = text.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {text}"));

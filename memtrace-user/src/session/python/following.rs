@@ -247,6 +247,9 @@ impl Session {
         }
         self.tracer.take_python_codes(|record| take(record, &mut waiting));
         self.python.waiting = waiting;
+        if self.tracer.begin_python_part() {
+            self.locator.python().shared().list().codes.begin_part();
+        }
         // Where much code is new, so are many stacks.
         self.tracer.keep_room_for_stacks();
         if let Some(slot) = strange {
