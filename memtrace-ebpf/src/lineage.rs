@@ -158,6 +158,7 @@ fn fork(child: u32, parent: u32) {
     if TARGETS.insert(child, Target { slot, from_exec: 0 }, 0).is_err() {
         count(loss::NO_SLOT);
         leave(slot);
+        return;
     }
     if WITH_MAPPINGS.load() != 0 {
         mapping::fork(child, slot);

@@ -74,3 +74,13 @@ pub fn takes_site(slot: u32, is_short: bool) -> bool {
     }
     false
 }
+
+/// A call stack that counts has found no room.
+#[inline(never)]
+pub fn site_left(slot: u32) {
+    if MOST_SITES.load() != 0
+        && let Some(share) = share(slot)
+    {
+        atomic::add(&raw mut share.sites, u64::MAX);
+    }
+}

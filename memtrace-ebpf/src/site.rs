@@ -192,6 +192,7 @@ extern "C" fn memtrace_add_site(hash: u64, start: u64, slot: u64, end: u64) -> u
     let is_short = start >= FIRST_SHORT;
     let Some(thread) = thread::existing() else { return u64::from(slot) };
     let Some(word) = store_frames(thread, is_short) else {
+        share::site_left(slot);
         if is_short {
             count(loss::FRAMES_FULL);
         }

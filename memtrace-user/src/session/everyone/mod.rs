@@ -108,6 +108,7 @@ pub struct Everyone {
     overhead: Overhead,
     cost: CostToAll,
     ticks: Interval,
+    stack_ticks: Interval,
     census: Census,
     tables: InTheMaking,
     /// A reading is due to be told.
@@ -145,6 +146,7 @@ impl Everyone {
                 () = mappings_ready(Some(&self.mapping_events)) => self.take_mappings(),
                 () = self.retiring.next() => self.fold_unused(),
                 _ = self.ticks.tick() => self.reading = Some(Arc::new(self.read())),
+                _ = self.stack_ticks.tick() => self.tracer.keep_room_for_stacks(),
                 update = self.naming.next() => return Ok(update),
                 found = examined(self.probed.examining.as_mut()) => self.place_found(found),
                 tables = self.tables.next() => self.take_tables(tables),
