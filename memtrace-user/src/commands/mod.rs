@@ -50,6 +50,7 @@ pub fn execute(cli: Cli) -> anyhow::Result<ExitCode> {
     // One thread drives everything; what blocks (symbols, ELF files, waiting for a child) has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        signals::survive_file_size_limit()?;
         match cli.command {
             Command::Attach(arguments) => Box::pin(attach::execute(&arguments, &log)).await,
             Command::Run(arguments) => Box::pin(run::execute(arguments, signals)).await,

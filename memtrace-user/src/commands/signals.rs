@@ -16,6 +16,15 @@ use tokio::{
 
 use crate::readable::Readable;
 
+/// A file that would become larger than the limit (`ulimit -f`) is an error of its writing, and not the end of memtrace. Holds as
+/// long as memtrace runs.
+///
+/// # Errors
+/// When the handler cannot be installed.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    unix::signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
+}
+
 /// What a signal asks of memtrace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caught {

@@ -20,6 +20,9 @@ use crate::{
 /// Mappings of programs that were executed and nobody has asked for are forgotten when there are so many.
 const MAX_EXECUTED: usize = 1024;
 
+/// One that nobody has asked for and that maps more is asked itself, if that ever comes.
+const MAX_EXECUTED_MAPS: usize = 4096;
+
 /// What a process has done: its counters, its samples, and why the stack of each is incomplete.
 pub(super) type Done = (ProcessTotals, Vec<StackSample>, Vec<Option<Unfollowed>>);
 
@@ -193,7 +196,12 @@ impl Family {
                 None
             }
             MappingEvent::Map(map) if self.executed.contains_key(&map.pid) => {
-                self.executed.entry(map.pid).or_default().push(map);
+                let pid = map.pid;
+                let maps = self.executed.entry(pid).or_default();
+                maps.push(map);
+                if maps.len() > MAX_EXECUTED_MAPS {
+                    self.executed.remove(&pid);
+                }
                 None
             }
             MappingEvent::Map(map) => match self.by_pid.get(&map.pid) {

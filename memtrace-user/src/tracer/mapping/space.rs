@@ -293,7 +293,7 @@ impl Space {
         if self.pieces.len() >= MAX_PIECES {
             return false;
         }
-        self.last_number = self.last_number.wrapping_add(1).max(BEFORE + 1);
+        self.last_number = self.free_number();
         let mapping = Mapping {
             slot: origin.slot,
             // No stack could be taken: as with blocks, the process's own entry.
@@ -353,6 +353,17 @@ impl Space {
             self.count_taken(first, piece, ticks, counters);
         }
         taken
+    }
+
+    /// The next number that no mapping has: after billions, they begin anew.
+    fn free_number(&self) -> u32 {
+        let mut number = self.last_number;
+        loop {
+            number = number.wrapping_add(1).max(BEFORE + 1);
+            if !self.mappings.contains_key(&number) {
+                return number;
+            }
+        }
     }
 
     fn count_taken(&mut self, start: u64, piece: Piece, ticks: u32, counters: &mut Counters) {
