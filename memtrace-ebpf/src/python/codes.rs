@@ -138,12 +138,14 @@ unsafe fn number(context: *mut Context, address: u64, is_innermost: bool) -> u64
             core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
             end_generation(key);
         }
-        let number = learn(context, address, key);
-        if number == 0 {
+        let value = learn(context, address);
+        if value == 0 {
             // Its stacks are to be met anew, when it may be known.
             end_generation(key);
+        } else {
+            know(key, value);
         }
-        number
+        value & (frame::CODES - 1)
     }
 }
 
@@ -169,9 +171,9 @@ unsafe fn mark_of(context: *mut Context, address: u64) -> u64 {
     }
 }
 
-/// Gives a code object a number, and hands a copy of it to user space.
+/// Gives a code object a number, and hands a copy of it to user space. Returns what the table holds of it, 0 for nothing.
 #[inline(never)]
-unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
+unsafe fn learn(context: *mut Context, address: u64) -> u64 {
     // SAFETY: as promised by the caller.
     unsafe {
         let python = (*context).python;
@@ -197,18 +199,26 @@ unsafe fn learn(context: *mut Context, address: u64, key: u64) -> u64 {
         if !send(context) {
             leave(address, mark, u64::from(interpreter::slot((*python).interpreter)) << 32 | number);
         }
-        let value = number | mark << 24;
-        let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return 0 };
-        let way = opaque(room_in(bucket, number)) as usize & (BUCKET_CODES - 1);
-        core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
-        core::ptr::write_volatile(&raw mut (*bucket)[way][0], key ^ value);
-        core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
-        number
+        number | mark << 24
     }
 }
 
-/// Lets user space read a code object from the process.
-#[inline(always)]
+/// Enters an object in the table. When that fails, which it cannot, the object is met anew.
+#[inline(never)]
+fn know(key: u64, value: u64) {
+    let Some(bucket) = PYTHON_CODES.get_ptr_mut(place_of(key)) else { return };
+    // SAFETY: a map value; volatile, as other CPUs write it.
+    unsafe {
+        let way = opaque(room_in(bucket, value)) as usize & (BUCKET_CODES - 1);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][1], 0);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][0], key ^ value);
+        core::ptr::write_volatile(&raw mut (*bucket)[way][1], value);
+    }
+}
+
+/// Lets user space read a code object from the process. A function of its own as the calls to this depth have the least room of
+/// stack (512 bytes in all, each function's rounded up to 32).
+#[inline(never)]
 fn leave(address: u64, mark: u64, code_and_slot: u64) {
     let begun = PYTHON_NUMBERS.get_ptr_mut(LATE_BEGUN);
     let place = begun.and_then(|begun| PYTHON_LATE.get_ptr_mut((atomic::fetch_add(begun, 1) & PLACES) as u32));
@@ -227,7 +237,7 @@ fn leave(address: u64, mark: u64, code_and_slot: u64) {
 
 /// A place in a bucket that is free, or becomes so: of a crowded one any, by the new object's number.
 #[inline(always)]
-unsafe fn room_in(bucket: *mut Bucket, number: u64) -> u64 {
+unsafe fn room_in(bucket: *mut Bucket, value: u64) -> u64 {
     // SAFETY: a map value; volatile, as other CPUs write it.
     unsafe {
         for way in 0..BUCKET_CODES {
@@ -235,7 +245,7 @@ unsafe fn room_in(bucket: *mut Bucket, number: u64) -> u64 {
                 return way as u64;
             }
         }
-        let way = opaque(number) as usize & (BUCKET_CODES - 1);
+        let way = opaque(value) as usize & (BUCKET_CODES - 1);
         let [mixed, value] = core::ptr::read_volatile(&raw const (*bucket)[way]);
         end_generation(mixed ^ value);
         way as u64
